@@ -1,0 +1,161 @@
+"""The vocabulary of an answer: data only, imported by every room, importing none.
+
+A `Request` goes into the engine; `TokenEvent`s and exactly one `FinishedEvent` per choice come out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal, Protocol
+
+PAGE_TOKENS = 64
+"""Tokens of one KV page; the native cache and the prefix tree share this constant."""
+
+Priority = Literal["interactive", "batch"]
+
+
+class FinishReason(StrEnum):
+    """Why a choice ended."""
+
+    STOP = "stop"  # an end token, a stop token or a stop string
+    LENGTH = "length"  # max_tokens, or the context is full
+    CANCELLED = "cancelled"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplingParams:
+    """How the next token is chosen. Neutral values change nothing; `temperature` 0 is greedy.
+
+    Order: penalties, bias, mask, temperature, top_k, top_p, min_p. `seed` None draws a fresh one per request.
+    """
+
+    temperature: float = 1.0
+    top_k: int = 0  # 0: off
+    top_p: float = 1.0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0  # over prompt and output, divides positive logits (Keskar 2019)
+    presence_penalty: float = 0.0  # over output
+    frequency_penalty: float = 0.0  # over output
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
+    seed: int | None = None
+    max_tokens: int | None = None  # None: until the context is full
+    min_tokens: int = 0  # end and stop tokens are impossible before this many
+    stop_token_ids: frozenset[int] = frozenset()  # beside the model's end tokens
+    ignore_eos: bool = False
+    top_logprobs: int | None = None  # None: no log-probabilities; 0: only of the chosen token; at most 20
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSpan:
+    """A run of token ids of a prompt."""
+
+    tokens: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingSpan:
+    """A run of positions given as vectors (an image), float32 little-endian, `[positions, d_model]` row-major."""
+
+    content_hash: bytes
+    positions: int
+    vectors: bytes
+
+
+Prompt = tuple[TokenSpan | EmbeddingSpan, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheNamespace:
+    """Prefixes are shared only inside one namespace."""
+
+    model: str
+    adapter: str | None = None
+    kv_format: str = "int8"
+    project: str = "default"
+
+
+class MaskProvider(Protocol):
+    """A grammar: which tokens may come next. Called by the engine's thread only."""
+
+    def mask(self) -> bytes:
+        """Bit i of little-endian 32-bit words allows token i; `ceil(vocab_size / 32)` words."""
+        ...
+
+    def accept(self, token: int) -> None:
+        """The sequence took `token`."""
+        ...
+
+    def fork(self) -> MaskProvider:
+        """An independent copy in the same state, for another choice of the same request."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One prompt and all the answers wanted for it."""
+
+    id: str
+    prompt: Prompt
+    sampling: SamplingParams
+    namespace: CacheNamespace
+    priority: Priority = "interactive"
+    deadline_s: float | None = None  # on the engine's monotonic clock; past it the request is cancelled
+    num_choices: int = 1
+    adapter: str | None = None
+    mask_provider: MaskProvider | None = None
+    draft: tuple[int, ...] = ()  # predicted output tokens
+    prompt_logprobs: bool = False  # computes every position, bypasses prefix reuse
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """Natural log-probability of one token, from raw logits (before penalties, temperature and mask)."""
+
+    token: int
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class TokenEvent:
+    """One generated token of one choice."""
+
+    choice: int
+    token: int
+    logprob: float | None = None
+    top: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Token counts as OpenAI bills them; `cached_tokens` are prompt tokens that were not recomputed."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timings:
+    """Seconds. `ttft_s` runs from submission to the first token, `decode_s` from then to the last."""
+
+    queue_s: float = 0.0
+    ttft_s: float = 0.0
+    decode_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishedEvent:
+    """The one terminal event of a choice. `prompt_logprobs[0]` is None: nothing predicts the first token."""
+
+    choice: int
+    reason: FinishReason
+    usage: Usage
+    timings: Timings
+    error: str | None = None
+    prompt_logprobs: tuple[float | None, ...] | None = None
+
+
+Event = TokenEvent | FinishedEvent

@@ -1,0 +1,83 @@
+"""One tree of errors; every class knows how it looks over HTTP and on a terminal.
+
+A message names the value, the limit and the remedy. `status`, `type`, `code` and `param` are the fields of
+OpenAI's error object (https://platform.openai.com/docs/guides/error-codes); the command line prints the message
+alone and exits with 1.
+"""
+
+from __future__ import annotations
+
+
+class PennyweightError(Exception):
+    """Base of every error a user can cause or meet."""
+
+    status = 500
+    type = "server_error"
+    code: str | None = None
+
+    def __init__(self, message: str, *, param: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+
+
+class InvalidRequestError(PennyweightError):
+    """A request, an argument or a setting that cannot be honoured as given."""
+
+    status = 400
+    type = "invalid_request_error"
+
+
+class ContextLengthError(InvalidRequestError):
+    """The prompt does not fit the model's context."""
+
+    code = "context_length_exceeded"
+
+
+class AuthenticationError(PennyweightError):
+    """No key, or a wrong one."""
+
+    status = 401
+    type = "invalid_request_error"
+    code = "invalid_api_key"
+
+
+class NotFoundError(PennyweightError):
+    """A path or an object that does not exist."""
+
+    status = 404
+    type = "invalid_request_error"
+
+
+class ModelNotFoundError(NotFoundError):
+    """A model name nobody knows."""
+
+    code = "model_not_found"
+
+
+class OverloadedError(PennyweightError):
+    """More work than the queue or the memory for contexts holds; try again later."""
+
+    status = 503
+    type = "service_unavailable_error"
+    code = "overloaded"
+
+
+class ConfigError(PennyweightError):
+    """A setting that is unknown, malformed or refused."""
+
+
+class ModelFileError(PennyweightError):
+    """A model file that is malformed, truncated, hostile or of a kind this engine does not compute."""
+
+    code = "model_file_invalid"
+
+
+class FetchError(PennyweightError):
+    """A model could not be obtained; nothing half-done is left behind."""
+
+    code = "fetch_failed"
+
+
+class EngineError(PennyweightError):
+    """The engine could not compute an answer."""

@@ -1,0 +1,59 @@
+"""What a decoder is, as data. One architecture file turns a model file's metadata into a `ModelSpec`.
+
+The native decoder is one parameterised function; everything in which the supported families differ is a field
+here. A difference that has no field is refused by name when the file is read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RopeSpec:
+    """Rotary positions: dimension pair `i` and `i + len(inverse_frequencies)` turn by `position * inverse_frequencies[i]`.
+
+    Frequencies are per position (radians); scaling of any kind is already in them.
+    """
+
+    inverse_frequencies: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerSpec:
+    """`window` is the number of most recent positions a query sees, itself included; None sees all."""
+
+    window: int | None = None
+    rope: int = 0  # index into ModelSpec.ropes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpec:
+    """Shapes and constants of one decoder-only transformer. Dimensions are in elements."""
+
+    architecture: str
+    vocab_size: int
+    d_model: int
+    num_heads: int
+    num_kv_heads: int
+    head_dim: int
+    d_ff: int
+    context_length: int  # positions the model was made for
+    norm_eps: float
+    activation: Literal["silu", "gelu_tanh"]
+    layers: tuple[LayerSpec, ...]
+    ropes: tuple[RopeSpec, ...]
+    attention_scale: float  # multiplies q.k
+    embedding_scale: float = 1.0
+    qk_norm: bool = False  # RMSNorm of every query and key head before the rotation
+    post_norms: bool = False  # RMSNorm of the attention's and the feed-forward's output before the residual sum
+
+    @property
+    def num_layers(self) -> int:
+        return len(self.layers)
+
+    @property
+    def kv_bytes_per_token(self) -> int:
+        """Bytes of int8 keys and values with their float32 scales, all layers."""
+        return self.num_layers * self.num_kv_heads * (2 * self.head_dim + 8)

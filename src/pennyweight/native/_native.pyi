@@ -1,0 +1,199 @@
+"""The compiled extension: shapes are checked here, the work is done in C++ without the GIL.
+
+Errors: ValueError for a wrong shape, type or range (nothing was changed), RuntimeError for a broken invariant.
+"""
+
+from collections.abc import Buffer, Sequence
+from enum import Enum
+
+PAGE_TOKENS: int
+
+# --- instruction sets -------------------------------------------------------------------------------------------
+def targets() -> list[str]:
+    """Targets this processor and operating system can run, best first: avx512vnni, avxvnni, avx2, neon_dotprod, neon, scalar."""
+
+def compiled_targets() -> list[str]: ...
+def active_target() -> str: ...
+def use_target(name: str) -> None:
+    """Force one of `targets()` for everything made afterwards; ValueError names the choices."""
+
+def cpu_features() -> dict[str, bool]: ...
+
+# --- weights ----------------------------------------------------------------------------------------------------
+class PackedMatrix:
+    """A `[rows, columns]` weight matrix in panels of 16 rows x 32 columns, losslessly transcoded from `type`."""
+
+    def __init__(
+        self, data: Buffer, *, type: str, rows: int, columns: int, row_map: Sequence[int] | None = None
+    ) -> None:
+        """`data` holds GGUF blocks row by row: `type` is one of F32 F16 BF16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q4_K Q5_K Q6_K.
+
+        Packed row `i` is source row `row_map[i]`. `columns` is a multiple of the type's block (256 for K types,
+        else 32).
+        """
+    @property
+    def rows(self) -> int: ...
+    @property
+    def columns(self) -> int: ...
+    @property
+    def type(self) -> str: ...
+    @property
+    def nbytes(self) -> int: ...
+    def row(self, index: int) -> list[float]:
+        """One row, dequantised (tests and the embedding lookup share this code)."""
+    def multiply(self, x: Buffer, *, tokens: int, target: str | None = None) -> bytes:
+        """`x` float32 `[tokens, columns]` -> float32 `[tokens, rows]`, as the decoder computes it."""
+
+class LayerWeights:
+    """Every matrix is `[out, in]`; every vector float32. Parts of `qkv` and `gate`/`up` may differ in type."""
+
+    def __init__(
+        self,
+        *,
+        attention_norm: Buffer,
+        query: PackedMatrix,
+        key: PackedMatrix,
+        value: PackedMatrix,
+        output: PackedMatrix,
+        feed_forward_norm: Buffer,
+        gate: PackedMatrix,
+        up: PackedMatrix,
+        down: PackedMatrix,
+        query_norm: Buffer | None = None,
+        key_norm: Buffer | None = None,
+        post_attention_norm: Buffer | None = None,
+        post_feed_forward_norm: Buffer | None = None,
+    ) -> None: ...
+
+class Model:
+    """An immutable decoder: `ModelSpec` fields, layers in order, embedding, final norm and head (None: tied)."""
+
+    def __init__(
+        self,
+        *,
+        vocab_size: int,
+        d_model: int,
+        num_heads: int,
+        num_kv_heads: int,
+        head_dim: int,
+        d_ff: int,
+        norm_eps: float,
+        activation: str,
+        attention_scale: float,
+        embedding_scale: float,
+        windows: Sequence[int],  # per layer, 0: full attention
+        ropes: Sequence[Sequence[float]],
+        rope_of_layer: Sequence[int],
+        layers: Sequence[LayerWeights],
+        embedding: PackedMatrix,
+        final_norm: Buffer,
+        head: PackedMatrix | None = None,
+    ) -> None: ...
+    @property
+    def weight_bytes(self) -> int: ...
+
+# --- the step ---------------------------------------------------------------------------------------------------
+class Logits(Enum):
+    NONE = 0
+    LAST = 1
+    ALL = 2
+
+class Row:
+    """One sequence's share of a step.
+
+    `tokens[i]` stands at `position + i`; `pages[j]` holds positions `64 j .. 64 j + 63` and must cover
+    `position + len(tokens) + steps - 1` positions. The last `draft_length` tokens are a draft: the sampler checks
+    them. `sampler` names a slot of the decoder; a row without one samples nothing. `logits` ALL also returns the
+    log-probability of each `targets[i]` under position `position + i` (prompt logprobs).
+    `embeddings` replaces the lookup of `tokens[start + k]` by vector `k`: pairs (start, float32 vectors).
+    """
+
+    def __init__(
+        self,
+        *,
+        tokens: Sequence[int],
+        position: int,
+        pages: Sequence[int],
+        sampler: int | None = None,
+        logits: Logits = ...,
+        draft_length: int = 0,
+        targets: Sequence[int] = (),
+        embeddings: Sequence[tuple[int, Buffer]] = (),
+        masked: bool = False,
+        hidden: bool = False,
+        adapter: int | None = None,
+    ) -> None: ...
+
+class RowResult:
+    """What one row of one step produced.
+
+    `tokens` has one entry, plus one for each accepted draft token; empty if the row has no sampler. `logprobs[i]`
+    and `top[i]` belong to `tokens[i]` and are empty unless the slot asked. `stopped`: the last token is an end
+    token of the slot. `target_logprobs` answers `Row.targets`; `hidden` is the final-norm state of the last
+    position, float32 `[d_model]`.
+    """
+
+    row: int
+    tokens: list[int]
+    accepted_drafts: int
+    stopped: bool
+    logprobs: list[float]
+    top: list[list[tuple[int, float]]]
+    target_logprobs: list[float]
+    hidden: bytes
+
+class Decoder:
+    """The fused step over one model, its KV pages and its sampler slots; one engine thread drives it."""
+
+    def __init__(self, model: Model, *, num_pages: int, num_threads: int = 0) -> None:
+        """`num_threads` 0: as many as physical cores, affinity and cgroup quota allow. Pages cost memory when touched."""
+    @property
+    def num_threads(self) -> int: ...
+    @property
+    def num_pages(self) -> int: ...
+    @property
+    def page_bytes(self) -> int:
+        """Bytes of one page over all layers."""
+    def open_sampler(
+        self,
+        *,
+        seed: int,
+        choice: int = 0,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        min_p: float = 0.0,
+        repetition_penalty: float = 1.0,
+        presence_penalty: float = 0.0,
+        frequency_penalty: float = 0.0,
+        logit_bias: Sequence[tuple[int, float]] = (),
+        end_tokens: Sequence[int] = (),
+        min_tokens: int = 0,
+        top_logprobs: int | None = None,
+        prompt: Sequence[int] = (),
+    ) -> int:
+        """A slot. It outlives preemption: its counts and its random counter follow the tokens it has sampled."""
+    def close_sampler(self, slot: int) -> None: ...
+    def begin(self, rows: Sequence[Row], *, steps: int = 1) -> None:
+        """Start and return at once. With `steps` > 1 every row is one token, unmasked and without draft."""
+    def finish(
+        self, masks: Sequence[tuple[int, Buffer]] = (), *, timeout_s: float = 0.01
+    ) -> tuple[list[list[RowResult]], bool]:
+        """Give the masks of the masked rows (row index, bitmask words), wait until a step has finished or
+        `timeout_s` has passed, and return the finished steps not returned before, and whether the plan is done.
+
+        The first call after `begin` supplies all masks. A row that stopped takes no part in later steps; the plan
+        ends early when all have stopped or `interrupt` was called. Without masked rows `finish` waits at most
+        `timeout_s`; with them until the step is done.
+        """
+    def interrupt(self) -> None:
+        """End a plan of several steps after the step under way. Safe from any thread, harmless when idle."""
+    def copy_page(self, source: int, destination: int) -> None:
+        """Copy one page in every layer (the shared tail of a fork). Only between plans."""
+
+# --- measurements -----------------------------------------------------------------------------------------------
+def measure_bandwidth(num_threads: int) -> float:
+    """Bytes per second of a streaming read that fits no cache."""
+
+def measure_int8_peak(num_threads: int) -> float:
+    """Multiply-accumulates per second of the active target's byte dot product, registers only."""
