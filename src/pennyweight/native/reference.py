@@ -1,0 +1,130 @@
+"""The decoder in NumPy, the oracle of the native tests: one pass over a token list, no cache, no threads.
+
+`exact` does the operations of docs/numerics.md in their order and agrees with the compiled kernels bit for
+bit; `float32` computes the same model from dequantised weights in plain floats and says how good `exact` is.
+The sampler is in `reference_sampler`. Only tests and benchmarks import this: serving needs no NumPy.
+
+Shape letters: T tokens, N model width, H query heads, K key heads, D head width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from pennyweight.native import reference_exact, reference_float32
+from pennyweight.native.reference_blocks import Floats, Weights, dequantise
+
+Mode = Literal["exact", "float32"]
+
+
+class Rope(Protocol):
+    @property
+    def inverse_frequencies(self) -> tuple[float, ...]: ...
+
+
+class Layer(Protocol):
+    @property
+    def window(self) -> int | None: ...
+    @property
+    def rope(self) -> int: ...
+
+
+class Spec(Protocol):
+    """What is read of a `ModelSpec`, spelled here because rooms above may not be imported."""
+
+    @property
+    def num_heads(self) -> int: ...
+    @property
+    def num_kv_heads(self) -> int: ...
+    @property
+    def head_dim(self) -> int: ...
+    @property
+    def norm_eps(self) -> float: ...
+    @property
+    def activation(self) -> Literal["silu", "gelu_tanh"]: ...
+    @property
+    def layers(self) -> Sequence[Layer]: ...
+    @property
+    def ropes(self) -> Sequence[Rope]: ...
+    @property
+    def attention_scale(self) -> float: ...
+    @property
+    def embedding_scale(self) -> float: ...
+
+
+Tensors = Mapping[str, Weights | Floats]
+"""`embedding`, `final_norm`, optionally `head`, and `layers.<i>.<part>`, parts named as in `LayerWeights`.
+Matrices are `Weights` (`[out, in]`, queries and keys in rotary order), norms float32 vectors. A layer has the
+optional norms it has tensors for."""
+
+
+class ReferenceDecoder:
+    """Logits of a token list that starts at position 0."""
+
+    def __init__(self, spec: Spec, tensors: Tensors, *, mode: Mode = "exact") -> None:
+        self.spec = spec
+        self.arithmetic: Any = {"exact": reference_exact, "float32": reference_float32}[mode]
+        self.tensors: Mapping[str, Any] = (
+            tensors
+            if mode == "exact"
+            else {k: dequantise(t) if isinstance(t, Weights) else t for k, t in tensors.items()}
+        )
+
+    def logits(self, tokens: Sequence[int], *, embeddings: Mapping[int, Floats] | None = None) -> Floats:
+        """`[T, V]`; `embeddings[i]` replaces the embedding of position `i`, unscaled."""
+        return self.head(self.hidden(tokens, embeddings=embeddings))
+
+    def hidden(self, tokens: Sequence[int], *, embeddings: Mapping[int, Floats] | None = None) -> Floats:
+        """`[T, N]` after the final norm."""
+        x_TN = self.arithmetic.embed(self.tensors["embedding"], list(tokens), self.spec.embedding_scale)
+        for position, vector in (embeddings or {}).items():
+            x_TN[position] = vector
+        for index in range(len(self.spec.layers)):
+            x_TN = self._feed_forward(index, self._attention(index, x_TN))
+        return self._norm("final_norm", x_TN)
+
+    def head(self, hidden_TN: Floats) -> Floats:
+        """`[T, V]` from `hidden`."""
+        name = "head" if "head" in self.tensors else "embedding"
+        return np.asarray(self.arithmetic.linear(hidden_TN, self.tensors[name]))
+
+    def _attention(self, index: int, x_TN: Floats) -> Floats:
+        spec, layer, part = self.spec, self.spec.layers[index], f"layers.{index}."
+        a_TN = self._norm(part + "attention_norm", x_TN)
+        q_THD = self._heads(part + "query", a_TN, spec.num_heads)
+        k_TKD = self._heads(part + "key", a_TN, spec.num_kv_heads)
+        v_TKD = self._heads(part + "value", a_TN, spec.num_kv_heads)
+        q_THD = self._optional_norm(part + "query_norm", q_THD)
+        k_TKD = self._optional_norm(part + "key_norm", k_TKD)
+        positions, frequencies = range(len(x_TN)), spec.ropes[layer.rope].inverse_frequencies
+        o_THD = self.arithmetic.attend(
+            self.arithmetic.rotate(q_THD, positions, frequencies),
+            self.arithmetic.rotate(k_TKD, positions, frequencies),
+            v_TKD,
+            scale=spec.attention_scale,
+            window=layer.window,
+        )
+        o_TN = self._linear(part + "output", o_THD.reshape(len(x_TN), -1))
+        return x_TN + self._optional_norm(part + "post_attention_norm", o_TN)
+
+    def _feed_forward(self, index: int, x_TN: Floats) -> Floats:
+        part = f"layers.{index}."
+        b_TN = self._norm(part + "feed_forward_norm", x_TN)
+        gate, up = self._linear(part + "gate", b_TN), self._linear(part + "up", b_TN)
+        down_TN = self._linear(part + "down", self.arithmetic.gate(self.spec.activation, gate, up))
+        return x_TN + self._optional_norm(part + "post_feed_forward_norm", down_TN)
+
+    def _linear(self, name: str, x_TN: Floats) -> Floats:
+        return np.asarray(self.arithmetic.linear(x_TN, self.tensors[name]))
+
+    def _heads(self, name: str, x_TN: Floats, count: int) -> Floats:
+        return self._linear(name, x_TN).reshape(len(x_TN), count, self.spec.head_dim)
+
+    def _norm(self, name: str, x: Floats) -> Floats:
+        return np.asarray(self.arithmetic.rmsnorm(x, self.tensors[name], self.spec.norm_eps))
+
+    def _optional_norm(self, name: str, x: Floats) -> Floats:
+        return self._norm(name, x) if name in self.tensors else x

@@ -1,0 +1,248 @@
+"""The arithmetic of docs/numerics.md in NumPy: the same float32 operations in the same order, rows at once.
+
+It agrees with the compiled kernels bit for bit, except for results below 2^-126: there `fma` may round twice.
+
+Shape letters: T tokens, N elements of a vector, R rows, B blocks of 32, H query heads, K key heads,
+Q = H / K, D elements of a head, P positions of a page.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from pennyweight.core import PAGE_TOKENS
+from pennyweight.native.reference_blocks import Floats, Weights, dequantise, take_rows
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+BLOCK = 32
+SEGMENT_PAGES = 4
+LOG2E = 1.4426950408889634
+_EXP2_COEFFICIENTS = (
+    0.000154035308,
+    0.00133335581,
+    0.00961812865,
+    0.0555041091,
+    0.240226507,
+    0.693147182,
+    1.0,
+)
+_ROW_CHUNK = 2048  # rows of a matrix whose sums stay in the cache
+F32 = np.float32
+
+
+# --- building blocks ----------------------------------------------------------------------------------------
+def fma(a: Floats, b: Floats, c: Floats) -> Floats:
+    """`a * b + c` rounded once. The product is exact in float64; a sum halfway between floats needs care."""
+    product = np.multiply(a, b, dtype=np.float64)
+    total = product + c
+    halfway = (total.view(np.int64) & 0x1FFFFFFF) == 0x10000000
+    if halfway.any():
+        product_h = np.broadcast_to(product, total.shape)[halfway]
+        c_h = np.broadcast_to(c, total.shape)[halfway].astype(np.float64)
+        total_h = total[halfway]
+        product_part = total_h - c_h
+        error = (product_h - product_part) + (c_h - (total_h - product_part))
+        nudged = np.nextafter(total_h, np.where(error > 0, np.inf, -np.inf))
+        total[halfway] = np.where(error == 0, total_h, nudged)
+    return total.astype(F32)
+
+
+def tree(lanes: Floats) -> Floats:
+    """Sum over a last axis of 16: lanes 8 apart, then 4, 2, 1."""
+    for width in (8, 4, 2, 1):
+        lanes = lanes[..., :width] + lanes[..., width:]
+    return lanes[..., 0]
+
+
+def exp2(t: Floats) -> Floats:
+    t = np.clip(np.asarray(t, F32), F32(-126), F32(126))
+    n = np.rint(t)
+    f = t - n
+    y = np.full_like(f, _EXP2_COEFFICIENTS[0])
+    for coefficient in _EXP2_COEFFICIENTS[1:]:
+        y = fma(y, f, np.full_like(f, coefficient))
+    return np.ldexp(y, n.astype(np.int32))
+
+
+@dataclass(frozen=True, slots=True)
+class Quantised:
+    """Integers held in float32 (dots stay below 2^24, so BLAS sums them exactly) and a scale per group."""
+
+    values: Floats
+    scale: Floats
+
+    @property
+    def sums(self) -> Floats:
+        return np.asarray(self.values.sum(axis=-1))
+
+
+def quantise(x: Floats) -> Quantised:
+    """Over the last axis, to -127..127."""
+    amax = np.abs(x).max(axis=-1)
+    empty = amax < F32(1e-30)
+    scale = np.where(empty, F32(0), amax / F32(127))
+    inverse = np.where(empty, F32(0), F32(127) / np.where(empty, F32(1), amax))
+    return Quantised(np.rint(x * inverse[..., None]), scale)
+
+
+def rmsnorm(x_TN: Floats, weight_N: Floats, eps: float) -> Floats:
+    count = x_TN.shape[-1]
+    lanes = np.zeros((*x_TN.shape[:-1], 16), F32)
+    for start in range(0, count, 16):
+        part = x_TN[..., start : start + 16]
+        lanes = fma(part, part, lanes)
+    r = F32(1) / np.sqrt(tree(lanes) / F32(count) + F32(eps))
+    return np.asarray((x_TN * r[..., None]) * weight_N)
+
+
+def silu_gate(g: Floats, u: Floats) -> Floats:
+    return (g / (F32(1) + exp2(g * F32(-1.44269502)))) * u
+
+
+def gelu_gate(g: Floats, u: Floats) -> Floats:
+    inner = g * fma(g * g, np.full_like(g, 0.0356774081), np.full_like(g, 0.797884561))
+    return (g / (F32(1) + exp2(inner * F32(-2.88539008)))) * u
+
+
+def gate(activation: Literal["silu", "gelu_tanh"], g: Floats, u: Floats) -> Floats:
+    return silu_gate(g, u) if activation == "silu" else gelu_gate(g, u)
+
+
+# --- linear layers ------------------------------------------------------------------------------------------
+def linear(x_TN: Floats, weights: Weights) -> Floats:
+    """`[T, N]` times `[R, N]` transposed."""
+    chunks = range(0, weights.rows, _ROW_CHUNK)
+    parts = [take_rows(weights, range(c, min(c + _ROW_CHUNK, weights.rows))) for c in chunks]
+    if weights.d_RG is None:
+        return np.concatenate([_float_rows(x_TN, part) for part in parts], axis=1)
+    x = quantise(x_TN.reshape(len(x_TN), -1, BLOCK))
+    return np.concatenate([_integer_rows(x, part) for part in parts], axis=1)
+
+
+def _float_rows(x_TN: Floats, weights: Weights) -> Floats:
+    acc_TR = np.zeros((len(x_TN), weights.rows), F32)
+    for k in range(weights.columns):
+        acc_TR = fma(weights.values[None, :, k].astype(F32), x_TN[:, k, None], acc_TR)
+    return acc_TR
+
+
+def _integer_rows(x_TB: Quantised, weights: Weights) -> Floats:
+    assert weights.d_RG is not None
+    acc_TR = np.zeros((len(x_TB.scale), weights.rows), F32)
+    sums_TB = x_TB.scale * x_TB.sums
+    groups = BLOCK // weights.group
+    for block in range(weights.columns // BLOCK):
+        scale_T1 = x_TB.scale[:, block, None]
+        for part in range(groups):
+            group = block * groups + part
+            columns = slice(group * weights.group, (group + 1) * weights.group)
+            w = (weights.values[:, columns] - np.int16(weights.zero)).astype(F32)
+            q = x_TB.values[:, block, part * weights.group : (part + 1) * weights.group]
+            acc_TR = fma(q @ w.T, weights.d_RG[None, :, group] * scale_T1, acc_TR)
+        if weights.m_RG is not None:
+            acc_TR = fma(weights.m_RG[None, :, block], sums_TB[:, block, None], acc_TR)
+    return acc_TR
+
+
+def embed(weights: Weights, tokens: list[int], scale: float) -> Floats:
+    """The rows of `tokens`, times `scale`."""
+    return dequantise(take_rows(weights, tokens)) * F32(scale)
+
+
+# --- attention ----------------------------------------------------------------------------------------------
+def rotate(x_THD: Floats, positions: range, frequencies: tuple[float, ...]) -> Floats:
+    """Pairs `(i, i + half)` turn by `position * frequencies[i]`; cosines come from double precision."""
+    angles = [[position * f for f in frequencies] for position in positions]
+    cos = np.array([[math.cos(a) for a in row] for row in angles], F32)[:, None, :]
+    sin = np.array([[math.sin(a) for a in row] for row in angles], F32)[:, None, :]
+    half = len(frequencies)
+    x0, x1 = x_THD[..., :half], x_THD[..., half:]
+    return np.concatenate([fma(x0, cos, -(x1 * sin)), fma(x1, cos, x0 * sin)], axis=-1)
+
+
+def visible(positions_T: NDArray[np.intp], keys_P: NDArray[np.intp], window: int | None) -> NDArray[np.bool_]:
+    """`[T, P]`: keys not later than the query and less than `window` positions earlier."""
+    distance = positions_T[:, None] - keys_P[None, :]
+    return distance >= 0 if window is None else (distance >= 0) & (distance < window)
+
+
+@dataclass(frozen=True, slots=True)
+class Softmax:
+    """A running softmax over some keys: maximum (base 2), denominator, and the weighted sum of values."""
+
+    m: Floats
+    l: Floats  # noqa: E741 (the name of docs/numerics.md)
+    O: Floats  # noqa: E741
+
+    @staticmethod
+    def empty(shape: tuple[int, ...], head_dim: int) -> Softmax:
+        return Softmax(np.full(shape, F32(-1e30)), np.zeros(shape, F32), np.zeros((*shape, head_dim), F32))
+
+    def merge(self, m: Floats, l: Floats, O: Floats, scale: Floats | None = None) -> Softmax:  # noqa: E741
+        """`O` counts in units of `scale`, which multiplies its factor before it is used."""
+        new = np.maximum(self.m, m)
+        c, c_other = exp2(self.m - new), exp2(m - new)
+        factor = c_other if scale is None else scale * c_other
+        total = fma(O, np.broadcast_to(factor[..., None], O.shape), self.O * c[..., None])
+        return Softmax(new, fma(self.l, c, l * c_other), total)
+
+    def where(self, condition: NDArray[np.bool_], other: Softmax) -> Softmax:
+        O = np.where(condition[..., None], self.O, other.O)  # noqa: E741
+        return Softmax(np.where(condition, self.m, other.m), np.where(condition, self.l, other.l), O)
+
+
+def attend(q_THD: Floats, k_TKD: Floats, v_TKD: Floats, *, scale: float, window: int | None) -> Floats:
+    """Queries and keys of the positions `0 .. T - 1`, rotated; returns `[T, H, D]`."""
+    tokens, heads, head_dim = q_THD.shape
+    shape_KQT = (k_TKD.shape[1], heads // k_TKD.shape[1], tokens)
+    q = quantise(q_THD.transpose(1, 0, 2).reshape(*shape_KQT, head_dim))
+    q_scale = q.scale * F32(scale * LOG2E)
+    k, v = quantise(k_TKD.transpose(1, 0, 2)), quantise(v_TKD.transpose(1, 0, 2))
+    total = Softmax.empty(shape_KQT, head_dim)
+    begun = np.zeros(shape_KQT, bool)
+    for first in range(0, tokens, SEGMENT_PAGES * PAGE_TOKENS):
+        segment = Softmax.empty(shape_KQT, head_dim)
+        seen = np.zeros(shape_KQT, bool)
+        for start in range(first, min(first + SEGMENT_PAGES * PAGE_TOKENS, tokens), PAGE_TOKENS):
+            keys = np.arange(start, min(start + PAGE_TOKENS, tokens))
+            mask_TP = visible(np.arange(tokens), keys, window)
+            segment = _page(Quantised(q.values, q_scale), _take(k, keys), _take(v, keys), mask_TP, segment)
+            seen |= mask_TP.any(axis=1)
+        merged = total.merge(segment.m, segment.l, segment.O).where(begun, segment)
+        total = merged.where(seen, total)
+        begun |= seen
+    o = total.O * (F32(1) / total.l)[..., None]
+    return o.reshape(heads, tokens, head_dim).transpose(1, 0, 2)
+
+
+def _take(heads: Quantised, keys: NDArray[np.intp]) -> Quantised:
+    """Positions of a page, filled up with zeros to its full length."""
+    missing = PAGE_TOKENS - len(keys)
+    values = np.pad(heads.values[:, keys], ((0, 0), (0, missing), (0, 0)))
+    return Quantised(values, np.pad(heads.scale[:, keys], ((0, 0), (0, missing))))
+
+
+def _page(q: Quantised, k: Quantised, v: Quantised, mask_TP: NDArray[np.bool_], into: Softmax) -> Softmax:
+    """One page merged into a segment, for all heads; queries that see none of it keep their bits."""
+    mask = np.pad(mask_TP, ((0, 0), (0, PAGE_TOKENS - mask_TP.shape[1])))
+    dots_KQTP = q.values @ k.values[:, None].transpose(0, 1, 3, 2)
+    s = (dots_KQTP * k.scale[:, None, None, :]) * q.scale[..., None]
+    any_T = mask.any(axis=1)
+    m = np.where(any_T, np.where(mask, s, -np.inf).max(axis=-1), F32(0)).astype(F32)
+    e = np.where(mask, exp2(s - m[..., None]), F32(0))
+    lanes = e.reshape(*e.shape[:-1], 4, 16)
+    l = tree((lanes[..., 0, :] + lanes[..., 1, :]) + (lanes[..., 2, :] + lanes[..., 3, :]))  # noqa: E741
+    p = e * v.scale[:, None, None, :]
+    p_max = p.max(axis=-1)
+    empty = p_max < F32(1e-30)
+    inverse = np.where(empty, F32(0), F32(255) / np.where(empty, F32(1), p_max))
+    p_scale = np.where(empty, F32(0), p_max / F32(255))
+    u = np.rint(p * inverse[..., None])
+    merged = into.merge(m, l, u @ v.values[:, None], p_scale)
+    return merged.where(np.broadcast_to(any_T, m.shape), into)
