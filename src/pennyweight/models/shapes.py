@@ -1,0 +1,78 @@
+"""The sizes every supported decoder has, read and checked together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pennyweight.errors import ModelFileError
+from pennyweight.models.rope import MAX_HEAD_DIM
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pennyweight.models.gguf_header import TensorInfo
+    from pennyweight.models.hyperparameters import Hyperparameters
+
+_PANEL_COLUMNS = 32  # activations are quantised in blocks of 32
+_HEAD_MULTIPLE = 16  # heads are worked on 16 lanes at a time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shapes:
+    """Dimensions in elements."""
+
+    num_layers: int
+    vocab_size: int
+    context_length: int
+    d_model: int
+    d_ff: int
+    num_heads: int
+    num_kv_heads: int
+    head_dim: int
+    norm_eps: float
+
+
+def read_shapes(keys: Hyperparameters, tensors: Mapping[str, TensorInfo]) -> Shapes:
+    """Sizes from the keys, the vocabulary's from the embedding; ModelFileError for what cannot run."""
+    num_heads = keys.integer("attention.head_count")
+    d_model = keys.integer("embedding_length")
+    head_dim = keys.integer("attention.key_length", default=max(d_model // num_heads, 1), high=MAX_HEAD_DIM)
+    keys.only("attention.value_length", head_dim)
+    shapes = Shapes(
+        # every layer has tensors of its own, so their number bounds the loops over layers
+        num_layers=keys.integer("block_count", high=max(len(tensors), 1)),
+        vocab_size=_vocab_size(keys, tensors),
+        context_length=keys.integer("context_length"),
+        d_model=d_model,
+        d_ff=keys.integer("feed_forward_length"),
+        num_heads=num_heads,
+        num_kv_heads=keys.integer("attention.head_count_kv", default=num_heads),
+        head_dim=head_dim,
+        norm_eps=keys.number("attention.layer_norm_rms_epsilon", low=0.0, high=1.0),
+    )
+    _check_multiples(keys, shapes)
+    return shapes
+
+
+def _vocab_size(keys: Hyperparameters, tensors: Mapping[str, TensorInfo]) -> int:
+    embedding = tensors.get("token_embd.weight")
+    if embedding is None or len(embedding.shape) != 2:
+        raise ModelFileError("the file has no matrix 'token_embd.weight'; it is a vocabulary, not a model")
+    keys.only("vocab_size", embedding.shape[0])
+    return embedding.shape[0]
+
+
+def _check_multiples(keys: Hyperparameters, shapes: Shapes) -> None:
+    if shapes.num_heads % shapes.num_kv_heads:
+        raise keys.fail(
+            "attention.head_count_kv", shapes.num_kv_heads, f"a divisor of the {shapes.num_heads} heads"
+        )
+    for key, value, multiple in (
+        ("embedding_length", shapes.d_model, _PANEL_COLUMNS),
+        ("feed_forward_length", shapes.d_ff, _PANEL_COLUMNS),
+        ("attention.key_length", shapes.head_dim, _HEAD_MULTIPLE),
+        ("attention.head_count times its head size", shapes.num_heads * shapes.head_dim, _PANEL_COLUMNS),
+    ):
+        if value % multiple:
+            raise keys.fail(key, value, f"a multiple of {multiple}")
