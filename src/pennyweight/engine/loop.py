@@ -1,0 +1,248 @@
+"""The engine's thread: takes requests in, runs steps, posts events.
+
+Every other thread meets the engine in `submit`, `Handle.cancel`, `stats` and `close` alone. Events of a step
+are posted while the next one runs. The thread sleeps on a condition when nothing is left to do.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from pennyweight.engine.outbox import Outbox
+from pennyweight.engine.prompt import FlatPrompt
+from pennyweight.engine.runner import Runner, StepDecoder, StepModule
+from pennyweight.engine.scheduler import Scheduler
+from pennyweight.engine.sequence import Listener, SequenceGroup
+from pennyweight.engine.stats import EngineStats, Stopwatch
+from pennyweight.engine.step_cost import StepCost
+from pennyweight.errors import EngineError, OverloadedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pennyweight.core import Request
+    from pennyweight.engine.limits import Limits
+    from pennyweight.engine.plan import RowOutput, StepPlan
+
+__all__ = ["EngineStats", "Handle", "StepLoop"]
+
+log = logging.getLogger(__name__)
+
+DECODER_ERRORS = (ValueError, RuntimeError, MemoryError)  # what the native module documents
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A request to be queued."""
+
+    group: SequenceGroup
+
+
+@dataclass(frozen=True, slots=True)
+class Cancellation:
+    """Choices to be ended; `choice` None means all of the request."""
+
+    group: SequenceGroup
+    choice: int | None
+
+
+class Handle:
+    """One submitted request, as its submitter holds it."""
+
+    def __init__(self, loop: StepLoop, group: SequenceGroup) -> None:
+        self._loop = loop
+        self._group = group
+
+    def cancel(self, choice: int | None = None) -> None:
+        """End one choice, or all, after the step under way. From any thread, any number of times."""
+        self._loop.post(Cancellation(self._group, choice))
+
+
+class StepLoop:
+    """Owns the engine's thread from construction to `close`.
+
+    `module` is where the decoder's `Row` and `Logits` live. `end_tokens` are the model's. An end token, or
+    one of a request's `stop_token_ids`, is counted in `completion_tokens` as OpenAI counts it, but carries no
+    text and is not posted as a TokenEvent.
+    """
+
+    def __init__(
+        self,
+        decoder: StepDecoder,
+        module: StepModule,
+        *,
+        limits: Limits,
+        end_tokens: frozenset[int],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._limits = limits
+        self._clock = clock
+        self._cost = StepCost()
+        self._runner = Runner(decoder, module, vocab_size=limits.vocab_size)
+        self._scheduler = Scheduler(limits, end_tokens=end_tokens, cost=self._cost)
+        self._outbox = Outbox()
+        self._stopwatch = Stopwatch()
+        self._stats = EngineStats(pages_total=limits.num_pages)
+        self._news = threading.Condition()  # guards the three below
+        self._inbox: list[Arrival | Cancellation] = []
+        self._state: Literal["open", "draining", "closed", "broken"] = "open"
+        self._num_submitted = 0
+        self._thread = threading.Thread(target=self._run, name="pennyweight-engine", daemon=True)
+        self._thread.start()
+
+    def submit(self, request: Request, listener: Listener) -> Handle:
+        """Queue `request`. The engine's thread calls `listener`: TokenEvents, one FinishedEvent per choice.
+
+        Raises InvalidRequestError, ContextLengthError, OverloadedError or EngineError (closed); then nothing
+        was queued and `listener` is never called.
+        """
+        prompt = FlatPrompt.of(request.prompt)
+        self._limits.check(request, prompt)
+        seed = secrets.randbits(64) if request.sampling.seed is None else request.sampling.seed % 2**64
+        with self._news:
+            self._check_open()
+            self._num_submitted += 1
+            group = SequenceGroup(
+                request, prompt, listener, number=self._num_submitted, seed=seed, submitted_s=self._clock()
+            )
+            self._outbox.register(group)
+            self._post(Arrival(group))
+        return Handle(self, group)
+
+    def post(self, cancellation: Cancellation) -> None:
+        """Hand a cancellation over to the engine's thread; `Handle.cancel` does."""
+        with self._news:
+            if self._outbox.is_open(cancellation.group):
+                self._post(cancellation)
+
+    def stats(self) -> EngineStats:
+        """As of the last plan's end."""
+        return self._stats
+
+    def close(self, pending: Literal["cancel", "drain"] = "cancel") -> None:
+        """Cancel or finish what is queued, then end the thread. Idempotent; not for listeners to call."""
+        with self._news:
+            if self._state in ("open", "draining"):
+                self._state = "closed" if pending == "cancel" else "draining"
+            self._news.notify_all()
+            self._runner.interrupt()
+        self._thread.join()
+
+    def _check_open(self) -> None:
+        if self._state != "open":
+            raise EngineError(f"The engine is {self._state} and takes no more requests; start it again.")
+        if self._outbox.num_open >= self._limits.max_requests:
+            raise OverloadedError(
+                f"{self._outbox.num_open} requests are queued or running, and the engine takes no more than "
+                f"{self._limits.max_requests}; try again later."
+            )
+
+    def _post(self, message: Arrival | Cancellation) -> None:
+        self._inbox.append(message)
+        self._news.notify_all()
+        self._runner.interrupt()
+
+    def _run(self) -> None:
+        try:
+            while self._take_in():
+                plan = self._scheduler.schedule(self._clock())
+                if plan.rows:
+                    self._step(plan)
+            self._deliver()
+        except Exception as error:  # the thread's edge: a defect must leave nobody waiting
+            log.exception("The engine's thread failed")
+            self._break_down(f"The engine failed: {error}")
+
+    def _take_in(self) -> bool:
+        """Handle messages, asleep while there is neither work nor news; False when the loop is to end."""
+        self._deliver()
+        with self._news:
+            while not self._inbox and not self._scheduler.has_work and self._state == "open":
+                self._news.wait()
+            messages, self._inbox = self._inbox, []
+            state = self._state
+        for message in messages:
+            if isinstance(message, Arrival):
+                self._queue(message.group)
+            else:
+                self._cancel(message)
+        if state == "closed":
+            self._scheduler.cancel_all(self._clock())
+        self._retire()
+        return self._scheduler.has_work or state == "open"
+
+    def _step(self, plan: StepPlan) -> None:
+        """Run one plan to its end. A failing decoder fails the plan's sequences; the loop goes on."""
+        started_s = self._clock()
+        num_steps = 0
+        try:
+            self._runner.begin(plan)
+            done = False
+            while not done:
+                self._interrupt_if_due(plan)
+                self._deliver()
+                steps, done = self._runner.finish()
+                num_steps += len(steps)
+                self._postprocess(plan, steps)
+        except DECODER_ERRORS as error:
+            log.exception("The decoder failed")
+            for row in plan.rows:
+                self._scheduler.fail(row.sequence, f"The decoder failed: {error}", self._clock())
+        else:
+            self._scheduler.complete(plan)
+            self._measure(plan, num_steps, self._clock() - started_s)
+        self._retire()
+
+    def _postprocess(self, plan: StepPlan, steps: Sequence[Sequence[RowOutput]]) -> None:
+        now_s = self._clock()
+        for index, message in self._runner.take_failures().items():
+            self._scheduler.fail(plan.rows[index].sequence, message, now_s)
+        for step in steps:
+            for output in step:
+                self._scheduler.advance(plan.rows[output.row], output, now_s)
+
+    def _interrupt_if_due(self, plan: StepPlan) -> None:
+        """End a plan of many steps for news that came before it began, or for a deadline."""
+        overdue = plan.deadline_s is not None and plan.deadline_s <= self._clock()
+        if overdue or self._inbox or self._state != "open":
+            self._runner.interrupt()
+
+    def _measure(self, plan: StepPlan, num_steps: int, seconds: float) -> None:
+        self._cost.observe(
+            prefill_tokens=plan.prefill_tokens,
+            decode_rows=plan.decode_rows,
+            seconds=seconds / max(1, num_steps),
+        )
+        self._stopwatch.add(num_steps, seconds, prefill=plan.prefill_tokens > 0)
+        self._stats = self._stopwatch.snapshot(self._scheduler)
+
+    def _queue(self, group: SequenceGroup) -> None:
+        try:
+            self._scheduler.add(group)
+        except Exception as error:  # forking a grammar is foreign code: only its own request fails
+            log.exception("Request %s could not be queued", group.request.id)
+            self._outbox.fail([group], f"The request could not be queued: {error}", self._clock())
+
+    def _cancel(self, cancellation: Cancellation) -> None:
+        for sequence in cancellation.group.sequences:
+            if cancellation.choice in (None, sequence.choice):
+                self._scheduler.cancel(sequence, self._clock())
+
+    def _deliver(self) -> None:
+        for group in self._outbox.deliver(self._scheduler.take_events()):
+            self.post(Cancellation(group, None))
+
+    def _retire(self) -> None:
+        for sequence in self._scheduler.take_retired():
+            self._runner.retire(sequence)
+
+    def _break_down(self, message: str) -> None:
+        with self._news:
+            self._state = "broken"
+        self._outbox.deliver(self._scheduler.take_events())
+        self._outbox.fail_all(message, self._clock())

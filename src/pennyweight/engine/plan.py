@@ -1,0 +1,57 @@
+"""What one call of the decoder is to do: data from the scheduler to the runner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from pennyweight.engine.block_table import PageCopy
+    from pennyweight.engine.sequence import Sequence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanRow:
+    """The next `num_tokens` uncomputed tokens of `sequence`, and drafts behind them.
+
+    A row that reaches the end of the known tokens samples; any other only fills pages.
+    """
+
+    sequence: Sequence
+    num_tokens: int
+    samples: bool
+    scores: bool = False  # log-probabilities of the prompt's tokens are wanted
+    draft: tuple[int, ...] = ()
+
+    @property
+    def masked(self) -> bool:
+        return self.samples and self.sequence.mask_provider is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepPlan:
+    """Rows of at most `steps` steps; `copies` come first, in order. `deadline_s` is its rows' earliest."""
+
+    rows: tuple[PlanRow, ...]
+    steps: int
+    copies: tuple[PageCopy, ...]
+    deadline_s: float | None
+
+    @property
+    def prefill_tokens(self) -> int:
+        return sum(row.num_tokens for row in self.rows if row.num_tokens > 1)
+
+    @property
+    def decode_rows(self) -> int:
+        return sum(row.num_tokens == 1 for row in self.rows)
+
+
+class RowOutput(Protocol):
+    """What the decoder answers for one row of one step: the native `RowResult`, documented there."""
+
+    row: int
+    tokens: list[int]
+    accepted_drafts: int
+    logprobs: list[float]
+    top: list[list[tuple[int, float]]]
+    target_logprobs: list[float]

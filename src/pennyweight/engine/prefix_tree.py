@@ -1,0 +1,181 @@
+"""What the KV pages already hold, keyed by namespace and content: a tree with one page per node.
+
+A node's keys are the content of its page (up to 64 positions); its children continue the text. Whole pages
+are shared as they are. A page that matches only in its first tokens is copied and continued, so prefixes are
+shared at token granularity. A node may be shorter than its page while the sequence that writes the page still
+runs: what lies behind the node's keys is not promised.
+
+Every sequence that holds a node's page holds its ancestors' pages (`insert` sees to it) and gives them back
+last, so the longest idle page is always a leaf and eviction needs no search.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import takewhile
+from typing import TYPE_CHECKING
+
+from pennyweight.core import PAGE_TOKENS, CacheNamespace
+from pennyweight.engine.block_table import BlockTable, pages_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pennyweight.engine.pages import PagePool
+
+PositionKey = int | tuple[bytes, int]
+"""Content of one position: a token, or (content hash, offset) inside an embedding span."""
+
+MIN_TAIL_TOKENS = 8  # below this, computing anew is cheaper than copying a page: every chat starts alike
+
+
+@dataclass(slots=True, eq=False)
+class Branch:
+    """Where texts part: children by the first key of their page."""
+
+    children: dict[PositionKey, list[Node]] = field(default_factory=dict)
+
+    def best(self, run: tuple[PositionKey, ...]) -> tuple[Node | None, int]:
+        """The child sharing most leading keys with `run`, and how many these are."""
+        chosen, longest = None, 0
+        for node in self.children.get(run[0], ()):
+            shared = common_length(node.keys, run)
+            if shared > longest:
+                chosen, longest = node, shared
+        return chosen, longest
+
+    def nodes(self) -> Iterator[Node]:
+        for siblings in self.children.values():
+            yield from siblings
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Node(Branch):
+    """One page and the content promised for its first `len(keys)` positions."""
+
+    keys: tuple[PositionKey, ...]
+    page: int
+    parent: Branch
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """The first `num_tokens` positions of `page` are of use; the page has to be copied."""
+
+    page: int
+    num_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The longest known prefix: whole pages, then perhaps part of one."""
+
+    pages: tuple[int, ...]
+    tail: Tail | None
+
+    @property
+    def num_tokens(self) -> int:
+        return len(self.pages) * PAGE_TOKENS + (self.tail.num_tokens if self.tail else 0)
+
+
+def common_length(first: Sequence[PositionKey], second: Sequence[PositionKey]) -> int:
+    """Number of leading keys two contents share."""
+    if len(first) == len(second) and first == second:  # the usual case, at C speed
+        return len(first)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False)))
+
+
+class PrefixTree:
+    """The pages of `pool` that can serve another request."""
+
+    def __init__(self, pool: PagePool) -> None:
+        self._pool = pool
+        self._roots: dict[CacheNamespace, Branch] = {}
+        self._nodes: dict[int, Node] = {}
+
+    def match(self, namespace: CacheNamespace, keys: Sequence[PositionKey], *, limit: int) -> Match:
+        """The longest prefix of `keys[:limit]` in the tree. Holds nothing: share the pages at once."""
+        branch = self._roots.get(namespace)
+        pages: list[int] = []
+        while branch is not None and len(pages) * PAGE_TOKENS < limit:
+            start = len(pages) * PAGE_TOKENS
+            node, shared = branch.best(tuple(keys[start : min(start + PAGE_TOKENS, limit)]))
+            if node is not None and shared == PAGE_TOKENS:
+                pages.append(node.page)
+            elif node is not None and shared >= MIN_TAIL_TOKENS:
+                return Match(tuple(pages), Tail(node.page, shared))
+            else:
+                break
+            branch = node
+        return Match(tuple(pages), None)
+
+    def insert(self, namespace: CacheNamespace, keys: Sequence[PositionKey], table: BlockTable) -> None:
+        """`table` holds the computed content `keys`. Whole pages the tree knows replace its own."""
+        if not keys:
+            return
+        branch = self._roots.setdefault(namespace, Branch())
+        for index in range(pages_for(len(keys))):
+            run = tuple(keys[index * PAGE_TOKENS : (index + 1) * PAGE_TOKENS])
+            branch = self._place(branch, run, table, index)
+
+    def make_room(self, num_pages: int) -> None:
+        """Evict idle pages, longest unused first, until `num_pages` are free."""
+        while self._pool.num_free < num_pages:
+            self._remove(self._nodes[self._pool.oldest_idle()])
+
+    def check_integrity(self) -> None:
+        """Raise AssertionError unless links, lengths, pages and the pool's view agree."""
+        seen: set[int] = set()
+        pending: list[Branch] = list(self._roots.values())
+        assert all(root.children for root in pending), "an empty root stays behind"
+        while pending:
+            branch = pending.pop()
+            for first, siblings in branch.children.items():
+                assert siblings, "an empty list of children stays behind"
+                for node in siblings:
+                    assert node.parent is branch
+                    assert node.keys[0] == first
+                    assert 0 < len(node.keys) <= PAGE_TOKENS
+                    assert len(node.keys) == PAGE_TOKENS or not node.children, (
+                        "text continues after a partial page"
+                    )
+                    assert self._nodes.get(node.page) is node
+                    assert node.page not in seen
+                    if isinstance(branch, Node):
+                        assert self._pool.references(branch.page) >= self._pool.references(node.page)
+                    seen.add(node.page)
+                    pending.append(node)
+        assert seen == set(self._nodes), "a node is out of reach"
+        assert len(seen) == self._pool.num_cached
+
+    def _place(self, branch: Branch, run: tuple[PositionKey, ...], table: BlockTable, index: int) -> Branch:
+        """The node that covers `run` under `branch`: found, grown or new."""
+        own = self._nodes.get(table[index])  # from an earlier, shorter insertion of the same sequence
+        twin, shared = branch.best(run)
+        if twin is not None and shared == len(run):
+            if twin is not own and len(run) == PAGE_TOKENS:
+                if own is not None:
+                    self._remove(own)
+                table.replace(index, twin.page)
+            return twin
+        if own is not None:
+            assert own.parent is branch, "a computed page moved"
+            assert run[: len(own.keys)] == own.keys, "a computed page changed"
+            own.keys = run
+            return own
+        node = Node(keys=run, page=table[index], parent=branch)
+        branch.children.setdefault(run[0], []).append(node)
+        self._nodes[node.page] = node
+        self._pool.keep(node.page)
+        return node
+
+    def _remove(self, node: Node) -> None:
+        assert not node.children, "only leaves are removed"
+        siblings = node.parent.children[node.keys[0]]
+        siblings.remove(node)
+        if not siblings:
+            del node.parent.children[node.keys[0]]
+        del self._nodes[node.page]
+        self._pool.drop(node.page)
+        if not node.parent.children and not isinstance(node.parent, Node):
+            self._roots = {name: root for name, root in self._roots.items() if root is not node.parent}

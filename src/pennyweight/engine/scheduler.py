@@ -1,0 +1,289 @@
+"""Which sequences compute what in the next step. Pure: no tensors, no I/O, and time arrives as an argument.
+
+Every sequence in `running` holds pages for all its tokens. A step takes one token of each sequence that has
+only one left to compute, and as many prompt tokens of the others as the step's cost allows. Pages that run
+out are taken from the sequence last in seniority; it keeps its output and its sampler slot and computes again
+later.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pennyweight.core import Event, FinishReason
+from pennyweight.engine.kv_cache import KvCache, shared_prefix
+from pennyweight.engine.plan import PlanRow, RowOutput, StepPlan
+
+if TYPE_CHECKING:
+    from pennyweight.engine.block_table import PageCopy
+    from pennyweight.engine.limits import Limits
+    from pennyweight.engine.sequence import Sequence, SequenceGroup
+    from pennyweight.engine.step_cost import StepCost
+
+MAX_STEPS = 64  # decode steps of one plan: at most one new page for each row
+MAX_DRAFT = 15  # with the token before it a full 16-row panel
+MIN_AWAITED_TOKENS = 16  # a shorter common prefix is not worth waiting for
+
+
+@dataclass(slots=True)
+class Counters:
+    """Totals since the start."""
+
+    prompt_tokens: int = 0  # computed, recomputed ones included
+    cached_tokens: int = 0  # prompt tokens found in the prefix tree at first admission
+    generated_tokens: int = 0
+    accepted_drafts: int = 0
+    preemptions: int = 0
+
+
+class Scheduler:
+    """Queues, pages and the state of every sequence. One thread drives it."""
+
+    def __init__(self, limits: Limits, *, end_tokens: frozenset[int], cost: StepCost) -> None:
+        self.limits = limits
+        self.cache = KvCache(limits.num_pages)
+        self.counters = Counters()
+        self.waiting: list[Sequence] = []  # by turn
+        self.running: list[Sequence] = []
+        self._end_tokens = end_tokens
+        self._cost = cost
+        self._events: list[tuple[SequenceGroup, Event]] = []
+        self._retired: list[Sequence] = []
+
+    @property
+    def has_work(self) -> bool:
+        return bool(self.waiting or self.running)
+
+    def add(self, group: SequenceGroup) -> None:
+        """Queue every choice of a request that has passed `Limits.check`."""
+        group.open(self.cache.pool, self._end_tokens)
+        for sequence in group.sequences:
+            insort(self.waiting, sequence, key=lambda s: s.turn)
+
+    def schedule(self, now_s: float) -> StepPlan:
+        """The next plan; without rows only if nothing is left to do."""
+        self._expire(now_s)
+        copies: list[PageCopy] = []
+        self._admit(now_s, copies)
+        decoding = sorted((s for s in self.running if s.num_uncomputed == 1), key=lambda s: s.seniority)
+        steps = self._choose_steps(decoding)
+        decoding = [s for s in decoding if self._secure_pages(s, steps)]
+        rows = [self._decode_row(s, steps) for s in decoding]
+        rows += self._prefill_rows(len(rows))
+        deadlines = [d for row in rows if (d := row.sequence.request.deadline_s) is not None]
+        return StepPlan(
+            rows=tuple(rows), steps=steps, copies=tuple(copies), deadline_s=min(deadlines, default=None)
+        )
+
+    def advance(self, row: PlanRow, output: RowOutput, now_s: float) -> None:
+        """One step of `row` has finished. Pages change hands only in `complete`, when the whole plan has."""
+        sequence = row.sequence
+        if sequence.status == "finished":
+            return None
+        sequence.num_computed += row.num_tokens + output.accepted_drafts
+        self.counters.accepted_drafts += output.accepted_drafts
+        if row.num_tokens > 1:
+            self.counters.prompt_tokens += row.num_tokens
+        if row.scores:
+            self._keep_scores(sequence, output.target_logprobs)
+        max_output = sequence.max_output(self.limits.max_positions)
+        for index, token in enumerate(output.tokens):
+            sequence.append(token, now_s)
+            self.counters.generated_tokens += 1
+            if token in sequence.end_tokens:
+                return self._end(sequence, FinishReason.STOP, now_s)
+            logprob = output.logprobs[index] if output.logprobs else None
+            top = output.top[index] if output.top else []
+            self._events.append((sequence.group, sequence.token_event(token, logprob, top)))
+            if sequence.num_output == max_output:
+                return self._end(sequence, FinishReason.LENGTH, now_s)
+        if max_output == 0 and sequence.num_uncomputed == 0:
+            self._end(sequence, FinishReason.LENGTH, now_s)
+        return None
+
+    def complete(self, plan: StepPlan) -> None:
+        """The plan is over: give back the pages of what has ended, offer the others' to later requests."""
+        for row in plan.rows:
+            if row.sequence.status == "finished":
+                self._remove(row.sequence, keep=True)
+            else:
+                self.cache.record(row.sequence)
+
+    def cancel(self, sequence: Sequence, now_s: float) -> None:
+        """End `sequence` between plans; nothing happens if it has ended."""
+        if sequence.status != "finished":
+            self._end(sequence, FinishReason.CANCELLED, now_s)
+            self._remove(sequence, keep=True)
+
+    def cancel_all(self, now_s: float) -> None:
+        """End everything, between plans."""
+        for sequence in [*self.running, *self.waiting]:
+            self.cancel(sequence, now_s)
+
+    def fail(self, sequence: Sequence, message: str, now_s: float) -> None:
+        """End `sequence` with an error. What its last plan wrote is not trusted."""
+        if sequence.status != "finished":
+            self._end(sequence, FinishReason.ERROR, now_s, message)
+        self._remove(sequence, keep=False)
+
+    def take_events(self) -> list[tuple[SequenceGroup, Event]]:
+        """Events in order, each handed out once."""
+        events, self._events = self._events, []
+        return events
+
+    def take_retired(self) -> list[Sequence]:
+        """Ended sequences whose sampler slots are to be closed, each handed out once."""
+        retired, self._retired = self._retired, []
+        return retired
+
+    def check_integrity(self) -> None:
+        """Raise AssertionError unless queues, lengths and pages agree. For tests, between plans."""
+        assert all(s.status == "waiting" for s in self.waiting)
+        assert all(s.status == "running" and s.num_uncomputed > 0 for s in self.running)
+        turns = [s.turn for s in self.waiting]
+        assert turns == sorted(turns)
+        assert len(set(turns)) == len(turns)
+        self.cache.check_integrity([*self.waiting, *self.running])
+
+    def _expire(self, now_s: float) -> None:
+        for sequence in [*self.running, *self.waiting]:
+            deadline_s = sequence.request.deadline_s
+            if deadline_s is not None and deadline_s <= now_s:
+                self.cancel(sequence, now_s)
+
+    def _admit(self, now_s: float, copies: list[PageCopy]) -> None:
+        """Start waiting sequences in turn. One that finds no pages holds up those behind it, not to starve."""
+        for sequence in list(self.waiting):
+            if sequence.status != "waiting" or self._awaits_pages_of_another(sequence):
+                continue
+            while not self._start(sequence, copies):
+                if not self._yield_to(sequence):
+                    return
+            if sequence.started_s is None:
+                sequence.started_s = now_s
+                sequence.num_cached = sequence.num_computed
+                self.counters.cached_tokens += sequence.num_computed
+            self.waiting.remove(sequence)
+            self.running.append(sequence)
+            sequence.status = "running"
+
+    def _start(self, sequence: Sequence, copies: list[PageCopy]) -> bool:
+        # A page of headroom for each running sequence: its next token may need one.
+        has_slot = len(self.running) < self.limits.max_running
+        return has_slot and self.cache.start(sequence, copies, headroom=len(self.running))
+
+    def _yield_to(self, sequence: Sequence) -> bool:
+        """Preempt a running batch sequence for an interactive one that would otherwise wait."""
+        if sequence.request.priority == "batch" or not self.running:
+            return False
+        victim = max(self.running, key=lambda s: s.seniority)
+        if victim.request.priority != "batch" or victim.seniority < sequence.seniority:
+            return False
+        self._preempt(victim)
+        return True
+
+    def _awaits_pages_of_another(self, sequence: Sequence) -> bool:
+        """Whether a running sequence is about to compute a prefix of this one's."""
+        if sequence.group.scorer is not None:
+            return not sequence.scores_prompt
+        leader = sequence.leader
+        if leader is not None:
+            if leader.status == "running" and leader.num_computed < sequence.awaited:
+                return True
+            sequence.leader = None
+        prefilling = [s for s in self.running if s.num_uncomputed > 1]
+        found = self.cache.found(sequence) if prefilling else 0
+        for other in prefilling:
+            awaited = min(shared_prefix(sequence, other), sequence.num_tokens - 1)
+            if awaited >= found + MIN_AWAITED_TOKENS and awaited > other.num_computed:
+                sequence.leader, sequence.awaited = other, awaited
+                return True
+        return False
+
+    def _choose_steps(self, decoding: list[Sequence]) -> int:
+        """Many steps only if every running row decodes plainly, nothing waits and the pages are there."""
+        plain = all(s.mask_provider is None and not s.prediction.propose(1) for s in decoding)
+        if self.waiting or not decoding or len(decoding) < len(self.running) or not plain:
+            return 1
+        left = [s.max_output(self.limits.max_positions) - s.num_output for s in decoding]
+        steps = max(1, min(MAX_STEPS, *left))
+        while steps > 1:
+            missing = sum(s.blocks.missing(s.num_computed + steps) for s in decoding)
+            if missing <= self.cache.pool.num_available:
+                break
+            steps //= 2
+        return steps
+
+    def _secure_pages(self, sequence: Sequence, steps: int) -> bool:
+        """Pages for the next tokens, at the cost of the most junior if need be; False if that is this one."""
+        while sequence.status == "running":
+            if self.cache.grow(sequence, sequence.num_computed + steps):
+                return True
+            if not self._take_back_reserves():
+                self._preempt(max(self.running, key=lambda s: s.seniority))
+        return False
+
+    def _take_back_reserves(self) -> bool:
+        """Pages reserved for steps that an interrupt cut off go first: they cost nobody anything."""
+        return any(s.blocks.truncate(s.num_tokens) for s in self.running)
+
+    def _preempt(self, sequence: Sequence) -> None:
+        self.cache.release(sequence, keep=True)
+        sequence.scores.clear()
+        sequence.num_preemptions += 1
+        self.counters.preemptions += 1
+        self.running.remove(sequence)
+        sequence.status = "waiting"
+        insort(self.waiting, sequence, key=lambda s: s.turn)
+
+    def _decode_row(self, sequence: Sequence, steps: int) -> PlanRow:
+        wants_output = sequence.max_output(self.limits.max_positions) > 0
+        draft: tuple[int, ...] = ()
+        if steps == 1 and wants_output:
+            left = sequence.max_output(self.limits.max_positions) - sequence.num_output
+            draft = sequence.prediction.propose(min(MAX_DRAFT, left - 1))
+            if draft and not self.cache.grow(sequence, sequence.num_computed + 1 + len(draft)):
+                draft = ()
+        return PlanRow(sequence=sequence, num_tokens=1, samples=wants_output, draft=draft)
+
+    def _prefill_rows(self, decode_rows: int) -> list[PlanRow]:
+        """Prompt chunks in turn, within what the step may cost."""
+        budget = self._cost.chunk_tokens(decode_rows=decode_rows)
+        rows: list[PlanRow] = []
+        for sequence in sorted((s for s in self.running if s.num_uncomputed > 1), key=lambda s: s.turn):
+            if budget == 0:
+                break
+            num_tokens = min(budget, sequence.num_uncomputed)
+            budget -= num_tokens
+            last = num_tokens == sequence.num_uncomputed
+            samples = last and sequence.max_output(self.limits.max_positions) > 0
+            rows.append(
+                PlanRow(
+                    sequence=sequence, num_tokens=num_tokens, samples=samples, scores=sequence.scores_prompt
+                )
+            )
+        return rows
+
+    def _keep_scores(self, sequence: Sequence, scores: list[float]) -> None:
+        sequence.scores.extend(scores)
+        if len(sequence.scores) == sequence.num_prompt - 1:
+            sequence.group.settle_scores(sequence, sequence.scores)
+
+    def _end(self, sequence: Sequence, reason: FinishReason, now_s: float, error: str | None = None) -> None:
+        """Post the one terminal event. Pages and queues are `_remove`'s, once the plan under way is over."""
+        sequence.finish_reason = reason
+        sequence.status = "finished"
+        if sequence.scores_prompt:
+            sequence.group.pass_on_scoring()
+        self._events.append((sequence.group, sequence.finished_event(now_s, error)))
+
+    def _remove(self, sequence: Sequence, *, keep: bool) -> None:
+        """Take an ended sequence out of its queue and everything it holds back; once."""
+        queue = next((q for q in (self.running, self.waiting) if sequence in q), None)
+        if queue is None:
+            return
+        queue.remove(sequence)
+        self.cache.release(sequence, keep=keep)
+        self._retired.append(sequence)

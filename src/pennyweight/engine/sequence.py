@@ -1,0 +1,212 @@
+"""The mutable state of one choice of a request, and of the request its choices share.
+
+`tokens` are prompt and output; the KV of the first `num_computed` of them is in the pages. What a sequence
+needs next follows from these two lengths alone, never from how it came to them: a preempted sequence with
+nothing computed and a new one are the same case, and one whose prefix was found up to its last token decodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Sequence as Items
+from itertools import takewhile
+from typing import TYPE_CHECKING, Literal
+
+from pennyweight.core import (
+    Event,
+    FinishedEvent,
+    FinishReason,
+    MaskProvider,
+    Request,
+    Timings,
+    TokenEvent,
+    TokenLogprob,
+    Usage,
+)
+from pennyweight.engine.block_table import BlockTable
+from pennyweight.engine.prediction import Prediction
+
+if TYPE_CHECKING:
+    from pennyweight.engine.pages import PagePool
+    from pennyweight.engine.prefix_tree import PositionKey
+    from pennyweight.engine.prompt import FlatPrompt
+
+Listener = Callable[[Event], None]
+Status = Literal["waiting", "running", "finished"]
+
+BATCH_HANDICAP_S = 30.0  # a batch request is served as if it had come this much later, but it is served
+TOKEN_HANDICAP_S = 1e-3  # a short prompt may overtake a long one that came shortly before it
+
+
+class SequenceGroup:
+    """One request and what its choices share. `number` counts submissions; `seed` is never None here."""
+
+    def __init__(
+        self,
+        request: Request,
+        prompt: FlatPrompt,
+        listener: Listener,
+        *,
+        number: int,
+        seed: int,
+        submitted_s: float,
+    ) -> None:
+        self.request = request
+        self.prompt = prompt
+        self.listener = listener
+        self.number = number
+        self.seed = seed
+        self.submitted_s = submitted_s
+        self.sequences: list[Sequence] = []
+        self.prompt_logprobs: tuple[float | None, ...] | None = None
+        self.scorer: Sequence | None = None  # the choice that computes the prompt's log-probabilities for all
+
+    def open(self, pool: PagePool, end_tokens: frozenset[int]) -> None:
+        """Make the choices. Called by the engine's thread, as forking a mask provider is."""
+        provider = self.request.mask_provider
+        for choice in range(self.request.num_choices):
+            own = provider if provider is None or choice == 0 else provider.fork()
+            self.sequences.append(Sequence(self, choice, BlockTable(pool), own, end_tokens))
+        if self.request.prompt_logprobs and len(self.prompt) > 1:
+            self.scorer = self.sequences[0]
+        elif self.request.prompt_logprobs:
+            self.prompt_logprobs = (None,)
+
+    def settle_scores(self, scorer: Sequence, scores: list[float]) -> None:
+        """`scorer` has computed the log-probabilities of the prompt's tokens from the second on."""
+        assert self.scorer is scorer
+        assert len(scores) == len(self.prompt) - 1
+        self.prompt_logprobs = (None, *scores)
+        self.scorer = None
+
+    def pass_on_scoring(self) -> None:
+        """The scorer has ended early; the next choice still alive takes over."""
+        alive = (sequence for sequence in self.sequences if sequence.status != "finished")
+        self.scorer = next(alive, None)
+
+
+class Sequence:
+    """One choice: tokens, pages, sampler slot and the moments its timings are made of."""
+
+    def __init__(
+        self,
+        group: SequenceGroup,
+        choice: int,
+        blocks: BlockTable,
+        mask_provider: MaskProvider | None,
+        end_tokens: frozenset[int],
+    ) -> None:
+        sampling = group.request.sampling
+        self.group = group
+        self.choice = choice
+        self.blocks = blocks
+        self.mask_provider = mask_provider
+        self.end_tokens = sampling.stop_token_ids | (frozenset() if sampling.ignore_eos else end_tokens)
+        self.prediction = Prediction(self._draft())
+        self.tokens = list(group.prompt.tokens)
+        self.num_prompt = len(self.tokens)
+        self.num_computed = 0
+        self.num_inserted = 0  # positions the prefix tree has been told of
+        self.num_cached: int | None = None  # prompt tokens found at the first admission
+        self.sampler: int | None = None
+        self.status: Status = "waiting"
+        self.finish_reason: FinishReason | None = None
+        self.scores: list[float] = []
+        self.leader: Sequence | None = None  # the running sequence whose pages this one waits for
+        self.awaited = 0  # how many positions of the leader's it waits for
+        self.num_preemptions = 0
+        self.started_s: float | None = None
+        self.first_token_s: float | None = None
+        self.last_token_s: float | None = None
+
+    @property
+    def request(self) -> Request:
+        return self.group.request
+
+    @property
+    def num_tokens(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def num_output(self) -> int:
+        return len(self.tokens) - self.num_prompt
+
+    @property
+    def num_uncomputed(self) -> int:
+        return len(self.tokens) - self.num_computed
+
+    @property
+    def scores_prompt(self) -> bool:
+        """Whether this choice has to compute every prompt position, found in the cache or not."""
+        return self.group.scorer is self
+
+    @property
+    def handicap_s(self) -> float:
+        return BATCH_HANDICAP_S if self.request.priority == "batch" else 0.0
+
+    @property
+    def seniority(self) -> tuple[float, int, int]:
+        """The last in this order gives its pages up first. It never changes, so the first always gets on."""
+        return self.group.submitted_s + self.handicap_s, self.group.number, self.choice
+
+    @property
+    def turn(self) -> tuple[float, int, int]:
+        """The order in which prompts are computed. Fixed at submission: a later arrival's lead is bounded."""
+        arrival_s, number, choice = self.seniority
+        return arrival_s + TOKEN_HANDICAP_S * self.num_prompt, number, choice
+
+    def max_output(self, max_positions: int) -> int:
+        """Tokens this choice may generate in all, in a context of `max_positions`."""
+        room = max_positions - self.num_prompt
+        wanted = self.request.sampling.max_tokens
+        return room if wanted is None else min(room, wanted)
+
+    def keys(self, num_positions: int) -> Items[PositionKey]:
+        """Content of the first `num_positions` positions."""
+        if not self.group.prompt.embeddings:
+            return self.tokens[:num_positions]
+        return [*self.group.prompt.keys, *self.tokens[self.num_prompt :]][:num_positions]
+
+    def _draft(self) -> tuple[int, ...]:
+        """The prediction up to an end token; none beside a grammar, whose mask covers one position."""
+        if self.mask_provider is not None:
+            return ()
+        return tuple(takewhile(lambda token: token not in self.end_tokens, self.request.draft))
+
+    def append(self, token: int, now_s: float) -> None:
+        """The sampler chose `token`."""
+        self.tokens.append(token)
+        self.prediction.accept(token)
+        self.last_token_s = now_s
+        if self.first_token_s is None:
+            self.first_token_s = now_s
+
+    def token_event(self, token: int, logprob: float | None, top: list[tuple[int, float]]) -> TokenEvent:
+        alternatives = tuple(TokenLogprob(other, value) for other, value in top)
+        return TokenEvent(self.choice, token, logprob, alternatives)
+
+    def finished_event(self, now_s: float, error: str | None) -> FinishedEvent:
+        """The terminal event. Every choice reports the whole prompt; whoever adds choices counts it once."""
+        assert self.finish_reason is not None
+        submitted_s = self.group.submitted_s
+        started_s = now_s if self.started_s is None else self.started_s
+        timings = Timings(queue_s=started_s - submitted_s)
+        if self.first_token_s is not None and self.last_token_s is not None:
+            timings = Timings(
+                queue_s=started_s - submitted_s,
+                ttft_s=self.first_token_s - submitted_s,
+                decode_s=self.last_token_s - self.first_token_s,
+            )
+        usage = Usage(
+            prompt_tokens=self.num_prompt,
+            completion_tokens=self.num_output,
+            cached_tokens=self.num_cached or 0,
+        )
+        return FinishedEvent(
+            choice=self.choice,
+            reason=self.finish_reason,
+            usage=usage,
+            timings=timings,
+            error=error,
+            prompt_logprobs=self.group.prompt_logprobs,
+        )
