@@ -52,7 +52,12 @@ class BlockType:
 
 
 def decode(
-    data: bytes | Bytes, *, type: str, rows: int, columns: int, row_map: Sequence[int] | None = None
+    data: bytes | bytearray | Bytes,
+    *,
+    type: str,
+    rows: int,
+    columns: int,
+    row_map: Sequence[int] | None = None,
 ) -> Weights:
     """GGUF blocks, row by row; row `i` returned is source row `row_map[i]`. ValueError if sizes disagree."""
     block = BLOCK_TYPES[type]
