@@ -1,0 +1,1 @@
+"""The command `penny`: one file per command, each thin over `pennyweight.Engine` and the rooms below."""

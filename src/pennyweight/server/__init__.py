@@ -1,0 +1,1 @@
+"""HTTP: routes hold no logic, middleware is plain ASGI, every failure has OpenAI's error shape."""

@@ -1,0 +1,141 @@
+"""`answer(source, options, principal)`: the one way to get an answer, the one caller of `submit`.
+
+The engine's thread posts tokens to an inbox; here they become text, stop strings end a choice (and cancel
+it in the engine at once), and each choice ends with one `Finished`. Closing the iterator or cancelling the
+task that reads it cancels whatever still runs in the engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+from uuid import uuid4
+
+from pennyweight.answers.choice import ChoiceText
+from pennyweight.answers.events import Accepted, Finished
+from pennyweight.answers.fields import ParameterError
+from pennyweight.answers.inbox import Inbox
+from pennyweight.answers.prompt import PromptBuilder
+from pennyweight.core import CacheNamespace, FinishedEvent, FinishReason, Request, TokenEvent, TokenSpan
+from pennyweight.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+
+    from pennyweight.answers.conversation import Source
+    from pennyweight.answers.events import AnswerEvent, TextFinish
+    from pennyweight.answers.options import Options
+    from pennyweight.answers.principal import Principal
+    from pennyweight.core import Event
+    from pennyweight.text.template import ChatTemplate
+    from pennyweight.text.tokenizer import Tokenizer
+
+
+class RequestHandle(Protocol):
+    """A request under way."""
+
+    def cancel(self, choice: int | None = None) -> None: ...
+
+
+class StepEngine(Protocol):
+    """What an answer needs of the engine; `listener` is called on the engine's thread."""
+
+    def submit(self, request: Request, listener: Callable[[Event], None]) -> RequestHandle: ...
+
+
+class Answerer:
+    """Answers from one model. Stateless between answers; used from any number of event loops at once."""
+
+    def __init__(
+        self,
+        *,
+        engine: StepEngine,
+        tokenizer: Tokenizer,
+        template: ChatTemplate | None,
+        model_hash: str,
+        vocab_size: int,
+    ) -> None:
+        self._engine = engine
+        self._tokenizer = tokenizer
+        self._prompts = PromptBuilder(tokenizer=tokenizer, template=template)
+        self._model_hash = model_hash
+        self._vocab_size = vocab_size
+
+    @property
+    def can_chat(self) -> bool:
+        """False for a base model, which only continues text."""
+        return self._prompts.has_template
+
+    async def answer(
+        self, source: Source, options: Options, principal: Principal
+    ) -> AsyncGenerator[AnswerEvent]:
+        """Yields `Accepted`, then `TextDelta`s, and one `Finished` per choice.
+
+        Raises InvalidRequestError (ContextLengthError) and OverloadedError before `Accepted`, EngineError
+        after.
+        """
+        self._check_token_ids(options)
+        # Rendering and encoding a long conversation takes milliseconds: not on the event loop.
+        tokens = await asyncio.to_thread(self._prompts.build, source)
+        inbox = Inbox()
+        handle = self._engine.submit(self._request(tokens, options, principal), inbox.post)
+        running = {index: self._choice(index, tokens, options) for index in range(options.num_choices)}
+        try:
+            yield Accepted(prompt_tokens=len(tokens))
+            while running:
+                for event in await inbox.take():
+                    choice = running.get(event.choice)
+                    if choice is None:
+                        continue
+                    if isinstance(event, TokenEvent):
+                        choice.push(event)
+                        if choice.stopped:
+                            handle.cancel(choice.index)
+                        continue
+                    choice.end()
+                    if delta := choice.take():
+                        yield delta
+                    yield _finished(choice, event)
+                    del running[choice.index]
+                for choice in running.values():
+                    if delta := choice.take():
+                        yield delta
+        finally:
+            if running:
+                handle.cancel()
+
+    def _request(self, tokens: tuple[int, ...], options: Options, principal: Principal) -> Request:
+        return Request(
+            id=uuid4().hex,
+            prompt=(TokenSpan(tokens),),
+            sampling=options.sampling,
+            namespace=CacheNamespace(model=self._model_hash, project=principal.project),
+            priority=options.priority,
+            num_choices=options.num_choices,
+        )
+
+    def _choice(self, index: int, tokens: tuple[int, ...], options: Options) -> ChoiceText:
+        # A word after ordinary text keeps its leading space; after a control token it may lose it.
+        return ChoiceText(index, tokenizer=self._tokenizer, prompt_tail=tokens[-1:], stop=options.stop)
+
+    def _check_token_ids(self, options: Options) -> None:
+        sampling = options.sampling
+        named = {"logit_bias": sampling.logit_bias.keys(), "stop_token_ids": sampling.stop_token_ids}
+        for param, tokens in named.items():
+            if outside := [token for token in tokens if token >= self._vocab_size]:
+                message = (
+                    f"'{param}' names token {outside[0]}; this model has tokens 0 to {self._vocab_size - 1}."
+                )
+                raise ParameterError(message, param=param, code="invalid_value")
+
+
+def _finished(choice: ChoiceText, event: FinishedEvent) -> Finished:
+    usage = event.usage
+    if choice.stopped:
+        # The engine ran on for a step or two before the cancel reached it; only what led to the stop counts.
+        usage = replace(usage, completion_tokens=choice.num_tokens)
+    elif event.reason not in (FinishReason.STOP, FinishReason.LENGTH):
+        raise EngineError(event.error or "the engine ended this answer before it was complete; try again")
+    reason: TextFinish = "length" if event.reason is FinishReason.LENGTH and not choice.stopped else "stop"
+    return Finished(choice=choice.index, reason=reason, usage=usage, timings=event.timings)

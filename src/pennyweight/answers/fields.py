@@ -1,0 +1,214 @@
+"""Reading one value of a request: each kind checks type and range and describes itself as JSON Schema.
+
+The same objects check bodies, Python keyword arguments and document the HTTP interface, so the three cannot
+differ. Errors carry OpenAI's `param` and `code`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pennyweight.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class ParameterError(InvalidRequestError):
+    """One field that cannot be honoured as given."""
+
+    def __init__(self, message: str, *, param: str, code: str) -> None:
+        super().__init__(message, param=param)
+        self.code = code
+
+
+class Kind(Protocol):
+    """Checks a value and returns it as the program uses it."""
+
+    def read(self, value: object, param: str) -> Any: ...
+
+    @property
+    def schema(self) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """A field of a request: honoured, or (`advisory`) accepted because it asks nothing of the answer."""
+
+    name: str
+    kind: Kind
+    doc: str
+    advisory: bool = False
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {**self.kind.schema, "description": self.doc}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Number:
+    """A finite number from `low` to `high`."""
+
+    low: float
+    high: float
+
+    def read(self, value: object, param: str) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise wrong_type(param, "a number", value)
+        _within(param, value, self.low, self.high)
+        return float(value)
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "number", "minimum": self.low, "maximum": self.high}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Integer:
+    """A whole number from `low` to `high`."""
+
+    low: int
+    high: int = 2**31 - 1
+
+    def read(self, value: object, param: str) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise wrong_type(param, "an integer", value)
+        _within(param, value, self.low, self.high)
+        return value
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "integer", "minimum": self.low, "maximum": self.high}
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """true or false."""
+
+    def read(self, value: object, param: str) -> bool:
+        if not isinstance(value, bool):
+            raise wrong_type(param, "a boolean", value)
+        return value
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "boolean"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Text:
+    """Text that can be written as UTF-8 (JSON can spell halves of surrogate pairs, which cannot)."""
+
+    empty: bool = True
+
+    def read(self, value: object, param: str) -> str:
+        if not isinstance(value, str):
+            raise wrong_type(param, "a string", value)
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            message = (
+                f"'{param}' has half a surrogate pair at character {error.start}; send whole characters."
+            )
+            raise ParameterError(message, param=param, code="invalid_value") from error
+        if not value and not self.empty:
+            raise ParameterError(f"'{param}' is empty.", param=param, code="invalid_value")
+        return value
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListOf:
+    """A list of `low` to `high` values of one kind; with `single`, also one such value alone."""
+
+    item: Kind
+    low: int = 0
+    high: int = 2**31 - 1
+    single: bool = False
+
+    def read(self, value: object, param: str) -> tuple[Any, ...]:
+        if self.single and not isinstance(value, list | tuple):
+            return (self.item.read(value, param),)
+        if not isinstance(value, list | tuple):
+            raise wrong_type(param, "an array", value)
+        if not self.low <= len(value) <= self.high:
+            message = f"'{param}' has {len(value)} elements; it may have {self.low} to {self.high}."
+            code = "array_above_max_length" if len(value) > self.high else "empty_array"
+            raise ParameterError(message, param=param, code=code)
+        return tuple(self.item.read(item, f"{param}[{index}]") for index, item in enumerate(value))
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        many: dict[str, Any] = {"type": "array", "items": self.item.schema, "minItems": self.low}
+        if self.high < 2**31 - 1:
+            many["maxItems"] = self.high
+        return {"anyOf": [self.item.schema, many]} if self.single else many
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextMap:
+    """An object whose values are strings."""
+
+    high: int
+
+    def read(self, value: object, param: str) -> dict[str, str]:
+        if not isinstance(value, dict):
+            raise wrong_type(param, "an object", value)
+        if len(value) > self.high:
+            message = f"'{param}' has {len(value)} keys; it may have {self.high}."
+            raise ParameterError(message, param=param, code="object_above_max_properties")
+        return {key: Text().read(item, f"{param}.{key}") for key, item in value.items()}
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "object", "additionalProperties": {"type": "string"}, "maxProperties": self.high}
+
+
+@dataclass(frozen=True, slots=True)
+class TokenBias:
+    """Token ids (as strings in JSON, as ints in Python) to biases from -100 to 100."""
+
+    def read(self, value: object, param: str) -> dict[int, float]:
+        if not isinstance(value, dict):
+            raise wrong_type(param, "an object of token ids to numbers", value)
+        biases = {}
+        for key, bias in value.items():
+            text = str(key)
+            if not (text.isascii() and text.isdigit() and len(text) < 10):
+                message = f"'{param}' has the key '{text}'; its keys are token ids such as '123'."
+                raise ParameterError(message, param=param, code="invalid_value")
+            biases[int(text)] = Number(low=-100, high=100).read(bias, f"{param}.{text}")
+        return biases
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "object", "additionalProperties": Number(low=-100, high=100).schema}
+
+
+def wrong_type(param: str, expected: str, value: object) -> ParameterError:
+    """The error for a value of another JSON type than the field has."""
+    names = {str: "a string", bool: "a boolean", int: "an integer", float: "a number", list: "an array"}
+    got = "null" if value is None else names.get(type(value), "an object")
+    message = f"Invalid type for '{param}': expected {expected}, but got {got} instead."
+    return ParameterError(message, param=param, code="invalid_type")
+
+
+def unknown(param: str, known: Iterable[str]) -> ParameterError:
+    """The error for a field nobody knows, with the nearest one that exists."""
+    close = get_close_matches(param.rsplit(".", 1)[-1], list(known), n=1, cutoff=0.6)
+    hint = f" Did you mean '{close[0]}'?" if close else ""
+    return ParameterError(f"Unknown parameter: '{param}'.{hint}", param=param, code="unknown_parameter")
+
+
+def _within(param: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        kind = "integer" if isinstance(value, int) else "decimal"
+        side = "below_min" if value < low else "above_max"
+        message = f"Invalid '{param}': {value} is out of range; it must be from {low} to {high}."
+        raise ParameterError(message, param=param, code=f"{kind}_{side}_value")

@@ -1,0 +1,52 @@
+"""A source becomes prompt tokens: through the chat template, or as it stands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pennyweight.answers.conversation import Completion
+from pennyweight.errors import InvalidRequestError
+from pennyweight.text.prompt import PromptPart
+
+if TYPE_CHECKING:
+    from pennyweight.answers.conversation import Conversation, Source
+    from pennyweight.text.template import ChatTemplate
+    from pennyweight.text.tokenizer import Tokenizer
+
+
+class PromptBuilder:
+    """Content never becomes a control token: the template marks what is trusted, the tokenizer obeys."""
+
+    def __init__(self, *, tokenizer: Tokenizer, template: ChatTemplate | None) -> None:
+        self._tokenizer = tokenizer
+        self._template = template
+
+    @property
+    def has_template(self) -> bool:
+        """False for a base model: it continues text and cannot hold a conversation."""
+        return self._template is not None
+
+    def build(self, source: Source) -> tuple[int, ...]:
+        """Raises InvalidRequestError if the model cannot take this source."""
+        if isinstance(source, Completion):
+            parts = [PromptPart(source.prompt, trusted=False)]
+        else:
+            parts = self._chat(source)
+        tokens = self._tokenizer.encode_parts(parts, add_bos=self._tokenizer.add_bos)
+        if not tokens:
+            raise InvalidRequestError("the prompt is empty; write something to answer", param="messages")
+        return tuple(tokens)
+
+    def _chat(self, conversation: Conversation) -> list[PromptPart]:
+        if self._template is None:
+            message = (
+                "this model has no chat template: it continues text and cannot hold a conversation; "
+                "give it a bare prompt, or choose an instruction-tuned model"
+            )
+            raise InvalidRequestError(message, param="messages")
+        # Templates know four roles; OpenAI renamed "system" to "developer" for its newer models.
+        messages = [
+            {"role": "system" if message.role == "developer" else message.role, "content": message.text}
+            for message in conversation.messages
+        ]
+        return self._template.render(messages)

@@ -1,0 +1,243 @@
+"""`Engine`: a model opened for Python programs, and the composition that command line and server share.
+
+A file becomes a packed model, a decoder over a pool of pages sized to the machine, the engine's thread, and
+an `Answerer` on top. The synchronous methods run its one asynchronous way to answer on a private event
+loop.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Self
+
+from pennyweight.answers.chat_messages import read_messages
+from pennyweight.answers.conversation import Completion, Conversation, Source
+from pennyweight.answers.events import Finished, TextDelta
+from pennyweight.answers.fields import unknown
+from pennyweight.answers.principal import LOCAL
+from pennyweight.answers.sampling_fields import options_from_keywords
+from pennyweight.core import SamplingParams
+from pennyweight.errors import EngineError, ModelNotFoundError
+
+if TYPE_CHECKING:
+    import os
+    from pathlib import Path
+
+    from pennyweight.answers.answer import Answerer
+    from pennyweight.answers.events import AnswerEvent, TextFinish
+    from pennyweight.answers.options import Options
+    from pennyweight.core import Timings, Usage
+    from pennyweight.engine.loop import EngineStats, StepLoop
+    from pennyweight.models.load import LoadedModel
+
+Messages = str | Sequence[Mapping[str, object]]
+"""OpenAI's message objects; a string stands for one message of the user."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done ("download" or "load"), bytes done and bytes in total."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A complete answer. `finish_reason` is "stop", or "length" if a limit of tokens cut it off."""
+
+    text: str
+    finish_reason: TextFinish
+    usage: Usage
+    timings: Timings
+
+
+class Engine:
+    """One model, ready to answer from any number of threads. Use it as a context manager, or call `close`."""
+
+    def __init__(self, *, model: LoadedModel, loop: StepLoop, answerer: Answerer, context: int) -> None:
+        """Programs use `Engine.open`."""
+        from pennyweight.answers.blocking import BlockingLoop
+
+        self.model = model
+        self.context = context
+        self.answerer = answerer
+        self._loop = loop
+        self._blocking = BlockingLoop()
+        self._closed = False
+
+    @classmethod
+    def open(
+        cls,
+        name_or_path: str | os.PathLike[str] | None = None,
+        *,
+        context: int | None = None,
+        parallel: int | None = None,
+        threads: int | None = None,
+        progress: Progress | None = None,
+    ) -> Engine:
+        """Open an installed model by name or a GGUF file by path; None: the default one, fetched if absent.
+
+        `context` is in tokens, `parallel` in whole contexts held at once; by default both suit the memory
+        there is. Raises ModelNotFoundError, ModelFileError, FetchError, ConfigError.
+        """
+        path = find_model(name_or_path, progress)
+        return _compose(path, context=context, parallel=parallel, threads=threads, progress=progress)
+
+    @property
+    def name(self) -> str:
+        """The catalog's name of the model, or its file's."""
+        return self.model.name
+
+    @property
+    def created(self) -> int:
+        """When the model's file was written, in seconds since 1970."""
+        return int(self.model.path.stat().st_mtime)
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal fingerprints and seeds give equal text: a digest of the weights and of this version."""
+        from pennyweight import __version__
+
+        digest = hashlib.sha256(f"{self.model.content_hash} {__version__}".encode()).hexdigest()
+        return f"fp_{digest[:12]}"
+
+    @property
+    def target(self) -> str:
+        """The instruction set the decoder runs on."""
+        from pennyweight.native import _native
+
+        return _native.active_target()
+
+    @property
+    def can_chat(self) -> bool:
+        """False for a base model, which continues text and cannot hold a conversation."""
+        return self.answerer.can_chat
+
+    @property
+    def suggested_sampling(self) -> dict[str, Any]:
+        """The sampling the model's makers advise, as keywords for `chat`; empty if the catalog has none."""
+        from pennyweight.models.catalog import CATALOG
+
+        entry = CATALOG.get(self.name)
+        if entry is None:
+            return {}
+        plain = SamplingParams()
+        names = [field.name for field in fields(SamplingParams)]
+        return {
+            name: getattr(entry.sampling, name)
+            for name in names
+            if getattr(entry.sampling, name) != getattr(plain, name)
+        }
+
+    def chat(self, messages: Messages, **sampling: Any) -> Answer:
+        """Answer a conversation. `sampling` takes the fields of the HTTP interface; an unknown one raises."""
+        return _collect(self.events(conversation_from(messages), _options(sampling)))
+
+    def stream(self, messages: Messages, **sampling: Any) -> Iterator[str]:
+        """The text of an answer as it is written; leaving the iteration stops the answer."""
+        events = self.events(conversation_from(messages), _options(sampling))
+        return (event.text for event in events if isinstance(event, TextDelta))
+
+    def generate(self, prompt: str, **sampling: Any) -> Answer:
+        """Continue a bare prompt, without a chat template."""
+        return _collect(self.events(Completion(prompt=prompt), _options(sampling)))
+
+    def events(self, source: Source, options: Options) -> Iterator[AnswerEvent]:
+        """Everything about an answer as it happens; leaving the iteration stops the answer."""
+        if self._closed:
+            raise EngineError("this engine is closed; open another one")
+        return self._blocking.iterate(self.answerer.answer(source, options, LOCAL))
+
+    def stats(self) -> EngineStats:
+        """What the engine does at this moment."""
+        return self._loop.stats()
+
+    def close(self) -> None:
+        """Stop what runs and free the memory; harmless twice."""
+        if self._closed:
+            return
+        self._closed = True
+        self._blocking.close()
+        self._loop.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def conversation_from(messages: Messages) -> Conversation:
+    """Check Python's messages as the HTTP interface does; what it would ignore raises here."""
+    if isinstance(messages, str):
+        messages = [{"role": "user", "content": messages}]
+    ignored: set[str] = set()
+    conversation = read_messages([dict(message) for message in messages], ignored=ignored)
+    if ignored:
+        raise unknown(min(ignored), ("role", "content"))
+    return conversation
+
+
+def find_model(name_or_path: str | os.PathLike[str] | None, progress: Progress | None) -> Path:
+    """The model's file; a catalog model whose licence asks nothing is fetched if it is not there."""
+    from pennyweight.models.catalog import CATALOG, DEFAULT_MODEL
+    from pennyweight.models.fetch import pull
+    from pennyweight.models.local import resolve
+
+    name = DEFAULT_MODEL if name_or_path is None else name_or_path
+    try:
+        return resolve(name)
+    except ModelNotFoundError:
+        entry = CATALOG.get(str(name))
+        if entry is None or entry.licence.terms is not None:
+            raise
+        return pull(entry, progress=_stage(progress, "download"))
+
+
+def _compose(
+    path: Path, *, context: int | None, parallel: int | None, threads: int | None, progress: Progress | None
+) -> Engine:
+    # Imported here, so that importing this module stays cheap.
+    from pennyweight.answers.answer import Answerer
+    from pennyweight.engine.limits import Limits
+    from pennyweight.engine.loop import StepLoop
+    from pennyweight.memory import available_memory, pool_size
+    from pennyweight.models.load import load
+    from pennyweight.native import _native
+    from pennyweight.text.template import ChatTemplate
+    from pennyweight.text.tokenizer import Tokenizer
+
+    model = load(path, progress=_stage(progress, "load"))
+    tokenizer = Tokenizer.from_metadata(model.metadata)
+    template = ChatTemplate.from_metadata(model.metadata)
+    size = pool_size(model.spec, context=context, parallel=parallel, available_bytes=available_memory())
+    decoder = _native.Decoder(model.model, num_pages=size.num_pages, num_threads=threads or 0)
+    limits = Limits(vocab_size=model.spec.vocab_size, context_length=size.context, num_pages=size.num_pages)
+    loop = StepLoop(decoder, _native, limits=limits, end_tokens=frozenset(tokenizer.end_token_ids))
+    answerer = Answerer(
+        engine=loop,
+        tokenizer=tokenizer,
+        template=template,
+        model_hash=model.content_hash,
+        vocab_size=model.spec.vocab_size,
+    )
+    return Engine(model=model, loop=loop, answerer=answerer, context=size.context)
+
+
+def _stage(progress: Progress | None, stage: str) -> Callable[[int, int], None] | None:
+    if progress is None:
+        return None
+    return lambda done, total: progress(stage, done, total)
+
+
+def _options(sampling: Mapping[str, object]) -> Options:
+    # `n` and log-probabilities have no place in an Answer; the HTTP interface has them.
+    return options_from_keywords(sampling, without=frozenset({"n", "logprobs", "top_logprobs"}))
+
+
+def _collect(events: Iterator[AnswerEvent]) -> Answer:
+    text = ""
+    for event in events:
+        if isinstance(event, TextDelta):
+            text += event.text
+        elif isinstance(event, Finished):
+            return Answer(text=text, finish_reason=event.reason, usage=event.usage, timings=event.timings)
+    raise EngineError("the engine ended an answer without saying why")

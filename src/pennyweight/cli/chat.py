@@ -1,0 +1,74 @@
+"""`penny chat`: a conversation in the terminal. Ctrl-C stops the answer under way, Ctrl-D the program."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pennyweight.cli.options import (  # noqa: TC001  typer reads the annotations at run time
+    Context,
+    MaxTokens,
+    MinP,
+    Model,
+    Seed,
+    Stop,
+    System,
+    Temperature,
+    Threads,
+    TopK,
+    TopP,
+)
+
+if TYPE_CHECKING:
+    from pennyweight.cli.chat_session import ChatSession
+
+
+def chat(
+    model: Model = None,
+    system: System = None,
+    max_tokens: MaxTokens = None,
+    temperature: Temperature = None,
+    top_p: TopP = None,
+    top_k: TopK = None,
+    min_p: MinP = None,
+    seed: Seed = None,
+    stop: Stop = None,
+    context: Context = None,
+    threads: Threads = None,
+) -> None:
+    """Talk with the model. /help lists what else can be typed."""
+    from pennyweight.cli.chat_session import ChatSession
+    from pennyweight.cli.session import opened, options_for
+    from pennyweight.errors import InvalidRequestError
+
+    given = {
+        "max_tokens": max_tokens,
+        "temperature": temperature,
+        "top_p": top_p,
+        "top_k": top_k,
+        "min_p": min_p,
+        "seed": seed,
+        "stop": stop,
+    }
+    with opened({"model": model, "context": context, "threads": threads, "parallel": 1}) as engine:
+        if not engine.can_chat:
+            message = f"{engine.name} is a base model and cannot hold a conversation; try `penny run`"
+            raise InvalidRequestError(message)
+        _talk(ChatSession(engine, options_for(engine, given), system=system))
+
+
+def _talk(session: ChatSession) -> None:
+    import sys
+
+    person = sys.stdin.isatty()
+    if person:
+        import readline  # noqa: F401  gives `input` history and editing
+
+        from pennyweight.cli.terminal import notice
+
+        notice(f"{session.model_name}. Ctrl-C stops an answer, /help lists commands, Ctrl-D ends.")
+    while not session.ended:
+        try:
+            line = input("> " if person else "")
+        except EOFError:
+            return
+        session.take(line)

@@ -1,0 +1,140 @@
+"""What `penny doctor` looks at: one function per subject returns what it found and perhaps a remedy."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from pennyweight.errors import PennyweightError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_LEAST_MEMORY = 512 * 2**20
+_LEAST_DISK = 2**30
+# Slow, but right: everything else is a vector instruction set.
+_SLOW_TARGETS = frozenset({"scalar"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """`remedy` None: all is well. `wrong`: the program does not work as it is."""
+
+    subject: str
+    value: str
+    remedy: str | None = None
+    wrong: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def examine() -> list[Finding]:
+    """All findings, in the order they are shown."""
+    checks: tuple[Callable[[], Finding], ...] = (
+        _version,
+        _processor,
+        _instruction_set,
+        _threads,
+        _memory,
+        _settings,
+        _cache,
+        _default_model,
+    )
+    return [check() for check in checks]
+
+
+def _version() -> Finding:
+    from pennyweight import __version__
+
+    return Finding(subject="pennyweight", value=f"{__version__}, Python {platform.python_version()}")
+
+
+def _processor() -> Finding:
+    try:
+        from pennyweight.native import _native
+    except (ImportError, PennyweightError) as error:
+        return Finding(
+            subject="processor",
+            value=f"{platform.machine()}; the native part does not load: {error}",
+            remedy="install again: `pip install --force-reinstall pennyweight` (from source, with g++)",
+            wrong=True,
+        )
+    features = [name for name, present in _native.cpu_features().items() if present]
+    return Finding(subject="processor", value=f"{platform.machine()}: {' '.join(features)}")
+
+
+def _instruction_set() -> Finding:
+    try:
+        from pennyweight.native import _native
+    except (ImportError, PennyweightError):
+        return Finding(subject="instruction set", value="unknown")
+    active = _native.active_target()
+    forced = " (forced by PENNYWEIGHT_ISA)" if os.environ.get("PENNYWEIGHT_ISA") else ""
+    remedy = None
+    if active in _SLOW_TARGETS:
+        remedy = "no vector instruction set is in use: answers are right but slow; see PENNYWEIGHT_ISA"
+    value = f"{active}{forced}; this machine can run {', '.join(_native.targets())}"
+    return Finding(subject="instruction set", value=value, remedy=remedy)
+
+
+def _threads() -> Finding:
+    allowed = len(os.sched_getaffinity(0))
+    return Finding(subject="threads", value=f"{allowed} processors allowed of {os.cpu_count()}")
+
+
+def _memory() -> Finding:
+    from pennyweight.memory import available_memory
+
+    available = available_memory()
+    short = available < _LEAST_MEMORY
+    return Finding(
+        subject="memory",
+        value=f"{available / 2**20:,.0f} MiB available",
+        remedy="close other programs, or serve with a smaller --context" if short else None,
+    )
+
+
+def _settings() -> Finding:
+    from pennyweight.config import Settings, config_path
+
+    path = config_path(os.environ)
+    try:
+        Settings.load({})
+    except PennyweightError as error:
+        remedy = "correct or remove it"
+        return Finding(subject="settings", value=error.message, remedy=remedy, wrong=True)
+    return Finding(subject="settings", value=f"{path}{'' if path.exists() else ' (not there: defaults)'}")
+
+
+def _cache() -> Finding:
+    from pennyweight.models.cache import models_folder
+
+    folder = models_folder()
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    free = shutil.disk_usage(existing).free
+    value = f"{folder}, {free / 2**30:,.1f} GiB free"
+    if not os.access(existing, os.W_OK):
+        remedy = f"make {existing} writable, or point XDG_CACHE_HOME elsewhere"
+        return Finding(subject="cache folder", value=f"{value}; not writable", remedy=remedy, wrong=True)
+    low = "there is little room for models: remove some with `penny rm`"
+    return Finding(subject="cache folder", value=value, remedy=low if free < _LEAST_DISK else None)
+
+
+def _default_model() -> Finding:
+    from pennyweight.models.catalog import CATALOG, DEFAULT_MODEL
+    from pennyweight.models.fetch import is_intact
+    from pennyweight.models.local import resolve
+
+    try:
+        path = resolve(DEFAULT_MODEL)
+    except PennyweightError:
+        remedy = f"`penny run` fetches it when it is first needed; `penny pull {DEFAULT_MODEL}` does so now"
+        return Finding(subject="default model", value=f"{DEFAULT_MODEL} is not installed", remedy=remedy)
+    if not is_intact(path, CATALOG[DEFAULT_MODEL]):
+        remedy = f"fetch it again: `penny rm {DEFAULT_MODEL}`, then `penny pull {DEFAULT_MODEL}`"
+        return Finding(subject="default model", value=f"{path} is damaged", remedy=remedy, wrong=True)
+    return Finding(subject="default model", value=str(path))

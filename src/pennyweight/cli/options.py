@@ -1,0 +1,24 @@
+"""Options that several commands share, spelt once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Model = Annotated[
+    str | None,
+    typer.Option("--model", "-m", help="A name that `penny models` lists, or the path of a GGUF file."),
+]
+System = Annotated[str | None, typer.Option("--system", "-s", help="Instructions before the conversation.")]
+MaxTokens = Annotated[int | None, typer.Option(help="Most tokens of an answer.")]
+Temperature = Annotated[float | None, typer.Option(help="0 always takes the likeliest token.")]
+TopP = Annotated[float | None, typer.Option(help="Sample from the likeliest tokens that sum to this.")]
+TopK = Annotated[int | None, typer.Option(help="Sample from this many likeliest tokens; 0: all.")]
+MinP = Annotated[float | None, typer.Option(help="Leave out tokens below this share of the likeliest.")]
+Seed = Annotated[int | None, typer.Option(help="The same seed gives the same text.")]
+Stop = Annotated[list[str] | None, typer.Option(help="End before this text; may be given several times.")]
+Context = Annotated[int | None, typer.Option(help="Tokens of prompt and answer together.")]
+Parallel = Annotated[int | None, typer.Option(help="Whole contexts that memory holds at once.")]
+Threads = Annotated[int | None, typer.Option(help="Threads of the engine; by default one per core.")]
+Json = Annotated[bool, typer.Option("--json", help="Write one JSON object instead.")]

@@ -1,0 +1,87 @@
+"""`penny serve`: OpenAI's interface over HTTP."""
+
+from __future__ import annotations
+
+import signal
+from typing import Annotated
+
+import typer
+
+from pennyweight.cli.options import (  # noqa: TC001  typer reads the annotations at run time
+    Context,
+    Model,
+    Parallel,
+    Threads,
+)
+
+
+def serve(
+    model: Model = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; by default 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; by default 8000; 0: any.")] = None,
+    api_key: Annotated[
+        str | None, typer.Option(help="Key that clients must send; better set as PENNYWEIGHT_API_KEY.")
+    ] = None,
+    context: Context = None,
+    parallel: Parallel = None,
+    threads: Threads = None,
+    insecure: Annotated[bool, typer.Option("--insecure", help="Serve other machines without a key.")] = False,
+) -> None:
+    """Serve the model to any OpenAI client."""
+    from pennyweight.cli.terminal import notice
+    from pennyweight.config import Settings
+
+    flags = {
+        "model": model,
+        "host": host,
+        "port": port,
+        "api_key": api_key,
+        "context": context,
+        "parallel": parallel,
+        "threads": threads,
+        "insecure": insecure or None,
+    }
+    settings = Settings.load(flags)
+    refuse_open_door(settings)
+
+    from pennyweight.cli.session import opened
+    from pennyweight.server import serve as server
+    from pennyweight.server.app import create_app
+
+    with server.bind(settings.host, settings.port) as listener, opened(flags) as engine:
+        app = create_app(engine, api_key=settings.api_key, max_body_bytes=settings.max_body_bytes)
+        address = f"http://{_bracketed(settings.host)}:{listener.getsockname()[1]}"
+        ready = f"Serving {engine.name} at {address}/v1 (documentation: {address}/docs; Ctrl-C stops)"
+        received = server.serve(app, listener, ready=lambda: notice(ready))
+    if received is signal.SIGINT:
+        raise typer.Exit(130)
+
+
+def refuse_open_door(settings: object) -> None:
+    """Raise ConfigError if other machines could use the server without a key and nobody said they may."""
+    from pennyweight.config import Settings
+    from pennyweight.errors import ConfigError
+
+    assert isinstance(settings, Settings)
+    if settings.api_key is None and not settings.insecure and not is_loopback(settings.host):
+        message = (
+            f"{settings.host} can be reached from other machines and there is no API key; "
+            "give one with --api-key or PENNYWEIGHT_API_KEY, or say --insecure"
+        )
+        raise ConfigError(message)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach `host`; a name counts by all the addresses it stands for."""
+    import ipaddress
+    import socket
+
+    try:
+        addresses = [entry[4][0] for entry in socket.getaddrinfo(host, None)]
+    except OSError:
+        return False
+    return all(ipaddress.ip_address(str(address).partition("%")[0]).is_loopback for address in addresses)
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

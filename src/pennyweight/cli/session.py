@@ -1,0 +1,41 @@
+"""An engine opened for a command, with the settings it was started under and the sampling its model likes."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from pennyweight.cli.terminal import progress_bars
+from pennyweight.config import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pennyweight.answers.options import Options
+    from pennyweight.api import Engine
+
+
+@contextmanager
+def opened(flags: Mapping[str, object]) -> Iterator[Engine]:
+    """The engine the settings and `flags` describe, closed afterwards."""
+    settings = Settings.load(flags)
+    from pennyweight.api import Engine
+
+    with progress_bars() as progress:
+        engine = Engine.open(
+            settings.model,
+            context=settings.context,
+            parallel=settings.parallel,
+            threads=settings.threads,
+            progress=progress,
+        )
+    with engine:
+        yield engine
+
+
+def options_for(engine: Engine, given: Mapping[str, object]) -> Options:
+    """What the person asked for, over what the model's makers advise."""
+    from pennyweight.answers.sampling_fields import options_from_keywords
+
+    named = {name: value for name, value in given.items() if value is not None and value != []}
+    return options_from_keywords({**engine.suggested_sampling, **named})

@@ -1,0 +1,84 @@
+"""Standard output is for answers alone; progress and notices go to standard error, if a person looks."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.progress import Progress as Bars
+
+    from pennyweight.api import Progress
+
+_TITLES = {"download": "Downloading the model", "load": "Loading the model"}
+
+
+def notice(text: str) -> None:
+    """One line for the person at the terminal."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def write(text: str) -> None:
+    """A piece of an answer, shown at once."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+@contextmanager
+def progress_bars() -> Iterator[Progress]:
+    """A callback that draws a bar per stage; on a pipe it says in one line that a download begins."""
+    if not sys.stderr.isatty():
+        yield _LinePerDownload()
+        return
+    bars = _bars()
+    try:
+        yield _BarPerStage(bars)
+    finally:
+        bars.stop()
+
+
+@contextmanager
+def waiting(text: str) -> Iterator[None]:
+    """A spinner while nothing can be shown yet."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(text):
+        yield
+
+
+class _BarPerStage:
+    def __init__(self, bars: Bars) -> None:
+        self._bars = bars
+        self._started = False
+        self._tasks = {stage: bars.add_task(title, visible=False) for stage, title in _TITLES.items()}
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        if not self._started:
+            # Not before there is something to show: a question may come first.
+            self._started = True
+            self._bars.start()
+        self._bars.update(self._tasks[stage], completed=done, total=total, visible=True)
+
+
+class _LinePerDownload:
+    def __init__(self) -> None:
+        self._told = False
+
+    def __call__(self, stage: str, _: int, total: int) -> None:
+        if stage == "download" and not self._told:
+            self._told = True
+            notice(f"{_TITLES[stage]} ({total / 1e6:.0f} MB) ...")
+
+
+def _bars() -> Bars:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    return Progress(*columns, console=Console(stderr=True), transient=True)

@@ -1,0 +1,121 @@
+"""Settings of the program: a TOML file, overridden by the environment, overridden by command-line flags.
+
+The file is `PENNYWEIGHT_CONFIG`, else `pennyweight/config.toml` in the XDG configuration folder; a setting
+`port` is `PENNYWEIGHT_PORT` in the environment. An unknown key in either is an error that names it and the
+nearest known one: a misspelt `api_key` must not start a server without a key.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pennyweight.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PREFIX = "PENNYWEIGHT_"
+_READ_ELSEWHERE = frozenset({"PENNYWEIGHT_CONFIG", "PENNYWEIGHT_ISA", "PENNYWEIGHT_SHARED"})
+_LARGEST = 2**31 - 1
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every setting with its default. `context`, `parallel`, `threads` None: chosen to suit the machine."""
+
+    model: str = "smollm2-135m-instruct"  # a catalog name or the path of a GGUF file
+    host: str = "127.0.0.1"
+    port: int = 8000  # 0: any free port
+    api_key: str | None = None
+    insecure: bool = False  # serve beyond this machine without a key
+    context: int | None = None  # tokens of prompt and answer together
+    parallel: int | None = None  # whole contexts that fit the memory for keys and values at once
+    threads: int | None = None
+    max_body_bytes: int = 32 * 2**20
+
+    @classmethod
+    def load(cls, flags: Mapping[str, object], *, environ: Mapping[str, str] | None = None) -> Settings:
+        """Merge file, environment and `flags` (None: not given). ConfigError says what is wrong where."""
+        environ = os.environ if environ is None else environ
+        values: dict[str, object] = {}
+        values.update(_from_file(config_path(environ)))
+        values.update(_from_environment(environ))
+        values.update(
+            {name: _checked(name, value, "the flag") for name, value in flags.items() if value is not None}
+        )
+        return cls(**values)  # type: ignore[arg-type]  # every value was checked against its field
+
+
+def config_path(environ: Mapping[str, str]) -> Path:
+    """Where the settings file is, whether it exists or not."""
+    if named := environ.get("PENNYWEIGHT_CONFIG"):
+        return Path(named)
+    folder = environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME", "~")).expanduser() / ".config"
+    return Path(folder) / "pennyweight" / "config.toml"
+
+
+def _from_file(path: Path) -> dict[str, object]:
+    if not path.exists():
+        return {}
+    import tomllib
+
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"the settings file {path} cannot be read: {error}") from error
+    return {name: _checked(name, value, str(path)) for name, value in table.items()}
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for variable, text in environ.items():
+        if not variable.startswith(PREFIX) or variable in _READ_ELSEWHERE:
+            continue
+        name = variable.removeprefix(PREFIX).lower()
+        values[name] = _checked(name, _parsed(name, text), f"the environment variable {variable}")
+    return values
+
+
+def _parsed(name: str, text: str) -> Any:
+    """The value a variable's text stands for; `_checked` refuses text that does not parse."""
+    kind = _kind(name)
+    if kind is int and text.strip().lstrip("-").isascii() and text.strip().lstrip("-").isdigit():
+        return int(text)
+    if kind is bool and text.strip().lower() in _TRUE | _FALSE:
+        return text.strip().lower() in _TRUE
+    return text
+
+
+def _kind(name: str) -> type | None:
+    kinds: dict[str, type] = {"str": str, "int": int, "bool": bool}
+    annotations = {field.name: str(field.type).split(" ")[0] for field in fields(Settings)}
+    return kinds[annotations[name]] if name in annotations else None
+
+
+def _checked(name: str, value: object, source: str) -> object:
+    kind = _kind(name)
+    if kind is None:
+        raise ConfigError(f"{source} names an unknown setting {name!r}{_nearest(name)}")
+    if type(value) is not kind:
+        expected = {str: "a text", int: "a whole number", bool: "true or false"}[kind]
+        raise ConfigError(f"{source}: the setting {name!r} must be {expected}, not {value!r}")
+    if isinstance(value, int) and kind is int:
+        low, high = {"port": (0, 65535)}.get(name, (1, _LARGEST))
+        if not low <= value <= high:
+            raise ConfigError(f"{source}: the setting {name!r} is {value}; it must be from {low} to {high}")
+    if value == "":
+        raise ConfigError(f"{source}: the setting {name!r} is empty; give it a value or leave it out")
+    return value
+
+
+def _nearest(name: str) -> str:
+    from difflib import get_close_matches
+
+    known = [field.name for field in fields(Settings)]
+    close = get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else f"; the settings are {', '.join(known)}"

@@ -1,0 +1,99 @@
+"""What `/openapi.json` says about bodies that our own code reads and writes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pennyweight.answers.chat_schema import chat_schema
+
+_STRING: dict[str, Any] = {"type": "string"}
+_INTEGER: dict[str, Any] = {"type": "integer"}
+_NULLABLE_STRING: dict[str, Any] = {"type": ["string", "null"]}
+Responses = dict[int | str, dict[str, Any]]
+
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def _array(items: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": items}
+
+
+def _json(description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+_ERROR = _object(
+    {
+        "error": _object(
+            {"message": _STRING, "type": _STRING, "param": _NULLABLE_STRING, "code": _NULLABLE_STRING}
+        )
+    }
+)
+_USAGE = _object(
+    {
+        "prompt_tokens": _INTEGER,
+        "completion_tokens": _INTEGER,
+        "total_tokens": _INTEGER,
+        "prompt_tokens_details": _object({"cached_tokens": _INTEGER}),
+    }
+)
+_CHOICE = _object(
+    {
+        "index": _INTEGER,
+        "message": _object({"role": {"const": "assistant"}, "content": _STRING, "refusal": {"type": "null"}}),
+        "logprobs": {"type": ["object", "null"]},
+        "finish_reason": {"enum": ["stop", "length"]},
+    }
+)
+_COMPLETION = _object(
+    {
+        "id": _STRING,
+        "object": {"const": "chat.completion"},
+        "created": _INTEGER,
+        "model": _STRING,
+        "system_fingerprint": _STRING,
+        "choices": _array(_CHOICE),
+        "usage": _USAGE,
+    }
+)
+_MODEL = _object({"id": _STRING, "object": {"const": "model"}, "created": _INTEGER, "owned_by": _STRING})
+_UNAUTHORIZED: Responses = {401: _json("No API key, or a wrong one", _ERROR)}
+
+CHAT_REQUEST_BODY: dict[str, Any] = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": chat_schema(),
+            "example": {
+                "model": "smollm2-135m-instruct",
+                "messages": [{"role": "user", "content": "Name the capital of France."}],
+                "temperature": 0,
+            },
+        }
+    },
+}
+_CHAT_OK = _json("The answer; with `stream`, server-sent events ended by `data: [DONE]`", _COMPLETION)
+_CHAT_OK["content"]["text/event-stream"] = {"schema": _STRING}
+CHAT_RESPONSES: Responses = {
+    **_UNAUTHORIZED,
+    200: _CHAT_OK,
+    400: _json("A field that is unknown, malformed or not supported; `param` names it", _ERROR),
+    404: _json("A model that is not served here", _ERROR),
+    413: _json("A body beyond the limit", _ERROR),
+    503: _json("More work than the queue holds; try again", _ERROR),
+}
+MODELS_RESPONSES: Responses = {
+    **_UNAUTHORIZED,
+    200: _json("The models served", _object({"object": {"const": "list"}, "data": _array(_MODEL)})),
+}
+MODEL_RESPONSES: Responses = {
+    **_UNAUTHORIZED,
+    200: _json("The model", _MODEL),
+    404: _json("A model that is not served here", _ERROR),
+}
+HEALTH_RESPONSES: Responses = {
+    200: _json("The engine works", _object({"status": {"const": "ok"}, "model": _STRING, "target": _STRING})),
+    503: _json("The engine has stopped", _ERROR),
+}

@@ -1,0 +1,106 @@
+"""`POST /v1/chat/completions`, streamed and not."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from pennyweight.answers.chat_response import ChatChunks, ChatIdentity, chat_completion
+from pennyweight.answers.chat_schema import ChatRequest, parse_chat
+from pennyweight.answers.principal import LOCAL
+from pennyweight.server.body import read_object
+from pennyweight.server.connection import ClientGoneError, while_connected
+from pennyweight.server.envelope import json_response
+from pennyweight.server.openapi import CHAT_REQUEST_BODY, CHAT_RESPONSES
+from pennyweight.server.sse import EventStream
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from pennyweight.answers.answer import Answerer
+    from pennyweight.answers.events import AnswerEvent
+    from pennyweight.server.served import ServedModel
+
+_CLIENT_GONE = 499  # nobody receives it; access logs show it
+_LONGEST_HEADER = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatLimits:
+    """`ping_s`: seconds of silence before a stream sends a comment."""
+
+    max_body_bytes: int
+    ping_s: float
+
+
+def chat_routes(answerer: Answerer, served: ServedModel, limits: ChatLimits) -> APIRouter:
+    """The route over one answerer."""
+    router = APIRouter(tags=["chat"])
+
+    @router.post(
+        "/v1/chat/completions",
+        summary="Answer a conversation",
+        response_model=None,
+        openapi_extra={"requestBody": CHAT_REQUEST_BODY},
+        responses=CHAT_RESPONSES,
+    )
+    async def create_chat_completion(request: Request) -> Response:
+        chat = parse_chat(await read_object(request, limit=limits.max_body_bytes))
+        served.require(chat.model)
+        identity = ChatIdentity(model=served.name, fingerprint=served.fingerprint)
+        events = answerer.answer(chat.conversation, chat.options, LOCAL)
+        work = _begin_stream if chat.stream else _complete
+        try:
+            return await while_connected(request.receive, work(events, chat, identity, limits.ping_s))
+        except ClientGoneError:
+            return Response(status_code=_CLIENT_GONE)
+
+    return router
+
+
+async def _complete(
+    events: AsyncGenerator[AnswerEvent], chat: ChatRequest, identity: ChatIdentity, _: float
+) -> Response:
+    async with aclosing(events):
+        collected = [event async for event in events]
+    logprobs = chat.options.sampling.top_logprobs is not None
+    body = chat_completion(collected, identity, num_choices=chat.options.num_choices, logprobs=logprobs)
+    return json_response(body, headers=_headers(chat))
+
+
+async def _begin_stream(
+    events: AsyncGenerator[AnswerEvent], chat: ChatRequest, identity: ChatIdentity, ping_s: float
+) -> Response:
+    # Until the engine has accepted the request a failure is still an HTTP status, not an event.
+    accepted = await anext(events)
+    chunks = ChatChunks(
+        identity,
+        num_choices=chat.options.num_choices,
+        logprobs=chat.options.sampling.top_logprobs is not None,
+        include_usage=chat.include_usage,
+    )
+    return EventStream(_payloads(accepted, events, chunks), ping_s=ping_s, headers=_headers(chat))
+
+
+async def _payloads(
+    accepted: AnswerEvent, events: AsyncGenerator[AnswerEvent], chunks: ChatChunks
+) -> AsyncGenerator[dict[str, Any]]:
+    async with aclosing(events):
+        for chunk in chunks.of(accepted):
+            yield chunk
+        async for event in events:
+            for chunk in chunks.of(event):
+                yield chunk
+
+
+def _headers(chat: ChatRequest) -> dict[str, str]:
+    if not chat.ignored:
+        return {}
+    # Keys are the client's own text: quoted, they cannot break a header.
+    named = ", ".join(quote(path, safe="[]. ") for path in chat.ignored)
+    return {"x-pennyweight-ignored": named[:_LONGEST_HEADER]}

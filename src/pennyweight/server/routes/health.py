@@ -1,0 +1,28 @@
+"""`GET /health`: whether the engine works, on what, and how much waits. Needs no key."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter
+from starlette.responses import Response  # noqa: TC002  FastAPI reads the annotation at run time
+
+from pennyweight.server.envelope import json_response
+from pennyweight.server.openapi import HEALTH_RESPONSES
+
+if TYPE_CHECKING:
+    from pennyweight.api import Engine
+
+
+def health_routes(engine: Engine) -> APIRouter:
+    """The route over one engine."""
+    router = APIRouter(tags=["health"])
+
+    @router.get("/health", summary="State of the server", response_model=None, responses=HEALTH_RESPONSES)
+    async def health() -> Response:
+        return json_response(
+            {"status": "ok", "model": engine.name, "target": engine.target, "queue": asdict(engine.stats())}
+        )
+
+    return router

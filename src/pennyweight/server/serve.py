@@ -1,0 +1,80 @@
+"""One uvicorn worker over one engine, until SIGINT or SIGTERM; both stop it cleanly."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from pennyweight.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from fastapi import FastAPI
+
+_GRACE_S = 3  # streams still running after this are cut: an answer can take minutes
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's own handlers raise the signal again after its shutdown: the engine would not be closed."""
+
+    received: signal.Signals | None = None
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stop, number)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+    def _stop(self, number: signal.Signals) -> None:
+        self.force_exit = self.should_exit  # the second time: do not wait for streams
+        self.should_exit = True
+        self.received = number
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening address, before the model is loaded; ConfigError if it cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        reason = error.strerror or error
+        raise ConfigError(
+            f"cannot listen on {host}:{port}: {reason}; choose another --host or --port"
+        ) from error
+    return listener
+
+
+def serve(app: FastAPI, listener: socket.socket, *, ready: Callable[[], None]) -> signal.Signals | None:
+    """Serve until a signal and return it; `ready` is called when connections are accepted."""
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=_GRACE_S,
+        lifespan="off",
+        server_header=False,
+    )
+    server = _Server(config)
+    asyncio.run(_serve(server, listener, ready))
+    return server.received
+
+
+async def _serve(server: _Server, listener: socket.socket, ready: Callable[[], None]) -> None:
+    listener.listen(2048)
+    # The socket listens already: what connects before uvicorn's first step waits in its queue.
+    asyncio.get_running_loop().call_soon(ready)
+    await server.serve(sockets=[listener])

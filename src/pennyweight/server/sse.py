@@ -1,0 +1,98 @@
+"""Server-sent events as OpenAI's clients read them: `data:` lines, `[DONE]` at the end, `: ping` in silence.
+
+A failure in mid-stream is one more `data:` line with the error object, which the clients raise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import Response
+
+from pennyweight.errors import PennyweightError
+from pennyweight.server.connection import ClientGoneError, while_connected
+from pennyweight.server.envelope import error_object, internal_error
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Mapping
+
+    from starlette.types import Receive, Scope, Send
+
+PING = b": ping\n\n"
+DONE = b"data: [DONE]\n\n"
+_log = logging.getLogger(__name__)
+
+
+class EventStream(Response):
+    """Sends each payload as one event. A client that goes away closes `payloads` at once."""
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self,
+        payloads: AsyncGenerator[dict[str, Any]],
+        *,
+        ping_s: float,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self._payloads = payloads
+        self._ping_s = ping_s
+        self.status_code = 200
+        self.background = None
+        # Proxies must pass events on as they come.
+        self.init_headers({"cache-control": "no-cache", "x-accel-buffering": "no", **(headers or {})})
+        del self.headers["content-length"]
+
+    async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        try:
+            await while_connected(receive, self._send_all(send))
+        except ClientGoneError:
+            return
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _send_all(self, send: Send) -> None:
+        sent = asyncio.Event()
+        pinger = asyncio.ensure_future(self._ping(send, sent))
+        try:
+            async with aclosing(self._events()) as events:
+                async for line in events:
+                    sent.set()
+                    await _write(send, line)
+        finally:
+            pinger.cancel()
+            await asyncio.gather(pinger, return_exceptions=True)
+
+    async def _events(self) -> AsyncGenerator[bytes]:
+        try:
+            async with aclosing(self._payloads) as payloads:
+                async for payload in payloads:
+                    yield event_line(payload)
+        except PennyweightError as error:
+            yield event_line(error_object(error))
+        except Exception:  # the process edge: log it, tell the client that the answer is not whole
+            _log.exception("a stream failed")
+            yield event_line(error_object(internal_error()))
+        else:
+            yield DONE
+
+    async def _ping(self, send: Send, sent: asyncio.Event) -> None:
+        """A comment whenever nothing was sent for a while: a long prompt must not look like a dead server."""
+        while True:
+            await asyncio.sleep(self._ping_s)
+            if not sent.is_set():
+                await _write(send, PING)
+            sent.clear()
+
+
+def event_line(payload: dict[str, Any]) -> bytes:
+    """One event; JSON has no raw line breaks, so one `data:` line is enough."""
+    return b"data: " + json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
+
+
+async def _write(send: Send, body: bytes) -> None:
+    await send({"type": "http.response.body", "body": body, "more_body": True})
