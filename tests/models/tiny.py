@@ -30,8 +30,8 @@ WEIGHT_TYPES = ("F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q
 class TinyShape:
     """Sizes of a tiny model. `kind` is the type of the layers' matrices, `kinds` overrides it by name.
 
-    `kinds` keys are the part of the tensor name, such as `attn_v`, `token_embd` or `output`. `rotary_dim` None:
-    the whole head turns.
+    `kinds` keys are the part of the tensor name, such as `attn_v`, `token_embd` or `output`. `rotary_dim`
+    None: the whole head turns.
     """
 
     architecture: Literal["llama", "gemma3"] = "llama"
@@ -154,5 +154,5 @@ def _layer(prefix: str, shape: TinyShape, matrix: Any, norm: Any) -> None:
     if shape.architecture == "gemma3":
         norm(f"{prefix}.attn_q_norm.weight", shape.head_dim)
         norm(f"{prefix}.attn_k_norm.weight", shape.head_dim)
-        norm(f"{prefix}.post_attention_norm.weight", shape.d_model)
-        norm(f"{prefix}.post_ffw_norm.weight", shape.d_model)
+        norm(f"{prefix}.post_attention_norm.weight", shape.d_model, gain=2.0)
+        norm(f"{prefix}.post_ffw_norm.weight", shape.d_model, gain=2.0)

@@ -31,7 +31,8 @@ def describe(metadata: Mapping[str, Any], tensors: Mapping[str, TensorInfo]) -> 
     """The decoder that `metadata` and `tensors` describe; ModelFileError names what it cannot be."""
     keys = Hyperparameters(metadata, architecture=NAME)
     shapes = read_shapes(keys, tensors)
-    keys.only("rope.dimension_count", shapes.head_dim)
+    head_dim = shapes.head_dim
+    keys.only("rope.dimension_count", head_dim)
     local_base = keys.number("rope.freq_base_swa", default=10_000.0, low=1.0, high=1e12)
     global_base = keys.number("rope.freq_base", default=1_000_000.0, low=1.0, high=1e12)
     layers = _layers(keys, shapes)
@@ -46,15 +47,15 @@ def describe(metadata: Mapping[str, Any], tensors: Mapping[str, TensorInfo]) -> 
         d_model=shapes.d_model,
         num_heads=shapes.num_heads,
         num_kv_heads=shapes.num_kv_heads,
-        head_dim=shapes.head_dim,
+        head_dim=head_dim,
         d_ff=shapes.d_ff,
         context_length=shapes.context_length,
         norm_eps=shapes.norm_eps,
         activation="gelu_tanh",
         layers=layers,
         ropes=(
-            rope_spec(base=local_base, rotary_dim=shapes.head_dim),
-            rope_spec(base=global_base, rotary_dim=shapes.head_dim, linear_factor=factor),
+            rope_spec(base=local_base, head_dim=head_dim, rotary_dim=head_dim),
+            rope_spec(base=global_base, head_dim=head_dim, rotary_dim=head_dim, linear_factor=factor),
         ),
         attention_scale=_attention_scale(shapes),
         embedding_scale=float32(sqrt(shapes.d_model)),

@@ -31,7 +31,9 @@ def describe(metadata: Mapping[str, Any], tensors: Mapping[str, TensorInfo]) -> 
     if rotary_dim % 2:
         raise keys.fail("rope.dimension_count", rotary_dim, "an even number")
     base = keys.number("rope.freq_base", default=10_000.0, low=1.0, high=1e12)
-    rope = rope_spec(base=base, rotary_dim=rotary_dim, linear_factor=linear_factor(keys))
+    rope = rope_spec(
+        base=base, head_dim=shapes.head_dim, rotary_dim=rotary_dim, linear_factor=linear_factor(keys)
+    )
     keys.only("attention.causal", True)
     keys.only("expert_count", 0)
     keys.only("expert_used_count", 0)

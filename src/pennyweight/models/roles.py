@@ -111,15 +111,13 @@ def decoder_roles(
     return roles
 
 
-def interleaved_row_map(num_heads: int, head_dim: int, rotary_dim: int) -> tuple[int, ...]:
+def interleaved_row_map(num_heads: int, head_dim: int) -> tuple[int, ...]:
     """For each row of halves order, the row of interleaved order that holds it.
 
     A file for interleaved rotation turns rows `2 i` and `2 i + 1` of a head together, the decoder rows `i`
-    and `i + rotary_dim / 2`; rows from `rotary_dim` on are not turned and stay. Dot products do not see
-    the order as long as queries and keys share it.
+    and `i + head_dim / 2`. Dot products do not see the order as long as queries and keys share it.
     """
-    half = rotary_dim // 2
-    one_head = [*range(0, 2 * half, 2), *range(1, 2 * half, 2), *range(rotary_dim, head_dim)]
+    one_head = [*range(0, head_dim, 2), *range(1, head_dim, 2)]
     return tuple(head * head_dim + row for head in range(num_heads) for row in one_head)
 
 
@@ -128,10 +126,7 @@ def _layer(find: RoleFinder, spec: ModelSpec, index: int, rotary_rows: bool) -> 
         return f"blk.{index}.{part}.weight"
 
     def rotated(num_heads: int) -> tuple[int, ...] | None:
-        if not rotary_rows:
-            return None
-        pairs = len(spec.ropes[spec.layers[index].rope].inverse_frequencies)
-        return interleaved_row_map(num_heads, spec.head_dim, 2 * pairs)
+        return interleaved_row_map(num_heads, spec.head_dim) if rotary_rows else None
 
     d_model, d_ff, head_dim = spec.d_model, spec.d_ff, spec.head_dim
     query_rows, key_rows = spec.num_heads * head_dim, spec.num_kv_heads * head_dim

@@ -23,13 +23,17 @@ def float32(value: float) -> float:
     return float(_FLOAT32.unpack(_FLOAT32.pack(value))[0])
 
 
-def rope_spec(*, base: float, rotary_dim: int, linear_factor: float = 1.0) -> RopeSpec:
-    """Frequencies of `rotary_dim / 2` pairs; `linear_factor` stretches positions (position interpolation)."""
+def rope_spec(*, base: float, head_dim: int, rotary_dim: int, linear_factor: float = 1.0) -> RopeSpec:
+    """Frequencies of `head_dim / 2` pairs, those beyond `rotary_dim / 2` zero: they do not turn.
+
+    `linear_factor` stretches positions (position interpolation, Chen et al. 2023).
+    """
     frequencies = []
     for index in range(0, rotary_dim, 2):
         power = float32(base ** float32(index / rotary_dim))
         frequencies.append(float32(float32(1.0 / power) / linear_factor))
-    return RopeSpec(inverse_frequencies=tuple(frequencies))
+    still = [0.0] * (head_dim // 2 - len(frequencies))
+    return RopeSpec(inverse_frequencies=(*frequencies, *still))
 
 
 def linear_factor(keys: Hyperparameters) -> float:
