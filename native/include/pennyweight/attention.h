@@ -1,0 +1,88 @@
+// Attention of one step: which query rows meet which pages on which thread.
+//
+// Work is cut into tasks; a task is a few query rows of one KV head over a run of segments. Decoding rows go alone
+// (keys in the lanes), prompt rows in tiles of 48, and decoding rows of streams with the same leading pages share
+// tiles over those pages. No bit depends on the cut: segments are merged in ascending order.
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "pennyweight/cache.h"
+#include "pennyweight/model.h"
+#include "pennyweight/team.h"
+
+namespace pennyweight {
+
+// One sequence's rows in the batch: row first_row + i stands at `position + i`.
+struct SequenceSpan {
+  const int* pages;
+  int first_row;
+  int count;
+  int position;
+};
+
+class AttentionStage {
+ public:
+  AttentionStage(const Model& model, Cache& cache, const KernelTable& kernels, int num_threads);
+  ~AttentionStage();
+
+  // Cuts the step's work; called by one thread before the team starts.
+  void plan(const std::vector<SequenceSpan>& sequences, int num_rows);
+
+  // Called by all threads. queries: [rows][num_heads]; out: float [rows][num_heads * head_dim].
+  void run(Team& team, int thread, int layer, const Query* queries, float* out);
+
+ private:
+  struct Pair {  // a query row and a head within its group
+    int row;
+    int head;
+  };
+  struct Task {
+    int kv_head;
+    const int* pages;
+    int first_pair;  // of a tile: index into pairs; else the batch row
+    int num_pairs;   // of a tile; 0: one row, all heads of the group
+    int first_position;
+    int last_position;  // of the latest row
+    int segment_begin;
+    int segment_end;
+    int pieces;   // tasks that share the row's segments
+    int partial;  // index of this task's first partial state
+    int first_partial;
+    int counter;  // of arrived pieces
+  };
+  struct Plan {
+    std::vector<Task> shared;  // tiles whose totals the rows continue from
+    std::vector<Task> tasks;
+    std::vector<int> continued;  // per row: segments already in its total
+  };
+  struct Scratch;
+
+  Plan cut(const std::vector<SequenceSpan>& sequences, int num_rows, int window);
+  void cut_shared(const std::vector<SequenceSpan>& sequences, Plan& plan);
+  void cut_tiles(const SequenceSpan& sequence, int window, Plan& plan);
+  void cut_row(const SequenceSpan& sequence, int window, int num_rows, Plan& plan);
+  void run_tile(const Task& task, int layer, int window, bool keep_totals, const Query* queries, float* out,
+                Scratch& scratch);
+  void run_row(const Task& task, int layer, int window, int continued, const Query* queries, float* out,
+               Scratch& scratch);
+  void finish_row(const Task& task, const SoftmaxState* totals, float* out) const;
+
+  const Model& model_;
+  Cache& cache_;
+  const KernelTable& kernels_;
+  std::map<int, Plan> plans_;  // by window
+  std::vector<Pair> pairs_;
+  std::vector<std::unique_ptr<Scratch>> scratch_;  // per thread
+  std::vector<std::atomic<int>> counters_;
+  int num_counters_ = 0;
+  int num_partials_ = 0;
+  std::vector<float> partials_;  // states of pieces: maximum, sum, output per row of the group and segment
+  std::vector<float> totals_;    // [rows][num_heads] states over shared segments
+  int state_floats_;
+};
+
+}  // namespace pennyweight

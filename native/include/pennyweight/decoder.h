@@ -1,0 +1,118 @@
+// The decoder as its one driver sees it: plans of steps, sampler slots, pages.
+//
+// `begin` hands a plan to the team and returns; `finish` gives the masks and collects finished steps. Between the two
+// the caller is free. All public functions are for one driving thread, except `interrupt`.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "pennyweight/sampler.h"
+#include "pennyweight/step.h"
+
+namespace pennyweight {
+
+enum class Logits : uint8_t { kNone, kLast, kAll };
+
+struct PlanRow {
+  std::vector<int> tokens;
+  int position = 0;
+  std::vector<int> pages;
+  std::optional<int> sampler;
+  Logits logits = Logits::kNone;
+  int draft_length = 0;
+  std::vector<int> targets;
+  std::vector<std::pair<int, std::vector<float>>> embeddings;  // (index of the first token replaced, vectors)
+  bool masked = false;
+  bool hidden = false;
+  std::optional<int> adapter;
+};
+
+struct RowResult {
+  int row = 0;
+  std::vector<int> tokens;
+  int accepted_drafts = 0;
+  bool stopped = false;
+  std::vector<float> logprobs;
+  std::vector<std::vector<std::pair<int, float>>> top;
+  std::vector<float> target_logprobs;
+  std::vector<float> hidden;
+};
+
+using StepResult = std::vector<RowResult>;
+using Mask = std::vector<uint32_t>;
+
+class Decoder {
+ public:
+  Decoder(std::shared_ptr<const Model> model, int num_pages, int num_threads);
+  ~Decoder();
+
+  int num_threads() const { return team_.size(); }
+  int num_pages() const { return cache_.num_pages(); }
+  size_t page_bytes() const { return cache_.page_bytes(); }
+  const Model& model() const { return *model_; }
+  const char* target() const { return kernels_.name; }
+
+  int open_sampler(SamplingOptions options, std::span<const int> prompt);
+  void close_sampler(int slot);
+
+  // Throws std::invalid_argument naming what does not fit; nothing has started then.
+  void begin(std::vector<PlanRow> rows, int steps);
+  // Finished steps not returned before, and whether the plan is done. Rethrows what went wrong in the step.
+  std::pair<std::vector<StepResult>, bool> finish(std::map<int, Mask> masks, std::chrono::duration<double> timeout);
+  void interrupt() { interrupted_.store(true, std::memory_order_relaxed); }
+  void copy_page(int source, int destination);
+  // Raw logits of a finished single step: [logit rows of this row][vocab_size]; valid until the next `begin`.
+  std::vector<float> logits(int row) const;
+
+ private:
+  void check(const std::vector<PlanRow>& rows, int steps) const;
+  void check_row(const PlanRow& row, int index, int steps) const;
+  void check_idle(const char* action) const;
+  void lay_out();
+  void run(int thread);
+  void await_masks();
+  void sample_row(int index, SamplingScratch& scratch, RowResult& result);
+  void score_targets(int index, SamplingScratch& scratch, RowResult& result);
+  bool advance();
+  void publish(bool done);
+
+  std::shared_ptr<const Model> model_;
+  const KernelTable& kernels_;
+  Cache cache_;
+  Team team_;
+  Step step_;
+  std::map<int, Sampler> samplers_;
+  int next_sampler_ = 0;
+
+  // The plan under way; touched by the team only, from `begin` to done.
+  std::vector<PlanRow> rows_;
+  std::vector<int> active_;          // rows that take part in the coming step
+  std::vector<int> first_logit_;     // per row, into batch_.logit_rows
+  std::vector<int> num_logits_;      // per row
+  Batch batch_;
+  StepResult results_;
+  int steps_left_ = 0;
+  bool go_on_ = false;
+  std::vector<SamplingScratch> scratch_;
+  std::atomic<bool> interrupted_{false};
+
+  // Between the team and the driver.
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<StepResult> finished_;
+  std::map<int, Mask> masks_;
+  bool masks_given_ = false;
+  bool done_ = true;
+  std::string error_;
+};
+
+}  // namespace pennyweight

@@ -1,0 +1,77 @@
+// Weight formats and the one panel layout every format is transcoded into.
+//
+// A panel is 16 output rows; it is a run of blocks of 32 columns, each block holding the 16 rows interleaved in
+// dwords of 4 consecutive columns, so that one 64-byte load is 16 rows x 4 columns, the operand of a byte dot
+// product. Nothing is widened: a panel has the bits of its source, plus at most 3 % for scales of K types.
+//
+// Block of a quantised panel, in order:
+//   nibbles  256 B  byte 64*(g%4) + 4*row + j: column 4g+j, low nibble for g < 4, high nibble for g >= 4
+//   bit 5     64 B  (5 bits) byte 4*row + j, bit g: the fifth bit of column 4g+j
+//   bits 5,6 128 B  (6 bits) byte 64*(g/4) + 4*row + j, bits 2*(g%4)..: the upper two bits
+//   bytes    512 B  (8 bits, instead of nibbles) byte 64*g + 4*row + j: value + 128
+//   scales   half[16], then half[16] minimums where the format has them; K types: sub-scales, see below
+// A K type's super-block is half[16] scales and half[16] minimum scales, then 8 blocks whose scales are
+// u8[16] and minimums u8[16] (Q4_K, Q5_K) or two runs of s8[16], one per 16 columns (Q6_K).
+// Float panels: per column one vector of 16 rows, 2 or 4 bytes an element.
+//
+// Source formats: GGUF, https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace pennyweight {
+
+inline constexpr int kPanelRows = 16;
+inline constexpr int kBlock = 32;
+
+enum class Format : uint8_t { kF32, kF16, kBF16, kQ4_0, kQ4_1, kQ5_0, kQ5_1, kQ8_0, kQ4_K, kQ5_K, kQ6_K };
+inline constexpr int kNumFormats = 11;
+
+struct FormatTraits {
+  const char* name;
+  int bits;            // of a stored weight
+  int zero;            // subtracted from a stored weight
+  bool has_minimum;    // adds m
+  bool super_scales;   // K types
+  int group;           // columns per scale
+  int source_columns;  // per source block
+  int source_bytes;    // per source block
+
+  constexpr bool is_float() const { return bits >= 16; }
+  constexpr int blocks_per_super() const { return super_scales ? 8 : 1; }
+  constexpr size_t quant_bytes() const { return is_float() ? 0 : static_cast<size_t>(bits) * 64; }
+  constexpr size_t scale_bytes() const {
+    if (is_float()) return 0;
+    return super_scales ? 32 : has_minimum ? 64 : 32;
+  }
+  // Bytes of one 16 x 32 block without the super-block's header.
+  constexpr size_t block_bytes() const {
+    return is_float() ? static_cast<size_t>(bits) * 64 : quant_bytes() + scale_bytes();
+  }
+  constexpr size_t super_header_bytes() const { return super_scales ? 64 : 0; }
+  constexpr size_t super_bytes() const { return super_header_bytes() + block_bytes() * blocks_per_super(); }
+};
+
+inline constexpr FormatTraits kFormats[kNumFormats] = {
+    {"F32", 32, 0, false, false, 32, 1, 4},      {"F16", 16, 0, false, false, 32, 1, 2},
+    {"BF16", 16, 0, false, false, 32, 1, 2},     {"Q4_0", 4, 8, false, false, 32, 32, 18},
+    {"Q4_1", 4, 0, true, false, 32, 32, 20},     {"Q5_0", 5, 16, false, false, 32, 32, 22},
+    {"Q5_1", 5, 0, true, false, 32, 32, 24},     {"Q8_0", 8, 128, false, false, 32, 32, 34},
+    {"Q4_K", 4, 0, true, true, 32, 256, 144},    {"Q5_K", 5, 0, true, true, 32, 256, 176},
+    {"Q6_K", 6, 32, false, true, 16, 256, 210},
+};
+
+constexpr const FormatTraits& traits(Format format) { return kFormats[static_cast<int>(format)]; }
+
+// A run of 32 activations of one token, quantised to int8 (docs/numerics.md, "quantise").
+struct ActivationBlock {
+  int8_t q[kBlock];
+  float scale;
+  float scaled_sum;      // scale * sum
+  int32_t minus_8_sums;  // -8 * sum, the accumulator's start for a zero point of 8
+  int16_t half_sums[2];  // of the lower and the upper 16
+};
+static_assert(sizeof(ActivationBlock) == 48);
+
+}  // namespace pennyweight

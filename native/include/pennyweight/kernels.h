@@ -1,0 +1,106 @@
+// The table of kernels of one instruction set. Shapes: T tokens, K columns, D elements of a head.
+//
+// Every target computes the same bits (docs/numerics.md). Kernels check nothing: their callers in src/ do.
+#pragma once
+
+#include "pennyweight/format.h"
+
+namespace pennyweight {
+
+// Panels [begin, end) of a packed matrix.
+struct PanelRange {
+  const uint8_t* panels;  // of panel 0
+  size_t panel_bytes;
+  int num_blocks;  // K / 32
+  int begin;
+  int end;
+};
+
+// One query row and head, rotated and quantised.
+struct Query {
+  const int8_t* q;  // [D]
+  float scale;      // of q, times attention scale and log2 e
+  int32_t minus_128_sums;
+};
+
+// The online softmax of one query row and head over one segment or over the total.
+struct SoftmaxState {
+  float maximum;
+  float sum;
+  float* output;  // [D]
+};
+
+// Geometry of one KV head within one page of one layer: keys | key scales | value scales | values.
+struct PageHead {
+  static constexpr int kTokens = 64;
+  static constexpr size_t bytes(int head_dim) { return 2 * 64 * static_cast<size_t>(head_dim) + 512; }
+  static constexpr size_t key_scales(int head_dim) { return 64 * static_cast<size_t>(head_dim); }
+  static constexpr size_t value_scales(int head_dim) { return 64 * static_cast<size_t>(head_dim) + 256; }
+  static constexpr size_t values(int head_dim) { return 64 * static_cast<size_t>(head_dim) + 512; }
+};
+
+inline constexpr int kTileVectors = 3;                  // query vectors of a tile
+inline constexpr int kTileRows = 16 * kTileVectors;     // query rows of a tile
+inline constexpr int kSegmentPages = 4;
+inline constexpr float kMinusInfinity = -1e30F;         // finite, so that differences stay numbers
+
+// Query rows in the lanes: scratch of one attention tile. All arrays are 64-byte aligned.
+struct AttentionTile {
+  int8_t* queries;             // [D/4][kTileVectors][16][4]
+  float* output;               // [D][kTileVectors][16]
+  float scale[kTileRows];
+  int32_t minus_128_sums[kTileRows];
+  int32_t first[kTileRows];    // first visible position
+  int32_t last[kTileRows];     // last visible position; before first: the row is empty
+  float maximum[kTileRows];
+  float sum[kTileRows];
+};
+
+enum class Activation : uint8_t { kSilu, kGeluTanh };
+
+struct KernelTable {
+  const char* name;
+
+  // out[t * out_stride + 16 * (panel - begin) + r] = (or +=, if accumulate) row of the linear layer.
+  void (*linear[kNumFormats])(const PanelRange& w, const ActivationBlock* x, size_t x_stride, int tokens, float* out,
+                              size_t out_stride, bool accumulate);
+  // The same for float formats, from float activations.
+  void (*linear_float[3])(const PanelRange& w, const float* x, size_t x_stride, int tokens, float* out,
+                          size_t out_stride, bool accumulate);
+
+  void (*quantize)(const float* x, int n, ActivationBlock* out);
+  // y = rmsnorm(x, weight); y may be x. n is a multiple of 16.
+  void (*rmsnorm)(const float* x, const float* weight, float eps, int n, float* y);
+  void (*add)(float* x, const float* y, int n);
+  // h = gate(g) * u, n a multiple of 16.
+  void (*gate)(Activation activation, const float* g, const float* u, int n, float* h);
+  // Rotates pairs (i, i + half) in place.
+  void (*rotate)(float* x, const float* cosines, const float* sines, int half);
+  // Quantises one head; returns its scale, stores the sum.
+  float (*quantize_head)(const float* x, int n, int8_t* q, int32_t* sum);
+
+  // Attends `rows` query rows of one stream, all seeing positions [first, last] of the page at `page_start`.
+  void (*attend_page)(const uint8_t* head, int head_dim, int page_start, int first, int last, const Query* queries,
+                      SoftmaxState* states, int rows, const uint8_t* next_head);
+  // Attends a tile to one page. `all_visible`: no row hides a key.
+  void (*attend_tile)(const uint8_t* head, int head_dim, int page_start, bool all_visible, AttentionTile& tile,
+                      float* scratch);
+  // total = merge(total, segment), n elements of output.
+  void (*merge)(SoftmaxState* total, const SoftmaxState& segment, int n);
+  void (*merge_tile)(AttentionTile& total, const AttentionTile& segment, int head_dim);
+
+  float (*maximum)(const float* x, int n);
+  bool (*all_finite)(const float* x, int n);
+  // p[i] = exp2((x[i] - maximum) * factor); lanes beyond n are 0 up to the next multiple of 16.
+  void (*exponentials)(const float* x, float maximum, float factor, int n, float* p);
+  // Adds in double the tree sum of each run of 16; n is a multiple of 16.
+  double (*sum)(const float* p, int n);
+
+  // Byte multiply-accumulates done by `iterations` rounds of the dot product in registers, for measuring the peak.
+  double (*peak)(long iterations);
+};
+
+// Scratch of attend_tile: scores [64][kTileVectors][16] and packed probabilities [16][kTileVectors][16].
+inline constexpr size_t kTileScratchFloats = (64 + 16 + 16) * kTileVectors * 16;
+
+}  // namespace pennyweight

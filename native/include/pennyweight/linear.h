@@ -1,0 +1,31 @@
+// Linear stages: which thread multiplies which panels with which tokens.
+#pragma once
+
+#include <span>
+
+#include "pennyweight/matrix.h"
+#include "pennyweight/team.h"
+
+namespace pennyweight {
+
+// Input of a linear layer, row-major by token: quantised blocks, and the float values where a float matrix needs them.
+struct Activations {
+  const ActivationBlock* blocks;
+  size_t block_stride;
+  const float* values;
+  size_t value_stride;
+};
+
+// out[t * out_stride + 16 * (panel - begin) + r] for panels [begin, end) and tokens [first, first + count).
+void multiply_panels(const KernelTable& kernels, const PackedMatrix& w, int begin, int end, const Activations& x,
+                     int first, int count, float* out, size_t out_stride, bool accumulate);
+
+// Part i writes its columns at out + offset(i), the sum of the padded rows before it. Called by all threads.
+void linear_stage(const KernelTable& kernels, Team& team, int thread, std::span<const PackedMatrix* const> parts,
+                  const Activations& x, int tokens, float* out, size_t out_stride, bool accumulate);
+
+// hidden = gate(x W_gate) * (x W_up), in units of 32 columns, quantised (or kept as floats for a float matrix).
+void gated_stage(const KernelTable& kernels, Team& team, int thread, Activation activation, const PackedMatrix& gate,
+                 const PackedMatrix& up, const Activations& x, int tokens, ActivationBlock* blocks, float* values);
+
+}  // namespace pennyweight

@@ -1,0 +1,51 @@
+// A weight matrix in panels (format.h), the source of every linear layer and of the embedding.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "pennyweight/kernels.h"
+#include "pennyweight/memory.h"
+
+namespace pennyweight {
+
+Format format_of(const std::string& name);  // std::invalid_argument names the choices
+
+class PackedMatrix {
+ public:
+  // `source` holds rows x columns in GGUF blocks, row by row; packed row i is source row `row_map[i]` (empty: i).
+  // Throws std::invalid_argument naming the value that does not fit.
+  PackedMatrix(std::span<const uint8_t> source, Format format, int rows, int columns, std::span<const int> row_map);
+
+  Format format() const { return format_; }
+  int rows() const { return rows_; }
+  int columns() const { return columns_; }
+  int num_panels() const { return (rows_ + kPanelRows - 1) / kPanelRows; }
+  int padded_rows() const { return num_panels() * kPanelRows; }
+  size_t panel_bytes() const { return panel_bytes_; }
+  size_t nbytes() const { return panel_bytes_ * num_panels(); }
+  const uint8_t* panels() const { return panels_.get(); }
+  PanelRange range(int begin, int end) const {
+    return {panels_.get(), panel_bytes_, columns_ / kBlock, begin, end};
+  }
+  // out[columns] = the dequantised row.
+  void row(int index, float* out) const;
+
+ private:
+  Format format_;
+  int rows_;
+  int columns_;
+  size_t panel_bytes_;
+  Buffer<uint8_t> panels_;
+};
+
+// Bytes of `columns` values in GGUF blocks.
+size_t source_row_bytes(Format format, int columns);
+
+// Writes one source row into row `lane` of a panel.
+void pack_row(Format format, const uint8_t* source, int columns, int lane, uint8_t* panel);
+
+float half_to_float(uint16_t half);
+
+}  // namespace pennyweight

@@ -1,0 +1,58 @@
+// An immutable decoder-only transformer: shapes, constants and packed weights.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+#include "pennyweight/matrix.h"
+
+namespace pennyweight {
+
+using MatrixPointer = std::shared_ptr<const PackedMatrix>;
+
+struct Layer {
+  std::vector<float> attention_norm;          // [d_model]
+  std::vector<float> query_norm;              // [head_dim], empty without QK-norm
+  std::vector<float> key_norm;                // [head_dim]
+  std::vector<float> post_attention_norm;     // [d_model], empty without post-norms
+  std::vector<float> feed_forward_norm;       // [d_model]
+  std::vector<float> post_feed_forward_norm;  // [d_model]
+  MatrixPointer query;                        // [num_heads * head_dim, d_model]
+  MatrixPointer key;                          // [num_kv_heads * head_dim, d_model]
+  MatrixPointer value;
+  MatrixPointer output;  // [d_model, num_heads * head_dim]
+  MatrixPointer gate;    // [d_ff, d_model]
+  MatrixPointer up;
+  MatrixPointer down;  // [d_model, d_ff]
+};
+
+struct Model {
+  int vocab_size = 0;
+  int d_model = 0;
+  int num_heads = 0;
+  int num_kv_heads = 0;
+  int head_dim = 0;
+  int d_ff = 0;
+  float norm_eps = 0;
+  Activation activation = Activation::kSilu;
+  double attention_scale = 0;
+  float embedding_scale = 1;
+  std::vector<int> windows;                // per layer, 0: full attention
+  std::vector<std::vector<double>> ropes;  // inverse frequencies
+  std::vector<int> rope_of_layer;
+  std::vector<std::shared_ptr<const Layer>> layers;
+  MatrixPointer embedding;        // [vocab_size, d_model]
+  std::vector<float> final_norm;  // [d_model]
+  MatrixPointer head;             // [vocab_size, d_model]; the embedding if tied
+
+  int group() const { return num_heads / num_kv_heads; }
+  int query_size() const { return num_heads * head_dim; }
+  int kv_size() const { return num_kv_heads * head_dim; }
+  int padded_vocab() const { return head->padded_rows(); }
+  size_t weight_bytes() const;
+  // Throws std::invalid_argument naming the first value or shape that does not fit.
+  void check() const;
+};
+
+}  // namespace pennyweight

@@ -1,0 +1,83 @@
+// Choosing the next token (docs/numerics.md, "Sampling"). A sampler is the state of one choice: what it has taken, and
+// a random counter that depends on nothing but seed, choice and position.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "pennyweight/kernels.h"
+
+namespace pennyweight {
+
+struct SamplingOptions {
+  uint64_t seed = 0;
+  uint32_t choice = 0;
+  float temperature = 1;
+  int top_k = 0;
+  float top_p = 1;
+  float min_p = 0;
+  float repetition_penalty = 1;
+  float presence_penalty = 0;
+  float frequency_penalty = 0;
+  std::vector<std::pair<int, float>> logit_bias;
+  std::vector<int> end_tokens;
+  int min_tokens = 0;
+  std::optional<int> top_logprobs;  // absent: no log-probabilities
+
+  // Throws std::invalid_argument naming the value.
+  void check(int vocab_size) const;
+};
+
+// Per-thread buffers of vocabulary size.
+struct SamplingScratch {
+  std::vector<float> adjusted;
+  std::vector<float> probabilities;
+  std::vector<std::pair<float, int>> candidates;
+};
+
+struct Chosen {
+  int token = 0;
+  bool ends = false;
+  float logprob = 0;                       // if the options ask
+  std::vector<std::pair<int, float>> top;  // if the options ask
+};
+
+class Sampler {
+ public:
+  Sampler(SamplingOptions options, int vocab_size, std::span<const int> prompt);
+
+  const SamplingOptions& options() const { return options_; }
+
+  // Chooses from raw logits and takes the token. `mask`: bit i of 32-bit words allows token i; empty allows all.
+  // Throws std::runtime_error if the logits are not finite or the mask allows nothing.
+  Chosen sample(const KernelTable& kernels, const float* logits, std::span<const uint32_t> mask,
+                SamplingScratch& scratch);
+
+ private:
+  struct Seen {
+    int output = 0;  // times taken
+  };
+
+  bool adjusts(std::span<const uint32_t> mask) const;
+  void adjust(std::span<const uint32_t> mask, float* a) const;
+  int draw(const KernelTable& kernels, const float* a, float maximum, SamplingScratch& scratch) const;
+  double gather(const KernelTable& kernels, const float* p, SamplingScratch& scratch) const;
+  int draw_filtered(std::vector<std::pair<float, int>>& candidates, double total, double uniform) const;
+
+  SamplingOptions options_;
+  int vocab_size_;
+  std::unordered_map<int, Seen> seen_;
+  uint32_t taken_ = 0;
+};
+
+// Uniform in [0, 1) with 24 bits: Philox4x32-10 (Salmon et al., SC 2011), key = seed, counter = (n, 0, choice, 0).
+float philox_uniform(uint64_t seed, uint32_t choice, uint32_t n);
+
+// Natural log of the sum of exponentials.
+double log_sum_exp(const KernelTable& kernels, const float* logits, int n, float maximum, SamplingScratch& scratch);
+
+}  // namespace pennyweight

@@ -1,0 +1,35 @@
+#include "pennyweight/cache.h"
+
+#include <cstring>
+
+namespace pennyweight {
+
+Cache::Cache(int num_layers, int num_kv_heads, int head_dim, int num_pages)
+    : num_kv_heads_(num_kv_heads), head_dim_(head_dim), num_pages_(num_pages), head_bytes_(PageHead::bytes(head_dim)) {
+  for (int i = 0; i < num_layers; ++i)
+    arenas_.push_back(allocate<uint8_t>(head_bytes_ * num_kv_heads * static_cast<size_t>(num_pages)));
+}
+
+void Cache::store(uint8_t* head, int slot, const int8_t* key, float key_scale, const int8_t* value,
+                  float value_scale) const {
+  uint8_t* keys = head + static_cast<size_t>(slot / 16) * head_dim_ * 16 + 4 * (slot % 16);
+  for (int g = 0; g < head_dim_ / 4; ++g) {
+    uint32_t dword;
+    std::memcpy(&dword, key + 4 * g, 4);
+    dword ^= 0x80808080U;
+    std::memcpy(keys + 64 * g, &dword, 4);
+  }
+  std::memcpy(head + PageHead::key_scales(head_dim_) + 4 * slot, &key_scale, 4);
+  std::memcpy(head + PageHead::value_scales(head_dim_) + 4 * slot, &value_scale, 4);
+  uint8_t* values = head + PageHead::values(head_dim_) + 64 * (slot % 16) + slot / 16;
+  for (int d = 0; d < head_dim_; ++d)
+    values[static_cast<size_t>(d / 16) * 1024 + 4 * (d % 16)] = static_cast<uint8_t>(value[d]);
+}
+
+void Cache::copy_page(int source, int destination) {
+  const size_t bytes = head_bytes_ * num_kv_heads_;
+  for (Buffer<uint8_t>& arena : arenas_)
+    std::memcpy(arena.get() + bytes * destination, arena.get() + bytes * source, bytes);
+}
+
+}  // namespace pennyweight

@@ -1,0 +1,152 @@
+// Norms, quantisation, gates, rotation, and the vector parts of sampling (docs/numerics.md, "Building blocks").
+#pragma once
+
+#include "math.inl"
+
+namespace pennyweight::PW_TARGET {
+
+PW_INLINE float root(float x) { return __builtin_sqrtf(x); }
+
+// amax -> (scale, inverse)
+struct QuantScale {
+  float scale;
+  float inverse;
+};
+PW_INLINE QuantScale quant_scale(float amax) {
+  if (!(amax >= kTiny)) return {0.0F, 0.0F};
+  return {amax / 127.0F, 127.0F / amax};
+}
+
+static void quantize(const float* x, int n, ActivationBlock* out) {
+  for (; n > 0; n -= kBlock, x += kBlock, ++out) {
+    const F32 a = load(x);
+    const F32 b = load(x + 16);
+    const QuantScale s = quant_scale(maximum(max(abs(a), abs(b))));
+    const I32 p = round_to_int(mul(a, broadcast(s.inverse)));
+    const I32 q = round_to_int(mul(b, broadcast(s.inverse)));
+    store_s8(out->q, p);
+    store_s8(out->q + 16, q);
+    const int32_t lower = sum_i32(p);
+    const int32_t upper = sum_i32(q);
+    out->scale = s.scale;
+    out->scaled_sum = s.scale * static_cast<float>(lower + upper);
+    out->minus_8_sums = -8 * (lower + upper);
+    out->half_sums[0] = static_cast<int16_t>(lower);
+    out->half_sums[1] = static_cast<int16_t>(upper);
+  }
+}
+
+static void rmsnorm(const float* x, const float* weight, float eps, int n, float* y) {
+  F32 squares = zero();
+  for (int i = 0; i < n; i += 16) squares = fma(load(x + i), load(x + i), squares);
+  const float mean = tree_sum(squares) / static_cast<float>(n);
+  const F32 r = broadcast(1.0F / root(mean + eps));
+  for (int i = 0; i < n; i += 16) store(y + i, mul(mul(load(x + i), r), load(weight + i)));
+}
+
+static void add_vectors(float* x, const float* y, int n) {
+  for (int i = 0; i < n; i += 16) store(x + i, add(load(x + i), load(y + i)));
+}
+
+static void gate(Activation activation, const float* g_, const float* u, int n, float* h) {
+  for (int i = 0; i < n; i += 16) {
+    const F32 g = load(g_ + i);
+    F32 t;
+    if (activation == Activation::kSilu) {
+      t = mul(g, broadcast(-kLog2e));
+    } else {
+      const F32 inner = mul(g, fma(mul(g, g), broadcast(0.0356774081F), broadcast(0.797884561F)));
+      t = mul(inner, broadcast(-2.88539008F));
+    }
+    store(h + i, mul(div(g, add(broadcast(1.0F), exp2(t))), load(u + i)));
+  }
+}
+
+static void rotate(float* x, const float* cosines, const float* sines, int half) {
+  int i = 0;
+  for (; i + 16 <= half; i += 16) {
+    const F32 a = load(x + i);
+    const F32 b = load(x + half + i);
+    const F32 c = load(cosines + i);
+    const F32 s = load(sines + i);
+    store(x + i, fma(a, c, sub(zero(), mul(b, s))));
+    store(x + half + i, fma(b, c, mul(a, s)));
+  }
+  for (; i < half; ++i) {
+    const float a = x[i];
+    const float b = x[half + i];
+    x[i] = __builtin_fmaf(a, cosines[i], -(b * sines[i]));
+    x[half + i] = __builtin_fmaf(b, cosines[i], a * sines[i]);
+  }
+}
+
+static float quantize_head(const float* x, int n, int8_t* q, int32_t* sum) {
+  F32 amax = zero();
+  for (int i = 0; i < n; i += 16) amax = max(amax, abs(load(x + i)));
+  const QuantScale s = quant_scale(maximum(amax));
+  I32 total = broadcast_i32(0);
+  for (int i = 0; i < n; i += 16) {
+    const I32 v = round_to_int(mul(load(x + i), broadcast(s.inverse)));
+    total = add_i32(total, v);
+    store_s8(q + i, v);
+  }
+  *sum = sum_i32(total);
+  return s.scale;
+}
+
+static float maximum_of(const float* x, int n) {
+  float best = x[0];
+  int i = 0;
+  if (n >= 16) {
+    F32 m = load(x);
+    for (; i + 16 <= n; i += 16) m = max(m, load(x + i));
+    best = maximum(m);
+  }
+  for (; i < n; ++i) best = x[i] > best ? x[i] : best;
+  return best;
+}
+
+static bool all_finite(const float* x, int n) {
+  F32 probe = zero();  // 0 * x is 0 unless x is infinite or not a number
+  int i = 0;
+  for (; i + 16 <= n; i += 16) probe = fma(load(x + i), zero(), probe);
+  float tail = tree_sum(probe);
+  for (; i < n; ++i) tail += x[i] * 0.0F;
+  return tail == 0.0F;
+}
+
+// What lies more than 126 octaves below the maximum is impossible rather than 2^-126: a masked token is never drawn.
+static void exponentials(const float* x, float maximum, float factor, int n, float* p) {
+  const F32 m = broadcast(maximum);
+  const F32 f = broadcast(factor);
+  const F32 floor = broadcast(-126.0F);
+  for (int i = 0; i < n; i += 16) {
+    float tail[16];
+    if (n - i < 16)
+      for (int j = 0; j < 16; ++j) tail[j] = i + j < n ? x[i + j] : -3e38F;
+    const F32 t = mul(sub(load(n - i < 16 ? tail : x + i), m), f);
+    store(p + i, select_at_least(t, floor, exp2(t), zero()));
+  }
+}
+
+static double sum_runs(const float* p, int n) {
+  double total = 0;
+  for (int i = 0; i < n; i += 16) total += static_cast<double>(tree_sum(load(p + i)));
+  return total;
+}
+
+static double measure_peak(long iterations) {
+  I32 acc[12];
+  for (int i = 0; i < 12; ++i) acc[i] = broadcast_i32(i);
+  B64 u = set_bytes(3);
+  B64 s = set_bytes(1);
+  for (long n = 0; n < iterations; ++n) {
+#pragma GCC unroll 12
+    for (int i = 0; i < 12; ++i) acc[i] = dot_u8s8(acc[i], u, s);
+  }
+  volatile int32_t sink = 0;
+  for (int i = 0; i < 12; ++i) sink = sink + sum_i32(acc[i]);
+  return static_cast<double>(iterations) * 12 * 64;
+}
+
+}  // namespace pennyweight::PW_TARGET

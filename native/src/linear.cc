@@ -1,0 +1,89 @@
+#include "pennyweight/linear.h"
+
+#include <algorithm>
+
+namespace pennyweight {
+
+namespace {
+
+constexpr int kTokenStep = 24;         // tokens whose activations stay in the first-level cache
+constexpr size_t kL1Bytes = 28 << 10;  // of activations
+constexpr int kItemTokens = 192;       // tokens of one work item: its panels come from the second-level cache
+
+// Tokens multiplied with a run of panels before the next tokens: their activations should fit the first-level cache.
+int token_step(const PackedMatrix& w, int tokens) {
+  const size_t bytes = static_cast<size_t>(w.columns()) / kBlock * sizeof(ActivationBlock);
+  const int fit = static_cast<int>(kL1Bytes / bytes) / 12 * 12;
+  return tokens <= 2 * kTokenStep && fit >= 12 ? tokens : std::clamp(fit, 12, kTokenStep);
+}
+
+}  // namespace
+
+void multiply_panels(const KernelTable& kernels, const PackedMatrix& w, int begin, int end, const Activations& x,
+                     int first, int count, float* out, size_t out_stride, bool accumulate) {
+  const PanelRange range = w.range(begin, end);
+  const int step = token_step(w, count);
+  for (int t = 0; t < count; t += step) {
+    const int n = std::min(step, count - t);
+    const size_t row = static_cast<size_t>(first) + t;
+    float* to = out + out_stride * t;
+    const int format = static_cast<int>(w.format());
+    if (traits(w.format()).is_float())
+      kernels.linear_float[format](range, x.values + row * x.value_stride, x.value_stride, n, to, out_stride, accumulate);
+    else
+      kernels.linear[format](range, x.blocks + row * x.block_stride, x.block_stride, n, to, out_stride, accumulate);
+  }
+}
+
+void linear_stage(const KernelTable& kernels, Team& team, int thread, std::span<const PackedMatrix* const> parts,
+                  const Activations& x, int tokens, float* out, size_t out_stride, bool accumulate) {
+  const int chunk = tokens == 1 ? 2 : 4;  // panels of one work item
+  const int token_items = (tokens + kItemTokens - 1) / kItemTokens;
+  int chunks = 0;
+  for (const PackedMatrix* part : parts) chunks += (part->num_panels() + chunk - 1) / chunk;
+  team.for_each(thread, chunks * token_items, [&](int item) {
+    int index = item / token_items;
+    const int first = item % token_items * kItemTokens;
+    float* to = out;
+    for (const PackedMatrix* part : parts) {
+      const int own = (part->num_panels() + chunk - 1) / chunk;
+      if (index >= own) {
+        index -= own;
+        to += part->padded_rows();
+        continue;
+      }
+      const int begin = index * chunk;
+      const int end = std::min(begin + chunk, part->num_panels());
+      multiply_panels(kernels, *part, begin, end, x, first, std::min(kItemTokens, tokens - first),
+                      to + kPanelRows * begin + out_stride * first, out_stride, accumulate);
+      return;
+    }
+  });
+}
+
+void gated_stage(const KernelTable& kernels, Team& team, int thread, Activation activation, const PackedMatrix& gate,
+                 const PackedMatrix& up, const Activations& x, int tokens, ActivationBlock* blocks, float* values) {
+  const int units = gate.rows() / kBlock;
+  const int token_items = (tokens + kItemTokens - 1) / kItemTokens;
+  team.for_each(thread, units * token_items, [&](int item) {
+    const int unit = item / token_items;
+    const int begin = item % token_items * kItemTokens;
+    const int end = std::min(begin + kItemTokens, tokens);
+    alignas(64) float g[2 * kTokenStep * kBlock];
+    alignas(64) float u[2 * kTokenStep * kBlock];
+    const int step = token_step(gate, end - begin);
+    for (int t = begin; t < end; t += step) {
+      const int n = std::min(step, end - t);
+      multiply_panels(kernels, gate, 2 * unit, 2 * unit + 2, x, t, n, g, kBlock, false);
+      multiply_panels(kernels, up, 2 * unit, 2 * unit + 2, x, t, n, u, kBlock, false);
+      kernels.gate(activation, g, u, n * kBlock, g);
+      for (int i = 0; i < n; ++i) {
+        const size_t row = static_cast<size_t>(t) + i;
+        if (values != nullptr) std::copy_n(g + kBlock * i, kBlock, values + row * gate.rows() + kBlock * unit);
+        kernels.quantize(g + kBlock * i, kBlock, blocks + row * units + unit);
+      }
+    }
+  });
+}
+
+}  // namespace pennyweight

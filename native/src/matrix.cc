@@ -1,0 +1,134 @@
+#include "pennyweight/matrix.h"
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <stdexcept>
+
+namespace pennyweight {
+
+namespace {
+
+uint16_t read_half(const uint8_t* p, int lane) {
+  uint16_t half;
+  std::memcpy(&half, p + 2 * lane, 2);
+  return half;
+}
+
+// The stored weight of column k (0..31) of row `lane`.
+int stored_weight(const FormatTraits& f, const uint8_t* block, int lane, int k) {
+  const int g = k / 4;
+  const int j = 4 * lane + k % 4;
+  if (f.bits == 8) return block[64 * g + j];
+  const int nibble = (block[64 * (g % 4) + j] >> (g < 4 ? 0 : 4)) & 15;
+  if (f.bits == 5) return nibble | (((block[256 + j] >> g) & 1) << 4);
+  if (f.bits == 6) return nibble | (((block[256 + 64 * (g / 4) + j] >> (2 * (g % 4))) & 3) << 4);
+  return nibble;
+}
+
+void float_row(Format format, const uint8_t* panel, int columns, int lane, float* out) {
+  for (int k = 0; k < columns; ++k) {
+    const size_t index = static_cast<size_t>(k) * kPanelRows + lane;
+    if (format == Format::kF32) {
+      std::memcpy(out + k, panel + 4 * index, 4);
+      continue;
+    }
+    uint16_t bits;
+    std::memcpy(&bits, panel + 2 * index, 2);
+    out[k] = format == Format::kF16 ? half_to_float(bits) : std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
+  }
+}
+
+}  // namespace
+
+Format format_of(const std::string& name) {
+  std::string list;
+  for (int i = 0; i < kNumFormats; ++i) {
+    if (name == kFormats[i].name) return static_cast<Format>(i);
+    list += (list.empty() ? "" : ", ") + std::string(kFormats[i].name);
+  }
+  throw std::invalid_argument("unknown weight type '" + name + "'; known: " + list);
+}
+
+float half_to_float(uint16_t half) {
+  const uint32_t sign = static_cast<uint32_t>(half & 0x8000U) << 16;
+  const uint32_t exponent = (half >> 10) & 31U;
+  const uint32_t mantissa = half & 1023U;
+  if (exponent == 31) return std::bit_cast<float>(sign | 0x7f800000U | (mantissa << 13));
+  if (exponent == 0) {
+    const float magnitude = static_cast<float>(mantissa) * 0x1p-24F;
+    return sign != 0 ? -magnitude : magnitude;
+  }
+  return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13));
+}
+
+size_t source_row_bytes(Format format, int columns) {
+  const FormatTraits& f = traits(format);
+  return static_cast<size_t>(columns) / f.source_columns * f.source_bytes;
+}
+
+PackedMatrix::PackedMatrix(std::span<const uint8_t> source, Format format, int rows, int columns,
+                           std::span<const int> row_map)
+    : format_(format), rows_(rows), columns_(columns) {
+  const FormatTraits& f = traits(format);
+  const int unit = f.source_columns > kBlock ? f.source_columns : kBlock;
+  if (rows <= 0 || columns <= 0 || columns % unit != 0)
+    throw std::invalid_argument("a " + std::string(f.name) + " matrix of " + std::to_string(rows) + " x " +
+                                std::to_string(columns) + ": columns must be a positive multiple of " +
+                                std::to_string(unit));
+  if (!row_map.empty() && row_map.size() != static_cast<size_t>(rows))
+    throw std::invalid_argument("row_map has " + std::to_string(row_map.size()) + " entries for " +
+                                std::to_string(rows) + " rows");
+  const size_t row_bytes = source_row_bytes(format, columns);
+  if (source.size() % row_bytes != 0 || (row_map.empty() && source.size() != row_bytes * rows))
+    throw std::invalid_argument("a " + std::string(f.name) + " matrix of " + std::to_string(rows) + " x " +
+                                std::to_string(columns) + " takes " + std::to_string(row_bytes * rows) +
+                                " bytes, got " + std::to_string(source.size()));
+  const int source_rows = static_cast<int>(source.size() / row_bytes);
+  panel_bytes_ = f.is_float() ? f.block_bytes() * (columns / kBlock)
+                              : f.super_bytes() * (columns / (kBlock * f.blocks_per_super()));
+  panels_ = allocate<uint8_t>(nbytes());
+  if (rows % kPanelRows != 0)
+    std::memset(panels_.get() + panel_bytes_ * (num_panels() - 1), 0, panel_bytes_);
+  for (int i = 0; i < rows; ++i) {
+    const int from = row_map.empty() ? i : row_map[i];
+    if (from < 0 || from >= source_rows)
+      throw std::invalid_argument("row_map[" + std::to_string(i) + "] is " + std::to_string(from) + ", outside " +
+                                  std::to_string(source_rows) + " source rows");
+    pack_row(format, source.data() + row_bytes * from, columns, i % kPanelRows,
+             panels_.get() + panel_bytes_ * (i / kPanelRows));
+  }
+}
+
+void PackedMatrix::row(int index, float* out) const {
+  const FormatTraits& f = traits(format_);
+  const int lane = index % kPanelRows;
+  const uint8_t* p = panels_.get() + panel_bytes_ * (index / kPanelRows);
+  if (f.is_float()) {
+    float_row(format_, p, columns_, lane, out);
+    return;
+  }
+  for (int k = 0; k < columns_; k += kBlock * f.blocks_per_super()) {
+    const uint8_t* super = p;
+    p += f.super_header_bytes();
+    for (int i = 0; i < f.blocks_per_super(); ++i, p += f.block_bytes()) {
+      const uint8_t* scales = p + f.quant_bytes();
+      const uint8_t* halves = f.super_scales ? super : scales;
+      const float d = half_to_float(read_half(halves, lane));
+      const float m = f.has_minimum ? half_to_float(read_half(halves + 32, lane)) : 0.0F;
+      for (int c = 0; c < kBlock; ++c) {
+        float scale = d;
+        float minimum = m;
+        if (f.super_scales && f.group == 16) scale = d * static_cast<int8_t>(scales[16 * (c / 16) + lane]);
+        if (f.super_scales && f.group == 32) {
+          scale = d * static_cast<float>(scales[lane]);
+          minimum = -(m * static_cast<float>(scales[16 + lane]));
+        }
+        const auto q = static_cast<float>(stored_weight(f, p, lane, c) - f.zero);
+        *out++ = f.has_minimum ? std::fma(scale, q, minimum) : scale * q;
+      }
+    }
+  }
+}
+
+}  // namespace pennyweight

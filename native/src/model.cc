@@ -1,0 +1,84 @@
+#include "pennyweight/model.h"
+
+#include <stdexcept>
+#include <string>
+
+namespace pennyweight {
+
+namespace {
+
+void require(bool ok, const std::string& message) {
+  if (!ok) throw std::invalid_argument(message);
+}
+
+void check_matrix(const char* name, const MatrixPointer& m, int rows, int columns) {
+  require(m != nullptr, std::string(name) + " is missing");
+  require(m->rows() == rows && m->columns() == columns,
+          std::string(name) + " is " + std::to_string(m->rows()) + " x " + std::to_string(m->columns()) +
+              ", expected " + std::to_string(rows) + " x " + std::to_string(columns));
+}
+
+void check_vector(const char* name, const std::vector<float>& v, int size) {
+  require(v.size() == static_cast<size_t>(size), std::string(name) + " has " + std::to_string(v.size()) +
+                                                     " values, expected " + std::to_string(size));
+}
+
+void check_layer(const Model& model, const Layer& layer) {
+  check_vector("attention_norm", layer.attention_norm, model.d_model);
+  check_vector("feed_forward_norm", layer.feed_forward_norm, model.d_model);
+  check_matrix("query", layer.query, model.query_size(), model.d_model);
+  check_matrix("key", layer.key, model.kv_size(), model.d_model);
+  check_matrix("value", layer.value, model.kv_size(), model.d_model);
+  check_matrix("output", layer.output, model.d_model, model.query_size());
+  check_matrix("gate", layer.gate, model.d_ff, model.d_model);
+  check_matrix("up", layer.up, model.d_ff, model.d_model);
+  check_matrix("down", layer.down, model.d_model, model.d_ff);
+  require(layer.query_norm.empty() == layer.key_norm.empty(), "query_norm and key_norm come together");
+  if (!layer.query_norm.empty()) {
+    check_vector("query_norm", layer.query_norm, model.head_dim);
+    check_vector("key_norm", layer.key_norm, model.head_dim);
+  }
+  if (!layer.post_attention_norm.empty()) check_vector("post_attention_norm", layer.post_attention_norm, model.d_model);
+  if (!layer.post_feed_forward_norm.empty())
+    check_vector("post_feed_forward_norm", layer.post_feed_forward_norm, model.d_model);
+}
+
+}  // namespace
+
+size_t Model::weight_bytes() const {
+  size_t total = embedding->nbytes() + (head == embedding ? 0 : head->nbytes());
+  for (const auto& layer : layers)
+    for (const MatrixPointer* m :
+         {&layer->query, &layer->key, &layer->value, &layer->output, &layer->gate, &layer->up, &layer->down})
+      total += (*m)->nbytes();
+  return total;
+}
+
+void Model::check() const {
+  require(vocab_size > 0 && num_heads > 0 && num_kv_heads > 0 && num_heads % num_kv_heads == 0,
+          "vocab_size, num_heads and num_kv_heads must be positive, num_heads a multiple of num_kv_heads");
+  require(d_model > 0 && d_model % 32 == 0, "d_model must be a positive multiple of 32, got " + std::to_string(d_model));
+  require(d_ff > 0 && d_ff % 32 == 0, "d_ff must be a positive multiple of 32, got " + std::to_string(d_ff));
+  require(head_dim > 0 && head_dim % 16 == 0 && head_dim <= 256,
+          "head_dim must be a multiple of 16 up to 256, got " + std::to_string(head_dim));
+  require(query_size() % 32 == 0, "num_heads * head_dim must be a multiple of 32");
+  require(!layers.empty() && windows.size() == layers.size() && rope_of_layer.size() == layers.size(),
+          "windows and rope_of_layer need one entry per layer");
+  require(norm_eps > 0, "norm_eps must be positive");
+  for (int window : windows) require(window >= 0, "a window is negative: " + std::to_string(window));
+  for (int rope : rope_of_layer)
+    require(rope >= 0 && rope < static_cast<int>(ropes.size()), "rope_of_layer names rope " + std::to_string(rope) +
+                                                                    " of " + std::to_string(ropes.size()));
+  for (const auto& rope : ropes)
+    require(!rope.empty() && 2 * rope.size() <= static_cast<size_t>(head_dim),
+            "a rope has " + std::to_string(rope.size()) + " frequencies for heads of " + std::to_string(head_dim));
+  check_matrix("embedding", embedding, vocab_size, d_model);
+  check_matrix("head", head, vocab_size, d_model);
+  check_vector("final_norm", final_norm, d_model);
+  for (const auto& layer : layers) {
+    require(layer != nullptr, "a layer is missing");
+    check_layer(*this, *layer);
+  }
+}
+
+}  // namespace pennyweight

@@ -1,0 +1,234 @@
+#include "pennyweight/sampler.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+#include <string>
+
+namespace pennyweight {
+
+namespace {
+
+constexpr double kLog2e = 1.4426950408889634;
+constexpr float kForbidden = -std::numeric_limits<float>::infinity();
+
+int round_up(int n) { return (n + 15) / 16 * 16; }
+
+// Falling value, then rising id.
+bool before(const std::pair<float, int>& a, const std::pair<float, int>& b) {
+  return a.first != b.first ? a.first > b.first : a.second < b.second;
+}
+
+int lowest_maximum(const float* a, int n, float maximum) {
+  return static_cast<int>(std::find(a, a + n, maximum) - a);
+}
+
+// The n largest logits with their log-probabilities, falling.
+std::vector<std::pair<int, float>> largest(const float* logits, int vocab, int n, double normalizer) {
+  std::vector<std::pair<float, int>> heap;  // smallest on top
+  for (int i = 0; i < vocab && n > 0; ++i) {
+    if (static_cast<int>(heap.size()) == n && logits[i] <= heap.front().first) continue;
+    heap.emplace_back(logits[i], i);
+    std::push_heap(heap.begin(), heap.end(), before);
+    if (static_cast<int>(heap.size()) > n) {
+      std::pop_heap(heap.begin(), heap.end(), before);
+      heap.pop_back();
+    }
+  }
+  std::sort(heap.begin(), heap.end(), before);
+  std::vector<std::pair<int, float>> top;
+  for (const auto& [z, id] : heap) top.emplace_back(id, static_cast<float>(z - normalizer));
+  return top;
+}
+
+// First run of 16 whose running sum exceeds the target, then the first lane; the last possible token if none does.
+int walk(const float* p, int n, double target, const KernelTable& kernels) {
+  double sum = 0;
+  int last = 0;
+  for (int i = 0; i < n; i += 16) {
+    const double run = kernels.sum(p + i, 16);
+    if (run > 0) last = i;
+    if (sum + run <= target) {
+      sum += run;
+      continue;
+    }
+    last = i;
+    break;
+  }
+  int chosen = last;
+  for (int i = last; i < std::min(last + 16, n); ++i) {
+    if (p[i] <= 0) continue;
+    chosen = i;
+    sum += p[i];
+    if (sum > target) break;
+  }
+  return chosen;
+}
+
+}  // namespace
+
+void SamplingOptions::check(int vocab_size) const {
+  auto require = [](bool ok, const std::string& message) {
+    if (!ok) throw std::invalid_argument(message);
+  };
+  require(std::isfinite(temperature) && temperature >= 0, "temperature must be finite and at least 0");
+  require(top_k >= 0, "top_k must be at least 0");
+  require(top_p > 0 && top_p <= 1, "top_p must be above 0 and at most 1");
+  require(min_p >= 0 && min_p <= 1, "min_p must be between 0 and 1");
+  require(std::isfinite(repetition_penalty) && repetition_penalty > 0, "repetition_penalty must be positive");
+  require(std::isfinite(presence_penalty) && std::isfinite(frequency_penalty), "penalties must be finite");
+  require(min_tokens >= 0, "min_tokens must be at least 0");
+  require(!top_logprobs || (*top_logprobs >= 0 && *top_logprobs <= 20), "top_logprobs must be 0 to 20");
+  for (const auto& [token, bias] : logit_bias)
+    require(token >= 0 && token < vocab_size && std::isfinite(bias),
+            "logit_bias: token " + std::to_string(token) + " is outside the vocabulary of " +
+                std::to_string(vocab_size) + ", or its bias is not finite");
+  for (int token : end_tokens)
+    require(token >= 0 && token < vocab_size, "end token " + std::to_string(token) + " is outside the vocabulary");
+}
+
+Sampler::Sampler(SamplingOptions options, int vocab_size, std::span<const int> prompt)
+    : options_(std::move(options)), vocab_size_(vocab_size) {
+  options_.check(vocab_size);
+  if (options_.repetition_penalty != 1)
+    for (int token : prompt)
+      if (token >= 0 && token < vocab_size) seen_[token];
+}
+
+Chosen Sampler::sample(const KernelTable& kernels, const float* logits, std::span<const uint32_t> mask,
+                       SamplingScratch& scratch) {
+  if (!kernels.all_finite(logits, vocab_size_))
+    throw std::runtime_error("the model's output is not finite: its file is damaged or its numbers overflow");
+  const size_t padded = round_up(vocab_size_);
+  const float* a = logits;
+  if (adjusts(mask)) {
+    scratch.adjusted.resize(padded);
+    std::copy_n(logits, vocab_size_, scratch.adjusted.data());
+    adjust(mask, scratch.adjusted.data());
+    a = scratch.adjusted.data();
+  }
+  const float best = kernels.maximum(a, vocab_size_);
+  if (best == kForbidden) throw std::runtime_error("no token is allowed: the grammar, the bias or min_tokens forbid all");
+  Chosen chosen;
+  chosen.token = options_.temperature == 0 ? lowest_maximum(a, vocab_size_, best) : draw(kernels, a, best, scratch);
+  if (options_.top_logprobs) {
+    const float maximum = a == logits ? best : kernels.maximum(logits, vocab_size_);
+    const double normalizer = log_sum_exp(kernels, logits, vocab_size_, maximum, scratch);
+    chosen.logprob = static_cast<float>(logits[chosen.token] - normalizer);
+    chosen.top = largest(logits, vocab_size_, *options_.top_logprobs, normalizer);
+  }
+  chosen.ends = std::find(options_.end_tokens.begin(), options_.end_tokens.end(), chosen.token) != options_.end_tokens.end();
+  ++seen_[chosen.token].output;
+  ++taken_;
+  return chosen;
+}
+
+bool Sampler::adjusts(std::span<const uint32_t> mask) const {
+  return !mask.empty() || options_.repetition_penalty != 1 || options_.presence_penalty != 0 ||
+         options_.frequency_penalty != 0 || !options_.logit_bias.empty() ||
+         (static_cast<int>(taken_) < options_.min_tokens && !options_.end_tokens.empty());
+}
+
+void Sampler::adjust(std::span<const uint32_t> mask, float* a) const {
+  for (const auto& [token, seen] : seen_) {
+    if (options_.repetition_penalty != 1)
+      a[token] = a[token] > 0 ? a[token] / options_.repetition_penalty : a[token] * options_.repetition_penalty;
+    if (seen.output > 0)
+      a[token] -= options_.presence_penalty + options_.frequency_penalty * static_cast<float>(seen.output);
+  }
+  for (const auto& [token, bias] : options_.logit_bias) a[token] += bias;
+  if (!mask.empty())
+    for (int i = 0; i < vocab_size_; ++i)
+      if ((mask[i / 32] >> (i % 32) & 1U) == 0) a[i] = kForbidden;
+  if (static_cast<int>(taken_) < options_.min_tokens)
+    for (int token : options_.end_tokens) a[token] = kForbidden;
+}
+
+int Sampler::draw(const KernelTable& kernels, const float* a, float maximum, SamplingScratch& scratch) const {
+  const int padded = round_up(vocab_size_);
+  scratch.probabilities.resize(padded);
+  float* p = scratch.probabilities.data();
+  kernels.exponentials(a, maximum, static_cast<float>(kLog2e / options_.temperature), vocab_size_, p);
+  const double uniform = philox_uniform(options_.seed, options_.choice, taken_);
+  if (options_.top_k == 0 && options_.top_p == 1 && options_.min_p == 0)
+    return walk(p, padded, uniform * kernels.sum(p, padded), kernels);
+
+  const double total = gather(kernels, p, scratch);
+  return draw_filtered(scratch.candidates, total, uniform);
+}
+
+// Collects every token the filters can keep, sorted, and returns the sum top_p refers to. Probabilities are counted in
+// buckets of an eighth of an octave first, so that only the reachable ones are sorted.
+double Sampler::gather(const KernelTable& kernels, const float* p, SamplingScratch& scratch) const {
+  auto bucket = [](float x) { return (0x3f800000 - std::bit_cast<int32_t>(x)) >> 20; };
+  std::array<int, 1024> counts{};
+  std::array<double, 1024> masses{};
+  for (int i = 0; i < vocab_size_; ++i) {
+    if (p[i] <= 0) continue;
+    const int b = bucket(p[i]);
+    ++counts[b];
+    masses[b] += p[i];
+  }
+  double total = kernels.sum(p, round_up(vocab_size_));
+  const int floor = options_.min_p > 0x1p-100F ? bucket(options_.min_p) : 1023;
+  int last = 0;
+  int count = 0;
+  double mass = 0;
+  for (; last < floor; ++last) {
+    count += counts[last];
+    mass += masses[last];
+    if (options_.top_k > 0 ? count >= options_.top_k : mass > options_.top_p * total * (1 + 1e-9)) break;
+  }
+  auto& candidates = scratch.candidates;
+  candidates.clear();
+  for (int i = 0; i < vocab_size_; ++i)
+    if (p[i] > 0 && bucket(p[i]) <= last) candidates.emplace_back(p[i], i);
+  std::sort(candidates.begin(), candidates.end(), before);
+  if (options_.top_k == 0) return total;
+  if (candidates.size() > static_cast<size_t>(options_.top_k)) candidates.resize(options_.top_k);
+  total = 0;
+  for (const auto& [value, id] : candidates) total += value;
+  return total;
+}
+
+int Sampler::draw_filtered(std::vector<std::pair<float, int>>& candidates, double total, double uniform) const {
+  double sum = 0;
+  size_t kept = 0;
+  while (kept < candidates.size() && (kept == 0 || sum < options_.top_p * total)) sum += candidates[kept++].first;
+  while (kept > 1 && candidates[kept - 1].first < options_.min_p) --kept;
+  double mass = 0;
+  for (size_t i = 0; i < kept; ++i) mass += candidates[i].first;
+  sum = 0;
+  for (size_t i = 0; i < kept; ++i) {
+    sum += candidates[i].first;
+    if (sum > uniform * mass) return candidates[i].second;
+  }
+  return candidates[kept - 1].second;
+}
+
+float philox_uniform(uint64_t seed, uint32_t choice, uint32_t n) {
+  std::array<uint32_t, 4> c = {n, 0, choice, 0};
+  auto k0 = static_cast<uint32_t>(seed);
+  auto k1 = static_cast<uint32_t>(seed >> 32);
+  for (int round = 0; round < 10; ++round) {
+    const uint64_t a = uint64_t{0xD2511F53} * c[0];
+    const uint64_t b = uint64_t{0xCD9E8D57} * c[2];
+    c = {static_cast<uint32_t>(b >> 32) ^ c[1] ^ k0, static_cast<uint32_t>(b),
+         static_cast<uint32_t>(a >> 32) ^ c[3] ^ k1, static_cast<uint32_t>(a)};
+    k0 += 0x9E3779B9U;
+    k1 += 0xBB67AE85U;
+  }
+  return static_cast<float>(c[0] >> 8) * 0x1p-24F;
+}
+
+double log_sum_exp(const KernelTable& kernels, const float* logits, int n, float maximum, SamplingScratch& scratch) {
+  const int padded = round_up(n);
+  scratch.probabilities.resize(padded);
+  kernels.exponentials(logits, maximum, static_cast<float>(kLog2e), n, scratch.probabilities.data());
+  return maximum + std::log(kernels.sum(scratch.probabilities.data(), padded));
+}
+
+}  // namespace pennyweight

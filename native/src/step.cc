@@ -1,0 +1,208 @@
+#include "pennyweight/step.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+namespace pennyweight {
+
+namespace {
+
+constexpr int kPrivateRows = 3;  // up to so many rows, preparing an input twice is cheaper than a barrier
+constexpr double kLog2e = 1.4426950408889634;
+
+bool is_float(const MatrixPointer& m) { return traits(m->format()).is_float(); }
+
+}  // namespace
+
+Step::Step(const Model& model, Cache& cache, const KernelTable& kernels, Team& team)
+    : model_(model),
+      cache_(cache),
+      kernels_(kernels),
+      team_(team),
+      attention_(model, cache, kernels, team.size()),
+      max_columns_(std::max({model.d_model, model.query_size(), model.d_ff})),
+      query_factor_(static_cast<float>(model.attention_scale * kLog2e)) {
+  for (const auto& rope : model.ropes) rope_half_ = std::max(rope_half_, rope.size());
+  float_inputs_ = is_float(model.head);
+  for (const auto& layer : model.layers)
+    for (const MatrixPointer* m : {&layer->query, &layer->key, &layer->value, &layer->output, &layer->gate, &layer->up, &layer->down})
+      float_inputs_ = float_inputs_ || is_float(*m);
+  for (int i = 0; i < team.size(); ++i)
+    private_.push_back({allocate<ActivationBlock>(kPrivateRows * max_columns_ / kBlock),
+                        allocate<float>(kPrivateRows * max_columns_)});
+}
+
+void Step::prepare(const Batch& batch) {
+  const int rows = static_cast<int>(batch.tokens.size());
+  if (rows > capacity_) {
+    capacity_ = (rows + 63) / 64 * 64;
+    const auto n = static_cast<size_t>(capacity_);
+    x_ = allocate<float>(n * model_.d_model);
+    qkv_ = allocate<float>(n * (model_.query_size() + 2 * model_.kv_size()));
+    mixed_ = allocate<float>(n * std::max(model_.query_size(), model_.d_model));
+    input_ = allocate<ActivationBlock>(n * max_columns_ / kBlock);
+    hidden_ = allocate<ActivationBlock>(n * model_.d_ff / kBlock);
+    if (float_inputs_) {
+      normed_ = allocate<float>(n * max_columns_);
+      hidden_values_ = allocate<float>(n * model_.d_ff);
+    }
+    cosines_ = allocate<float>(n * model_.ropes.size() * rope_half_);
+    sines_ = allocate<float>(n * model_.ropes.size() * rope_half_);
+    quantized_ = allocate<int8_t>(n * model_.query_size());
+    queries_.resize(n * model_.num_heads);
+  }
+  const int logit_rows = static_cast<int>(batch.logit_rows.size());
+  if (logit_rows > logit_capacity_) {
+    logit_capacity_ = (logit_rows + 7) / 8 * 8;
+    final_ = allocate<float>(static_cast<size_t>(logit_capacity_) * model_.d_model);
+    logits_ = allocate<float>(static_cast<size_t>(logit_capacity_) * model_.padded_vocab());
+  }
+  sequence_of_row_.resize(rows);
+  for (size_t s = 0; s < batch.sequences.size(); ++s)
+    std::fill_n(sequence_of_row_.begin() + batch.sequences[s].first_row, batch.sequences[s].count, static_cast<int>(s));
+  attention_.plan(batch.sequences, rows);
+}
+
+void Step::run(int thread, const Batch& batch) {
+  embed(thread, batch);
+  for (int i = 0; i < static_cast<int>(model_.layers.size()); ++i) layer(thread, batch, i);
+  if (!batch.logit_rows.empty()) head(thread, batch);
+}
+
+// Rows of the residual stream, and the angles every layer turns them by.
+void Step::embed(int thread, const Batch& batch) {
+  const int d = model_.d_model;
+  team_.for_each(thread, static_cast<int>(batch.tokens.size()), [&](int row) {
+    float* x = x_.get() + static_cast<size_t>(row) * d;
+    const auto given = std::find_if(batch.embedded.begin(), batch.embedded.end(),
+                                    [&](const EmbeddedRow& e) { return e.row == row; });
+    if (given != batch.embedded.end()) {
+      std::copy_n(given->vector, d, x);
+    } else {
+      model_.embedding->row(batch.tokens[row], x);
+      for (int i = 0; i < d; ++i) x[i] *= model_.embedding_scale;
+    }
+    for (size_t r = 0; r < model_.ropes.size(); ++r) {
+      const size_t at = (static_cast<size_t>(row) * model_.ropes.size() + r) * rope_half_;
+      for (size_t i = 0; i < model_.ropes[r].size(); ++i) {
+        const double angle = batch.positions[row] * model_.ropes[r][i];
+        cosines_[at + i] = static_cast<float>(std::cos(angle));
+        sines_[at + i] = static_cast<float>(std::sin(angle));
+      }
+    }
+  });
+}
+
+Activations Step::input(int thread, const float* x, const float* weight, int columns, int rows) {
+  const size_t blocks = static_cast<size_t>(columns) / kBlock;
+  auto prepare_row = [&](int row, ActivationBlock* to, float* values) {
+    const float* from = x + static_cast<size_t>(row) * columns;
+    if (weight != nullptr) {
+      kernels_.rmsnorm(from, weight, model_.norm_eps, columns, values);
+      from = values;
+    } else if (float_inputs_) {
+      std::copy_n(from, columns, values);
+    }
+    kernels_.quantize(from, columns, to);
+  };
+  Private& own = private_[thread];
+  if (rows <= kPrivateRows) {
+    for (int row = 0; row < rows; ++row)
+      prepare_row(row, own.blocks.get() + row * blocks, own.values.get() + static_cast<size_t>(row) * columns);
+    return {own.blocks.get(), blocks, own.values.get(), static_cast<size_t>(columns)};
+  }
+  team_.for_each(thread, rows, [&](int row) {
+    float* values = float_inputs_ ? normed_.get() + static_cast<size_t>(row) * columns : own.values.get();
+    prepare_row(row, input_.get() + row * blocks, values);
+  });
+  return {input_.get(), blocks, normed_.get(), static_cast<size_t>(columns)};
+}
+
+// x += linear(input), through the post-norm if the model has one.
+void Step::residual(int thread, const Activations& x, const PackedMatrix& w, const std::vector<float>& post_norm,
+                    int rows) {
+  const int d = model_.d_model;
+  const std::array<const PackedMatrix*, 1> part = {&w};
+  if (post_norm.empty()) {
+    linear_stage(kernels_, team_, thread, part, x, rows, x_.get(), d, true);
+    return;
+  }
+  linear_stage(kernels_, team_, thread, part, x, rows, mixed_.get(), d, false);
+  team_.for_each(thread, rows, [&](int row) {
+    float* y = mixed_.get() + static_cast<size_t>(row) * d;
+    kernels_.rmsnorm(y, post_norm.data(), model_.norm_eps, d, y);
+    kernels_.add(x_.get() + static_cast<size_t>(row) * d, y, d);
+  });
+}
+
+void Step::layer(int thread, const Batch& batch, int index) {
+  const Layer& w = *model_.layers[index];
+  const int rows = static_cast<int>(batch.tokens.size());
+  const int d = model_.d_model;
+  const std::array<const PackedMatrix*, 3> qkv = {w.query.get(), w.key.get(), w.value.get()};
+  linear_stage(kernels_, team_, thread, qkv, input(thread, x_.get(), w.attention_norm.data(), d, rows), rows,
+               qkv_.get(), model_.query_size() + 2 * model_.kv_size(), false);
+  heads(thread, batch, index);
+  attention_.run(team_, thread, index, queries_.data(), mixed_.get());
+  residual(thread, input(thread, mixed_.get(), nullptr, model_.query_size(), rows), *w.output, w.post_attention_norm, rows);
+
+  const Activations normed = input(thread, x_.get(), w.feed_forward_norm.data(), d, rows);
+  gated_stage(kernels_, team_, thread, model_.activation, *w.gate, *w.up, normed, rows, hidden_.get(),
+              float_inputs_ ? hidden_values_.get() : nullptr);
+  const Activations hidden = {hidden_.get(), static_cast<size_t>(model_.d_ff) / kBlock, hidden_values_.get(),
+                              static_cast<size_t>(model_.d_ff)};
+  residual(thread, hidden, *w.down, w.post_feed_forward_norm, rows);
+}
+
+// Norms, rotates and quantises queries and keys; stores keys and values in their pages.
+void Step::heads(int thread, const Batch& batch, int index) {
+  const Layer& w = *model_.layers[index];
+  const int dim = model_.head_dim;
+  const int group = model_.group();
+  const int rope = model_.rope_of_layer[index];
+  const int half = static_cast<int>(model_.ropes[rope].size());
+  auto turn = [&](float* x, const std::vector<float>& norm, size_t angle) {
+    if (!norm.empty()) kernels_.rmsnorm(x, norm.data(), model_.norm_eps, dim, x);
+    kernels_.rotate(x, cosines_.get() + angle, sines_.get() + angle, half);
+  };
+  team_.for_each(thread, static_cast<int>(batch.tokens.size()) * model_.num_kv_heads, [&](int item) {
+    const int row = item / model_.num_kv_heads;
+    const int kv = item % model_.num_kv_heads;
+    const size_t angle = (static_cast<size_t>(row) * model_.ropes.size() + rope) * rope_half_;
+    float* base = qkv_.get() + static_cast<size_t>(row) * (model_.query_size() + 2 * model_.kv_size());
+    for (int h = kv * group; h < (kv + 1) * group; ++h) {
+      const size_t slot = static_cast<size_t>(row) * model_.num_heads + h;
+      int8_t* q = quantized_.get() + slot * dim;
+      turn(base + h * dim, w.query_norm, angle);
+      int32_t sum = 0;
+      const float scale = kernels_.quantize_head(base + h * dim, dim, q, &sum);
+      queries_[slot] = {q, scale * query_factor_, -128 * sum};
+    }
+    float* key = base + model_.query_size() + kv * dim;
+    float* value = key + model_.kv_size();
+    turn(key, w.key_norm, angle);
+    std::array<int8_t, 256> k;
+    std::array<int8_t, 256> v;
+    int32_t sum = 0;
+    const float key_scale = kernels_.quantize_head(key, dim, k.data(), &sum);
+    const float value_scale = kernels_.quantize_head(value, dim, v.data(), &sum);
+    const int position = batch.positions[row];
+    const int page = batch.sequences[sequence_of_row_[row]].pages[position / Cache::kPageTokens];
+    cache_.store(cache_.head(index, page, kv), position % Cache::kPageTokens, k.data(), key_scale, v.data(), value_scale);
+  });
+}
+
+void Step::head(int thread, const Batch& batch) {
+  const int rows = static_cast<int>(batch.logit_rows.size());
+  const int d = model_.d_model;
+  team_.for_each(thread, rows, [&](int i) {
+    kernels_.rmsnorm(x_.get() + static_cast<size_t>(batch.logit_rows[i]) * d, model_.final_norm.data(), model_.norm_eps, d,
+                     final_.get() + static_cast<size_t>(i) * d);
+  });
+  const std::array<const PackedMatrix*, 1> part = {model_.head.get()};
+  linear_stage(kernels_, team_, thread, part, input(thread, final_.get(), nullptr, d, rows), rows, logits_.get(),
+               model_.padded_vocab(), false);
+}
+
+}  // namespace pennyweight

@@ -1,0 +1,22 @@
+// Compiled once per instruction set: see native/CMakeLists.txt.
+#include PW_VOCABULARY
+#include "../kernels/elementwise.inl"
+#include "table.h"
+
+namespace pennyweight::PW_TARGET {
+
+void fill_elementwise(KernelTable& table) {
+  table.quantize = quantize;
+  table.rmsnorm = rmsnorm;
+  table.add = add_vectors;
+  table.gate = gate;
+  table.rotate = rotate;
+  table.quantize_head = quantize_head;
+  table.maximum = maximum_of;
+  table.all_finite = all_finite;
+  table.exponentials = exponentials;
+  table.sum = sum_runs;
+  table.peak = measure_peak;
+}
+
+}  // namespace pennyweight::PW_TARGET

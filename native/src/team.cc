@@ -1,0 +1,88 @@
+#include "pennyweight/team.h"
+
+namespace pennyweight {
+
+namespace {
+
+// About 50 microseconds of pauses at first: longer than any barrier of a step on an unshared machine.
+constexpr int kMaxSpins = 2000;
+constexpr int kMinSpins = 50;
+
+inline void pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+}  // namespace
+
+Team::Team(int num_threads) : cursors_(num_threads) {
+  for (Cursor& cursor : cursors_) cursor.spins = kMaxSpins;
+  threads_.reserve(num_threads);
+  for (int i = 0; i < num_threads; ++i) threads_.emplace_back([this, i] { work(i); });
+}
+
+Team::~Team() {
+  wait();
+  stop_.store(true, std::memory_order_relaxed);
+  started_.fetch_add(1, std::memory_order_release);
+  started_.notify_all();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+void Team::start(Job job) {
+  job_ = std::move(job);
+  running_.store(size(), std::memory_order_relaxed);
+  started_.fetch_add(1, std::memory_order_release);
+  started_.notify_all();
+}
+
+void Team::wait() {
+  const uint32_t target = started_.load(std::memory_order_relaxed);
+  for (uint32_t done = finished_.load(std::memory_order_acquire); done != target;
+       done = finished_.load(std::memory_order_acquire))
+    finished_.wait(done, std::memory_order_acquire);
+}
+
+void Team::await(int thread, std::atomic<uint32_t>& word, uint32_t old) {
+  int& spins = cursors_[thread].spins;
+  for (int i = 0; i < spins; ++i) {
+    if (word.load(std::memory_order_acquire) != old) {
+      if (spins < kMaxSpins) spins += 1 + spins / 16;
+      return;
+    }
+    pause();
+  }
+  if (spins > kMinSpins) spins /= 2;
+  while (word.load(std::memory_order_acquire) == old) word.wait(old, std::memory_order_acquire);
+}
+
+void Team::barrier(int thread) {
+  const uint32_t old = generation_.load(std::memory_order_relaxed);
+  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 < size()) {
+    await(thread, generation_, old);
+    return;
+  }
+  for (Cursor& cursor : cursors_) cursor.next.store(0, std::memory_order_relaxed);
+  arrived_.store(0, std::memory_order_relaxed);
+  generation_.fetch_add(1, std::memory_order_release);
+  generation_.notify_all();
+}
+
+void Team::work(int thread) {
+  uint32_t seen = 0;
+  for (;;) {
+    await(thread, started_, seen);
+    ++seen;
+    if (stop_.load(std::memory_order_relaxed)) return;
+    job_(thread);
+    if (running_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+      finished_.fetch_add(1, std::memory_order_release);
+      finished_.notify_all();
+    }
+  }
+}
+
+}  // namespace pennyweight
