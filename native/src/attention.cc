@@ -10,6 +10,22 @@ namespace {
 constexpr int kSegmentTokens = kSegmentPages * Cache::kPageTokens;
 constexpr int kTilePays = 24;  // query rows of a sequence and KV head from which a tile beats single rows
 
+constexpr int kStateHeader = 16;  // floats of a stored state before its output: maximum, sum, padding
+
+void reset(SoftmaxState& state, int dim) {
+  state.maximum = kMinusInfinity;
+  state.sum = 0;
+  std::fill_n(state.output, dim, 0.0F);
+}
+
+void save(const SoftmaxState& state, int dim, float* to) {
+  to[0] = state.maximum;
+  to[1] = state.sum;
+  std::copy_n(state.output, dim, to + kStateHeader);
+}
+
+SoftmaxState saved(float* from) { return {from[0], from[1], from + kStateHeader}; }
+
 int first_visible(int position, int window) { return window > 0 ? std::max(0, position - window + 1) : 0; }
 
 }  // namespace
@@ -20,22 +36,28 @@ struct AttentionStage::Scratch {
       : queries(allocate<int8_t>(static_cast<size_t>(head_dim) * kTileRows)),
         outputs(allocate<float>(2 * static_cast<size_t>(head_dim) * kTileRows)),
         tile_scratch(allocate<float>(kTileScratchFloats)),
-        rows(allocate<float>(2 * static_cast<size_t>(head_dim) * group)) {
+        row_outputs(allocate<float>(2 * static_cast<size_t>(head_dim) * group)) {
     segment.queries = queries.get();
     segment.output = outputs.get();
     total.queries = queries.get();
     total.output = outputs.get() + static_cast<size_t>(head_dim) * kTileRows;
+    for (int i = 0; i < group; ++i) {
+      row_segment.push_back({kMinusInfinity, 0, row_outputs.get() + head_dim * i});
+      row_total.push_back({kMinusInfinity, 0, row_outputs.get() + head_dim * (group + i)});
+    }
   }
   alignas(64) AttentionTile segment{};
   alignas(64) AttentionTile total{};
   Buffer<int8_t> queries;
   Buffer<float> outputs;
   Buffer<float> tile_scratch;
-  Buffer<float> rows;
+  Buffer<float> row_outputs;
+  std::vector<SoftmaxState> row_segment;  // of the heads of a group
+  std::vector<SoftmaxState> row_total;
 };
 
 AttentionStage::AttentionStage(const Model& model, Cache& cache, const KernelTable& kernels, int num_threads)
-    : model_(model), cache_(cache), kernels_(kernels), state_floats_(model.head_dim + 16) {
+    : model_(model), cache_(cache), kernels_(kernels), state_floats_(model.head_dim + kStateHeader) {
   for (int i = 0; i < num_threads; ++i)
     scratch_.push_back(std::make_unique<Scratch>(model.head_dim, model.group()));
 }
@@ -92,8 +114,14 @@ void AttentionStage::cut_shared(const std::vector<SequenceSpan>& sequences, Plan
     const int end = static_cast<int>(pairs_.size());
     for (int p = first_pair; p < end; p += kTileRows)
       for (int kv = 0; kv < model_.num_kv_heads; ++kv)
-        plan.shared.push_back({kv, lead.pages, p, std::min(kTileRows, end - p), segments * kSegmentTokens - 1,
-                               segments * kSegmentTokens - 1, 0, segments, 1, 0, 0, 0});
+        plan.shared.push_back({.kv_head = kv,
+                               .pages = lead.pages,
+                               .first_pair = p,
+                               .num_pairs = std::min(kTileRows, end - p),
+                               .shared = true,
+                               .first_position = segments * kSegmentTokens - 1,
+                               .last_position = segments * kSegmentTokens - 1,
+                               .segment_end = segments});
   }
 }
 
@@ -109,8 +137,14 @@ void AttentionStage::cut_tiles(const SequenceSpan& sequence, int window, Plan& p
     const int first = sequence.position + p / group;
     const int last = sequence.position + (p + n - 1) / group;
     for (int kv = 0; kv < model_.num_kv_heads; ++kv)
-      plan.tasks.push_back({kv, sequence.pages, first_pair + p, n, first, last,
-                            first_visible(first, window) / kSegmentTokens, last / kSegmentTokens + 1, 1, 0, 0, 0});
+      plan.tasks.push_back({.kv_head = kv,
+                            .pages = sequence.pages,
+                            .first_pair = first_pair + p,
+                            .num_pairs = n,
+                            .first_position = first,
+                            .last_position = last,
+                            .segment_begin = first_visible(first, window) / kSegmentTokens,
+                            .segment_end = last / kSegmentTokens + 1});
   }
 }
 
@@ -128,8 +162,18 @@ void AttentionStage::cut_row(const SequenceSpan& sequence, int window, int num_r
       for (int piece = 0; piece < pieces; ++piece) {
         const int a = begin + (end - begin) * piece / pieces;
         const int b = begin + (end - begin) * (piece + 1) / pieces;
-        plan.tasks.push_back({kv, sequence.pages, row, 0, position, position, a, b, pieces,
-                              first_partial + (a - begin) * model_.group(), first_partial, num_counters_});
+        plan.tasks.push_back({.kv_head = kv,
+                              .pages = sequence.pages,
+                              .first_pair = row,
+                              .first_position = position,
+                              .last_position = position,
+                              .segment_begin = a,
+                              .segment_end = b,
+                              .pieces = pieces,
+                              .first_partial = first_partial,
+                              .partial = first_partial + (a - begin) * model_.group(),
+                              .num_partials = (end - begin) * model_.group(),
+                              .counter = num_counters_});
       }
       if (pieces == 1) continue;
       num_partials_ += (end - begin) * model_.group();
@@ -139,48 +183,52 @@ void AttentionStage::cut_row(const SequenceSpan& sequence, int window, int num_r
 }
 
 void AttentionStage::run(Team& team, int thread, int layer, const Query* queries, float* out) {
-  const int window = model_.windows[layer];
-  const Plan& plan = plans_.at(window);
+  const Plan& plan = plans_.at(model_.windows[layer]);
   Scratch& scratch = *scratch_[thread];
   if (!plan.shared.empty())
     team.for_each(thread, static_cast<int>(plan.shared.size()),
-                  [&](int i) { run_tile(plan.shared[i], layer, window, true, queries, out, scratch); });
+                  [&](int i) { run_tile(plan.shared[i], layer, queries, out, scratch); });
   team.for_each(thread, static_cast<int>(plan.tasks.size()), [&](int i) {
     const Task& task = plan.tasks[i];
     if (task.num_pairs > 0)
-      run_tile(task, layer, window, false, queries, out, scratch);
+      run_tile(task, layer, queries, out, scratch);
     else
-      run_row(task, layer, window, plan.continued[task.first_pair], queries, out, scratch);
+      run_row(task, layer, plan.continued[task.first_pair], queries, out, scratch);
   });
 }
 
-void AttentionStage::run_tile(const Task& task, int layer, int window, bool keep_totals, const Query* queries,
-                              float* out, Scratch& scratch) {
-  constexpr int Z = kTileVectors;
-  const int dim = model_.head_dim;
+// Queries and visibility of a tile's rows into its scratch; returns the earliest last visible position.
+int AttentionStage::fill_tile(const Task& task, int window, const Query* queries, Scratch& scratch) const {
   AttentionTile& tile = scratch.segment;
   AttentionTile& total = scratch.total;
   const Pair* pairs = pairs_.data() + task.first_pair;
   int earliest_last = task.last_position;
+  std::fill_n(total.maximum, kTileRows, kMinusInfinity);
+  std::fill_n(total.sum, kTileRows, 0.0F);
+  std::fill_n(total.output, static_cast<size_t>(model_.head_dim) * kTileRows, 0.0F);
   for (int i = 0; i < kTileRows; ++i) {
-    total.maximum[i] = kMinusInfinity;
-    total.sum[i] = 0;
     tile.first[i] = 0;
     tile.last[i] = -1;
     tile.scale[i] = 0;
     tile.minus_128_sums[i] = 0;
     if (i >= task.num_pairs) continue;
     const Query& q = queries[pairs[i].row * model_.num_heads + task.kv_head * model_.group() + pairs[i].head];
-    const int last = task.first_position + (pairs[i].row - pairs[0].row);
-    tile.last[i] = keep_totals ? task.last_position : last;
-    tile.first[i] = first_visible(tile.last[i], keep_totals ? 0 : window);
+    tile.last[i] = task.shared ? task.last_position : task.first_position + (pairs[i].row - pairs[0].row);
+    tile.first[i] = first_visible(tile.last[i], window);
     tile.scale[i] = q.scale;
     tile.minus_128_sums[i] = q.minus_128_sums;
     earliest_last = std::min(earliest_last, tile.last[i]);
-    for (int g = 0; g < dim / 4; ++g)
+    for (int g = 0; g < model_.head_dim / 4; ++g)
       std::memcpy(tile.queries + (static_cast<size_t>(g) * kTileRows + i) * 4, q.q + 4 * g, 4);
   }
-  std::fill_n(total.output, static_cast<size_t>(dim) * kTileRows, 0.0F);
+  return earliest_last;
+}
+
+void AttentionStage::run_tile(const Task& task, int layer, const Query* queries, float* out, Scratch& scratch) {
+  const int dim = model_.head_dim;
+  const int window = model_.windows[layer];
+  AttentionTile& tile = scratch.segment;
+  const int earliest_last = fill_tile(task, window, queries, scratch);
   const int latest_first = first_visible(task.last_position, window);
   for (int segment = task.segment_begin; segment < task.segment_end; ++segment) {
     std::fill_n(tile.maximum, kTileRows, kMinusInfinity);
@@ -194,98 +242,86 @@ void AttentionStage::run_tile(const Task& task, int layer, int window, bool keep
       kernels_.attend_tile(cache_.head(layer, task.pages[page], task.kv_head), dim, start, all_visible, tile,
                            scratch.tile_scratch.get());
     }
-    kernels_.merge_tile(total, tile, dim);
+    kernels_.merge_tile(scratch.total, tile, dim);
   }
+  finish_tile(task, scratch.total, out);
+}
+
+void AttentionStage::finish_tile(const Task& task, const AttentionTile& total, float* out) {
   for (int i = 0; i < task.num_pairs; ++i) {
-    const int head = task.kv_head * model_.group() + pairs[i].head;
+    const Pair& pair = pairs_[task.first_pair + i];
+    const int head = task.kv_head * model_.group() + pair.head;
     const float* o = total.output + i;
-    if (keep_totals) {
-      float* to = totals_.data() + static_cast<size_t>(state_floats_) * (pairs[i].row * model_.num_heads + head);
+    if (task.shared) {
+      float* to = total_of(pair.row, head);
       to[0] = total.maximum[i];
       to[1] = total.sum[i];
-      for (int d = 0; d < dim; ++d) to[16 + d] = o[d * Z * 16];
+      for (int d = 0; d < model_.head_dim; ++d) to[kStateHeader + d] = o[static_cast<size_t>(d) * kTileRows];
       continue;
     }
     const float inverse = 1.0F / total.sum[i];
-    float* to = out + (static_cast<size_t>(pairs[i].row) * model_.num_heads + head) * dim;
-    for (int d = 0; d < dim; ++d) to[d] = o[d * Z * 16] * inverse;
+    float* to = out + (static_cast<size_t>(pair.row) * model_.num_heads + head) * model_.head_dim;
+    for (int d = 0; d < model_.head_dim; ++d) to[d] = o[static_cast<size_t>(d) * kTileRows] * inverse;
   }
 }
 
-void AttentionStage::run_row(const Task& task, int layer, int window, int continued, const Query* queries, float* out,
+// Attends one segment into scratch.row_segment.
+void AttentionStage::run_segment(const Task& task, int layer, int segment, const Query* queries, Scratch& scratch) {
+  const int dim = model_.head_dim;
+  for (SoftmaxState& state : scratch.row_segment) reset(state, dim);
+  const int first = first_visible(task.last_position, model_.windows[layer]);
+  const int position_page = task.last_position / Cache::kPageTokens;
+  const int begin = std::max(segment * kSegmentPages, first / Cache::kPageTokens);
+  const int end = std::min((segment + 1) * kSegmentPages, position_page + 1);
+  const int last_page = std::min(task.segment_end * kSegmentPages - 1, position_page);
+  for (int page = begin; page < end; ++page) {
+    const int next = std::min(page + 1, last_page);
+    kernels_.attend_page(cache_.head(layer, task.pages[page], task.kv_head), dim, page * Cache::kPageTokens, first,
+                         task.last_position, queries, scratch.row_segment.data(), model_.group(),
+                         cache_.head(layer, task.pages[next], task.kv_head));
+  }
+}
+
+void AttentionStage::run_row(const Task& task, int layer, int continued, const Query* queries, float* out,
                              Scratch& scratch) {
   const int dim = model_.head_dim;
   const int group = model_.group();
-  const int first_head = task.kv_head * group;
-  const int position = task.last_position;
-  const int first = first_visible(position, window);
-  const Query* q = queries + task.first_pair * model_.num_heads + first_head;
-  std::vector<SoftmaxState> segment(group);
-  std::vector<SoftmaxState> total(group);
-  for (int h = 0; h < group; ++h) {
-    segment[h].output = scratch.rows.get() + dim * h;
-    total[h] = {kMinusInfinity, 0, scratch.rows.get() + dim * (group + h)};
-    std::fill_n(total[h].output, dim, 0.0F);
-    if (continued == 0 || task.pieces > 1) continue;
-    const float* from = totals_.data() + static_cast<size_t>(state_floats_) * (task.first_pair * model_.num_heads + first_head + h);
-    total[h].maximum = from[0];
-    total[h].sum = from[1];
-    std::copy_n(from + 16, dim, total[h].output);
-  }
+  const int row = task.first_pair;
+  const Query* q = queries + row * model_.num_heads + task.kv_head * group;
+  std::vector<SoftmaxState>& total = scratch.row_total;
+  auto start_total = [&] {
+    for (int h = 0; h < group; ++h) {
+      reset(total[h], dim);
+      if (continued == 0) continue;
+      const SoftmaxState from = saved(total_of(row, task.kv_head * group + h));
+      total[h].maximum = from.maximum;
+      total[h].sum = from.sum;
+      std::copy_n(from.output, dim, total[h].output);
+    }
+  };
+  auto partial = [&](int index) { return partials_.data() + static_cast<size_t>(state_floats_) * index; };
+  if (task.pieces == 1) start_total();
   for (int s = task.segment_begin; s < task.segment_end; ++s) {
+    run_segment(task, layer, s, q, scratch);
     for (int h = 0; h < group; ++h) {
-      segment[h].maximum = kMinusInfinity;
-      segment[h].sum = 0;
-      std::fill_n(segment[h].output, dim, 0.0F);
-    }
-    const int begin = std::max(s * kSegmentPages, first / Cache::kPageTokens);
-    const int end = std::min((s + 1) * kSegmentPages, position / Cache::kPageTokens + 1);
-    const int last_page = std::min(task.segment_end * kSegmentPages - 1, position / Cache::kPageTokens);
-    for (int page = begin; page < end; ++page) {
-      const int next = std::min(page + 1, last_page);
-      kernels_.attend_page(cache_.head(layer, task.pages[page], task.kv_head), dim, page * Cache::kPageTokens, first,
-                           position, q, segment.data(), group, cache_.head(layer, task.pages[next], task.kv_head));
-    }
-    for (int h = 0; h < group; ++h) {
-      if (task.pieces == 1) {
-        kernels_.merge(&total[h], segment[h], dim);
-        continue;
-      }
-      float* to = partials_.data() +
-                  static_cast<size_t>(state_floats_) * (task.partial + (s - task.segment_begin) * group + h);
-      to[0] = segment[h].maximum;
-      to[1] = segment[h].sum;
-      std::copy_n(segment[h].output, dim, to + 16);
+      if (task.pieces == 1)
+        kernels_.merge(&total[h], scratch.row_segment[h], dim);
+      else
+        save(scratch.row_segment[h], dim, partial(task.partial + (s - task.segment_begin) * group + h));
     }
   }
-  if (task.pieces == 1) {
-    finish_row(task, total.data(), out);
-    return;
+  if (task.pieces > 1) {
+    // The last piece to arrive merges all.
+    if (counters_[task.counter].fetch_add(1, std::memory_order_acq_rel) + 1 < task.pieces) return;
+    counters_[task.counter].store(0, std::memory_order_relaxed);
+    start_total();
+    for (int i = 0; i < task.num_partials; ++i)
+      kernels_.merge(&total[i % group], saved(partial(task.first_partial + i)), dim);
   }
-  if (counters_[task.counter].fetch_add(1, std::memory_order_acq_rel) + 1 < task.pieces) return;
-  counters_[task.counter].store(0, std::memory_order_relaxed);
-  if (continued > 0)
-    for (int h = 0; h < group; ++h) {
-      const float* from = totals_.data() + static_cast<size_t>(state_floats_) * (task.first_pair * model_.num_heads + first_head + h);
-      total[h].maximum = from[0];
-      total[h].sum = from[1];
-      std::copy_n(from + 16, dim, total[h].output);
-    }
-  const int segments = position / kSegmentTokens + 1 - std::max(first / kSegmentTokens, continued);
-  for (int s = 0; s < segments; ++s)
-    for (int h = 0; h < group; ++h) {
-      float* from = partials_.data() + static_cast<size_t>(state_floats_) * (task.first_partial + s * group + h);
-      kernels_.merge(&total[h], SoftmaxState{from[0], from[1], from + 16}, dim);
-    }
-  finish_row(task, total.data(), out);
-}
-
-void AttentionStage::finish_row(const Task& task, const SoftmaxState* totals, float* out) const {
-  const int dim = model_.head_dim;
-  for (int h = 0; h < model_.group(); ++h) {
-    const float inverse = 1.0F / totals[h].sum;
-    float* to = out + (static_cast<size_t>(task.first_pair) * model_.num_heads + task.kv_head * model_.group() + h) * dim;
-    for (int d = 0; d < dim; ++d) to[d] = totals[h].output[d] * inverse;
+  for (int h = 0; h < group; ++h) {
+    const float inverse = 1.0F / total[h].sum;
+    float* to = out + (static_cast<size_t>(row) * model_.num_heads + task.kv_head * group + h) * dim;
+    for (int d = 0; d < dim; ++d) to[d] = total[h].output[d] * inverse;
   }
 }
 

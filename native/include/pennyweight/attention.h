@@ -41,18 +41,20 @@ class AttentionStage {
     int head;
   };
   struct Task {
-    int kv_head;
-    const int* pages;
-    int first_pair;  // of a tile: index into pairs; else the batch row
-    int num_pairs;   // of a tile; 0: one row, all heads of the group
-    int first_position;
-    int last_position;  // of the latest row
-    int segment_begin;
-    int segment_end;
-    int pieces;   // tasks that share the row's segments
-    int partial;  // index of this task's first partial state
-    int first_partial;
-    int counter;  // of arrived pieces
+    int kv_head = 0;
+    const int* pages = nullptr;
+    int first_pair = 0;   // of a tile: index into pairs; else the batch row
+    int num_pairs = 0;    // of a tile; 0: one row, all heads of the group
+    bool shared = false;  // a tile over pages that several streams share: leaves totals to continue from
+    int first_position = 0;
+    int last_position = 0;  // of the latest row
+    int segment_begin = 0;
+    int segment_end = 0;
+    int pieces = 1;  // tasks that share the row's segments, and where their states meet
+    int first_partial = 0;
+    int partial = 0;
+    int num_partials = 0;
+    int counter = 0;
   };
   struct Plan {
     std::vector<Task> shared;  // tiles whose totals the rows continue from
@@ -65,11 +67,14 @@ class AttentionStage {
   void cut_shared(const std::vector<SequenceSpan>& sequences, Plan& plan);
   void cut_tiles(const SequenceSpan& sequence, int window, Plan& plan);
   void cut_row(const SequenceSpan& sequence, int window, int num_rows, Plan& plan);
-  void run_tile(const Task& task, int layer, int window, bool keep_totals, const Query* queries, float* out,
-                Scratch& scratch);
-  void run_row(const Task& task, int layer, int window, int continued, const Query* queries, float* out,
-               Scratch& scratch);
-  void finish_row(const Task& task, const SoftmaxState* totals, float* out) const;
+  int fill_tile(const Task& task, int window, const Query* queries, Scratch& scratch) const;
+  void run_tile(const Task& task, int layer, const Query* queries, float* out, Scratch& scratch);
+  void finish_tile(const Task& task, const AttentionTile& total, float* out);
+  void run_segment(const Task& task, int layer, int segment, const Query* queries, Scratch& scratch);
+  void run_row(const Task& task, int layer, int continued, const Query* queries, float* out, Scratch& scratch);
+  float* total_of(int row, int head) {
+    return totals_.data() + static_cast<size_t>(state_floats_) * (row * model_.num_heads + head);
+  }
 
   const Model& model_;
   Cache& cache_;

@@ -28,7 +28,6 @@ class Team {
   void start(Job job);
   // Waits until the started job has ended on all threads.
   void wait();
-  bool idle() const { return finished_.load(std::memory_order_acquire) == started_.load(std::memory_order_relaxed); }
 
   // Inside a job, called by all threads alike: -------------------------------------------------------------------
   // Runs f(i) once for each i of 0..count-1, shared out in contiguous runs, then stolen; ends with a barrier.

@@ -17,7 +17,11 @@ def active_target() -> str: ...
 def use_target(name: str) -> None:
     """Force one of `targets()` for everything made afterwards; ValueError names the choices."""
 
-def cpu_features() -> dict[str, bool]: ...
+def cpu_features() -> dict[str, bool]:
+    """Every compiled target and whether this machine can run it."""
+
+def useful_threads() -> int:
+    """Physical cores this process may use: affinity, cgroup quota and SMT siblings considered."""
 
 # --- weights ----------------------------------------------------------------------------------------------------
 class PackedMatrix:
@@ -148,6 +152,9 @@ class Decoder:
     def __init__(self, model: Model, *, num_pages: int, num_threads: int = 0) -> None:
         """`num_threads` 0: as many as physical cores, affinity and cgroup quota allow. Pages cost memory when touched."""
     @property
+    def target(self) -> str:
+        """The instruction set this decoder was made for."""
+    @property
     def num_threads(self) -> int: ...
     @property
     def num_pages(self) -> int: ...
@@ -190,6 +197,11 @@ class Decoder:
         """End a plan of several steps after the step under way. Safe from any thread, harmless when idle."""
     def copy_page(self, source: int, destination: int) -> None:
         """Copy one page in every layer (the shared tail of a fork). Only between plans."""
+    def logits(self, row: int) -> bytes:
+        """Raw logits of a row of the last finished step, float32 `[positions with logits, vocab_size]`.
+
+        For measurements and tests; valid until the next `begin`.
+        """
 
 # --- measurements -----------------------------------------------------------------------------------------------
 def measure_bandwidth(num_threads: int) -> float:

@@ -1,0 +1,12 @@
+// The groups of tests; each compares what it covers on every target this machine can run.
+#pragma once
+
+#include "check.h"
+
+namespace pennyweight::test {
+
+void test_linear(Report& report, const Options& options);
+void test_attention(Report& report, const Options& options);
+void test_elementwise(Report& report, const Options& options);
+
+}  // namespace pennyweight::test
