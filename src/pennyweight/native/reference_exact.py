@@ -157,13 +157,13 @@ def embed(weights: Weights, tokens: list[int], scale: float) -> Floats:
 
 # --- attention ----------------------------------------------------------------------------------------------
 def rotate(x_THD: Floats, positions: range, frequencies: tuple[float, ...]) -> Floats:
-    """Pairs `(i, i + half)` turn by `position * frequencies[i]`; cosines come from double precision."""
+    """Pairs `(i, i + half)` turn by `position * frequencies[i]`, taken in double; what is beyond stays."""
     angles = [[position * f for f in frequencies] for position in positions]
     cos = np.array([[math.cos(a) for a in row] for row in angles], F32)[:, None, :]
     sin = np.array([[math.sin(a) for a in row] for row in angles], F32)[:, None, :]
     half = len(frequencies)
-    x0, x1 = x_THD[..., :half], x_THD[..., half:]
-    return np.concatenate([fma(x0, cos, -(x1 * sin)), fma(x1, cos, x0 * sin)], axis=-1)
+    x0, x1, rest = np.split(x_THD, [half, 2 * half], axis=-1)
+    return np.concatenate([fma(x0, cos, -(x1 * sin)), fma(x1, cos, x0 * sin), rest], axis=-1)
 
 
 def visible(positions_T: NDArray[np.intp], keys_P: NDArray[np.intp], window: int | None) -> NDArray[np.bool_]:

@@ -38,8 +38,8 @@ def gate(activation: Literal["silu", "gelu_tanh"], g: Floats, u: Floats) -> Floa
 def rotate(x_THD: Floats, positions: range, frequencies: tuple[float, ...]) -> Floats:
     angles = np.asarray(positions, np.float64)[:, None] * np.asarray(frequencies)
     cos, sin = np.cos(angles).astype(F32)[:, None], np.sin(angles).astype(F32)[:, None]
-    x0, x1 = np.split(x_THD, 2, axis=-1)
-    return np.concatenate([x0 * cos - x1 * sin, x1 * cos + x0 * sin], axis=-1)
+    x0, x1, rest = np.split(x_THD, [len(frequencies), 2 * len(frequencies)], axis=-1)
+    return np.concatenate([x0 * cos - x1 * sin, x1 * cos + x0 * sin, rest], axis=-1)
 
 
 def attend(q_THD: Floats, k_TKD: Floats, v_TKD: Floats, *, scale: float, window: int | None) -> Floats:

@@ -1,0 +1,154 @@
+"""A row's bits depend only on its own tokens: not on batch, chunks, pages, sharing or threads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from pennyweight.native import _native
+from tests.native import tiny_decoders
+from tests.native.native_decoders import PAGE, Driver, all_logits
+from tests.native.tiny_decoders import random_tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.native.tiny_decoders import TinyDecoder
+
+DECODERS = {
+    "llama": tiny_decoders.llama(("Q4_1", "Q8_0")),
+    "llama K": tiny_decoders.llama(("Q4_K", "Q6_K")),
+    "gemma3": tiny_decoders.gemma3(("Q5_0", "Q8_0")),
+}
+same = np.testing.assert_array_equal
+
+
+@pytest.fixture(params=DECODERS.values(), ids=DECODERS)
+def tiny(request: pytest.FixtureRequest) -> TinyDecoder:
+    return request.param
+
+
+def solo(tiny: TinyDecoder, tokens: Sequence[int]) -> np.ndarray:
+    return Driver(tiny).score(tokens)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_chunked_is_whole(tiny: TinyDecoder, seed: int) -> None:
+    tokens = random_tokens(tiny.spec, 330)
+    rng = np.random.default_rng(seed)
+    driver = Driver(tiny)
+    pages, parts, position = driver.pages(330), [], 0
+    while position < len(tokens):
+        size = int(rng.choice([1, 2, 3, 17, 63, 64, 65, 130]))
+        parts.append(driver.score(tokens[position : position + size], position=position, pages=pages))
+        position += size
+    same(np.concatenate(parts), solo(tiny, tokens))
+
+
+def test_batch_is_single(tiny: TinyDecoder) -> None:
+    """Prompts, continued prompts and decodes of different lengths in one step."""
+    lengths = [(0, 1), (0, 70), (64, 1), (100, 33), (255, 2), (130, 130), (7, 1)]
+    texts = [random_tokens(tiny.spec, before + now, seed=i) for i, (before, now) in enumerate(lengths)]
+    driver = Driver(tiny, num_threads=2)
+    pages = [driver.pages(len(text)) for text in texts]
+    for text, own, (before, _) in zip(texts, pages, lengths, strict=True):
+        if before:
+            driver.score(text[:before], pages=own)
+    rows = [
+        all_logits(text[before:], before, own)
+        for text, own, (before, _) in zip(texts, pages, lengths, strict=True)
+    ]
+    driver.run(*rows)
+    for index, (text, (before, _)) in enumerate(zip(texts, lengths, strict=True)):
+        same(driver.logits(index), solo(tiny, text)[before:])
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 5, 9, 33])
+def test_any_number_of_decodes(tiny: TinyDecoder, count: int) -> None:
+    texts = [random_tokens(tiny.spec, 5 + i, seed=i) for i in range(count)]
+    driver = Driver(tiny)
+    pages = [driver.pages(64) for _ in texts]
+    driver.run(*(all_logits(text[:-1], 0, own) for text, own in zip(texts, pages, strict=True)))
+    driver.run(*(all_logits(text[-1:], len(text) - 1, own) for text, own in zip(texts, pages, strict=True)))
+    for index, text in enumerate(texts):
+        same(driver.logits(index), solo(tiny, text)[-1:])
+
+
+def test_cached_is_cold(tiny: TinyDecoder) -> None:
+    """Another sequence goes on from pages that a first one has filled and left."""
+    prefix, tail = random_tokens(tiny.spec, 2 * PAGE), random_tokens(tiny.spec, 90, seed=5)
+    driver = Driver(tiny)
+    shared = driver.pages(2 * PAGE)
+    driver.score(prefix + tail[::-1], pages=shared + driver.pages(90))
+    warm = driver.score(tail, position=2 * PAGE, pages=shared + driver.pages(90))
+    same(warm, solo(tiny, prefix + tail)[2 * PAGE :])
+
+
+def test_shared_is_alone(tiny: TinyDecoder) -> None:
+    """Rows with one, two, four or no leading pages in common, decoding and reading prompts, in one step."""
+    prefix = random_tokens(tiny.spec, 4 * PAGE)
+    depths = [4, 4, 2, 1, 4, 0, 2, 4]
+    tails = [random_tokens(tiny.spec, 1 if i % 2 else 20 + i, seed=10 + i) for i in range(len(depths))]
+    driver = Driver(tiny, num_threads=2)
+    common = driver.pages(4 * PAGE)
+    driver.score(prefix, pages=common)
+    rows = [
+        all_logits(tail, depth * PAGE, common[:depth] + driver.pages(len(tail)))
+        for depth, tail in zip(depths, tails, strict=True)
+    ]
+    driver.run(*rows)
+    for index, (depth, tail) in enumerate(zip(depths, tails, strict=True)):
+        same(driver.logits(index), solo(tiny, prefix[: depth * PAGE] + tail)[depth * PAGE :])
+
+
+def test_pages_stand_anywhere(tiny: TinyDecoder) -> None:
+    tokens = random_tokens(tiny.spec, 330)
+    driver = Driver(tiny, num_pages=40)
+    order = [31, 2, 17, 39, 0, 8]
+    same(driver.score(tokens, pages=order), solo(tiny, tokens))
+
+
+def test_pages_forget_what_was_there(tiny: TinyDecoder) -> None:
+    tokens = random_tokens(tiny.spec, 100)
+    driver = Driver(tiny)
+    pages = driver.pages(128)
+    driver.score(random_tokens(tiny.spec, 128, seed=7), pages=pages)
+    same(driver.score(tokens, pages=pages), solo(tiny, tokens))
+
+
+def test_a_copied_page_is_the_page(tiny: TinyDecoder) -> None:
+    tokens = random_tokens(tiny.spec, 140)
+    driver = Driver(tiny)
+    pages = driver.pages(140)
+    driver.score(tokens[:100], pages=pages)
+    (copy,) = driver.pages(1)
+    driver.decoder.copy_page(pages[1], copy)
+    # What the original does afterwards is none of the copy's business.
+    driver.score(random_tokens(tiny.spec, 20, seed=3), position=100, pages=pages)
+    forked = driver.score(tokens[100:], position=100, pages=[pages[0], copy, pages[2]])
+    same(forked, solo(tiny, tokens)[100:])
+
+
+@pytest.mark.parametrize("num_threads", [2, 3])
+def test_threads_change_nothing(tiny: TinyDecoder, num_threads: int) -> None:
+    tokens = random_tokens(tiny.spec, 270)
+    driver = Driver(tiny, num_threads=num_threads)
+    assert driver.decoder.num_threads == num_threads
+    pages = driver.pages(270)
+    parts = [driver.score(tokens[:269], pages=pages), driver.score(tokens[269:], position=269, pages=pages)]
+    same(np.concatenate(parts), solo(tiny, tokens))
+
+
+def test_logits_last_is_the_last_of_all(tiny: TinyDecoder) -> None:
+    """A sampler sees the same logits whether they were asked for or not."""
+    tokens = random_tokens(tiny.spec, 80)
+    driver = Driver(tiny)
+    chosen = []
+    for logits in (_native.Logits.LAST, _native.Logits.ALL):
+        slot = driver.decoder.open_sampler(seed=3, top_logprobs=5)
+        row = _native.Row(tokens=tokens, position=0, pages=driver.pages(80), sampler=slot, logits=logits)
+        ((result,),) = driver.run(row)
+        chosen.append((result.tokens, result.logprobs, result.top))
+    assert chosen[0] == chosen[1]
