@@ -29,6 +29,11 @@ class Prediction:
         """At most `limit` tokens expected next; none while the output goes its own way."""
         return self._tokens[self._cursor : self._cursor + max(0, limit)] if self._following else ()
 
+    @property
+    def may_resume(self) -> bool:
+        """The output has left the prediction and could come back to it."""
+        return not self._following and self._cursor < len(self._tokens)
+
     def accept(self, token: int) -> None:
         """The output continues with `token`."""
         self._recent.append(token)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from pennyweight.core import Event, FinishReason
 from pennyweight.engine.kv_cache import KvCache, shared_prefix
 from pennyweight.engine.plan import PlanRow, RowOutput, StepPlan
+from pennyweight.engine.prediction import RESYNC_TOKENS
 
 if TYPE_CHECKING:
     from pennyweight.engine.block_table import PageCopy
@@ -208,7 +209,8 @@ class Scheduler:
         if self.waiting or not decoding or len(decoding) < len(self.running) or not plain:
             return 1
         left = [s.max_output(self.limits.max_positions) - s.num_output for s in decoding]
-        steps = max(1, min(MAX_STEPS, *left))
+        most = RESYNC_TOKENS if any(s.prediction.may_resume for s in decoding) else MAX_STEPS
+        steps = max(1, min(most, *left))
         while steps > 1:
             missing = sum(s.blocks.missing(s.num_computed + steps) for s in decoding)
             if missing <= self.cache.pool.num_available:
