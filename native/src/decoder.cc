@@ -1,6 +1,7 @@
 #include "pennyweight/decoder.h"
 
 #include <algorithm>
+#include <set>
 #include <stdexcept>
 
 #include "pennyweight/isa.h"
@@ -71,7 +72,13 @@ void Decoder::check_idle(const char* action) const {
 void Decoder::check(const std::vector<PlanRow>& rows, int steps) const {
   require(!rows.empty(), "a plan needs at least one row");
   require(steps >= 1, "steps must be at least 1, got " + std::to_string(steps));
-  for (size_t i = 0; i < rows.size(); ++i) check_row(rows[i], static_cast<int>(i), steps);
+  std::set<int> samplers;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    check_row(rows[i], static_cast<int>(i), steps);
+    if (rows[i].sampler)
+      require(samplers.insert(*rows[i].sampler).second,
+              "row " + std::to_string(i) + ": sampler slot " + std::to_string(*rows[i].sampler) + " serves another row");
+  }
 }
 
 void Decoder::check_row(const PlanRow& row, int index, int steps) const {
@@ -103,7 +110,7 @@ void Decoder::check_row(const PlanRow& row, int index, int steps) const {
                 start + static_cast<int64_t>(vectors.size()) / model_->d_model <= count,
             where + "embeddings must be vectors of " + std::to_string(model_->d_model) + " inside the row's tokens");
   if (steps > 1)
-    require(row.sampler && count == 1 && !row.masked && row.logits == Logits::kLast && !row.hidden,
+    require(row.sampler && count == 1 && !row.masked && row.logits == Logits::kLast && !row.hidden && row.embeddings.empty(),
             where + "with several steps a row is one sampled token, unmasked");
 }
 

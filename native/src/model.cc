@@ -1,5 +1,6 @@
 #include "pennyweight/model.h"
 
+#include <cmath>
 #include <stdexcept>
 #include <string>
 
@@ -64,7 +65,8 @@ void Model::check() const {
   require(query_size() % 32 == 0, "num_heads * head_dim must be a multiple of 32");
   require(!layers.empty() && windows.size() == layers.size() && rope_of_layer.size() == layers.size(),
           "windows and rope_of_layer need one entry per layer");
-  require(norm_eps > 0, "norm_eps must be positive");
+  require(norm_eps > 0 && std::isfinite(norm_eps), "norm_eps must be positive and finite");
+  require(std::isfinite(attention_scale) && std::isfinite(embedding_scale), "scales must be finite");
   for (int window : windows) require(window >= 0, "a window is negative: " + std::to_string(window));
   for (int rope : rope_of_layer)
     require(rope >= 0 && rope < static_cast<int>(ropes.size()), "rope_of_layer names rope " + std::to_string(rope) +
@@ -72,6 +74,8 @@ void Model::check() const {
   for (const auto& rope : ropes)
     require(!rope.empty() && 2 * rope.size() <= static_cast<size_t>(head_dim),
             "a rope has " + std::to_string(rope.size()) + " frequencies for heads of " + std::to_string(head_dim));
+  for (const auto& rope : ropes)
+    for (double frequency : rope) require(std::isfinite(frequency), "a rope frequency is not finite");
   check_matrix("embedding", embedding, vocab_size, d_model);
   check_matrix("head", head, vocab_size, d_model);
   check_vector("final_norm", final_norm, d_model);
