@@ -1,0 +1,53 @@
+# The verbs of the project; CI runs the same ones. `make VENV=path verb` uses another virtual environment.
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+CMAKE := $(BIN)/cmake
+JOBS ?= $(shell nproc)
+CXX_FILES := $(wildcard native/bind/*.cc native/bind/*.h native/include/pennyweight/*.h native/src/*.cc \
+	native/src/*.h native/src/*/*.cc native/src/*/*.h native/src/*/*.inl native/tests/*.cc native/tests/*.h)
+
+.PHONY: setup test lint fix native native-test emulated bench bench-peers docs wheels
+
+setup:  ## a virtual environment with the package (editable) and everything below needs
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --editable '.[dev]' cmake
+
+test:  ## the Python tests
+	$(BIN)/python -m pytest
+
+lint:  ## ruff, mypy, clang-format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/mypy --package benchmarks
+	$(BIN)/clang-format --dry-run -Werror $(CXX_FILES)
+
+fix:  ## what the linters can mend by themselves
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(CXX_FILES)
+
+native:  ## rebuild the extension in place
+	$(BIN)/python -m pip install --editable .
+
+native-test:  ## the C++ tests under the address and undefined-behaviour sanitizers
+	$(CMAKE) -S native -B build/asan -DPENNYWEIGHT_SANITIZE=ON -DPENNYWEIGHT_TESTS=ON
+	$(CMAKE) --build build/asan --parallel $(JOBS)
+	$(BIN)/ctest --test-dir build/asan --output-on-failure
+
+emulated:  ## the C++ tests on processors this machine is not
+	CMAKE=$(CMAKE) CTEST=$(BIN)/ctest JOBS=$(JOBS) bash .ci/emulated
+
+bench:  ## this machine's speed, beside its measured bandwidth and integer peak
+	$(BIN)/penny bench
+
+bench-peers:  ## side by side with llama.cpp; writes benchmarks/results/peers.json
+	$(BIN)/python -m benchmarks.peers
+
+docs:  ## what is generated: the commands' help, the README's table
+	$(BIN)/python docs/generate_cli.py
+	$(BIN)/python -m benchmarks.table
+
+wheels:  ## cp311 and cp312-abi3 wheels with the interpreters that are here, and an import of each
+	bash .ci/wheels

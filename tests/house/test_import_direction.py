@@ -1,0 +1,104 @@
+"""Arrows of import point one way, as docs/structure.md draws them; the serve path stays light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.house.sources import PACKAGE, imported_modules, room_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_BASE = {"core", "errors"}
+_MAY_IMPORT = {
+    "core": set[str](),
+    "errors": set[str](),
+    "config": {"errors"},
+    "native": _BASE,
+    "models": _BASE | {"native"},
+    "text": _BASE | {"native"},
+    "memory": _BASE | {"models"},
+    "engine": _BASE | {"native", "models", "text"},
+    "answers": _BASE | {"native", "models", "text", "engine"},
+    "server": _BASE | {"config", "native", "models", "text", "engine", "answers"},
+}
+# These put the rooms together; each names what it still may not know.
+_COMPOSITION = {
+    "api": {"cli", "server"},
+    "server/app.py": {"cli"},
+    "server/routes/health.py": {"cli"},
+    "cli": set[str](),
+    "__main__": set[str](),
+    "__init__": {"cli", "server"},
+}
+_FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def _arrows(path: Path) -> set[str]:
+    """The rooms `path` imports from, its own left out."""
+    names = [name.split(".") for name in imported_modules(path) if name.startswith("pennyweight.")]
+    return {parts[1] for parts in names} - {room_of(path), "__version__"}
+
+
+def _forbidden(path: Path) -> set[str]:
+    name, room = path.relative_to(PACKAGE).as_posix(), room_of(path)
+    for composer in (name, room):
+        if composer in _COMPOSITION:
+            return _arrows(path) & _COMPOSITION[composer]
+    assert room in _MAY_IMPORT, f"{room} is a new room: give it a place in this test and in docs/structure.md"
+    return _arrows(path) - _MAY_IMPORT[room]
+
+
+@pytest.mark.parametrize("path", _FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_imports_point_one_way(path: Path) -> None:
+    assert _forbidden(path) == set()
+
+
+def test_submit_has_one_caller_and_it_lives_in_answers() -> None:
+    callers = [
+        path.relative_to(PACKAGE).as_posix()
+        for path in _FILES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "submit"
+    ]
+    assert callers == ["answers/answer.py"]
+
+
+def test_the_native_step_has_one_caller() -> None:
+    callers = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in _FILES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "begin"
+        if "_decoder" in ast.unparse(node.func.value)
+    }
+    assert callers == {"engine/runner.py", "cli/measure.py"}  # `penny bench` measures the bare step
+
+
+def test_torch_and_transformers_are_imported_nowhere_in_the_package() -> None:
+    heavy = {"torch", "transformers"}
+    importers = [
+        path.name for path in _FILES if heavy & {name.split(".")[0] for name in imported_modules(path)}
+    ]
+    assert importers == []
+
+
+def test_the_serve_path_imports_no_numerical_library() -> None:
+    """Every module but the NumPy reference, imported in a fresh process, as a server would over its life."""
+    modules = [
+        ".".join(("pennyweight", *path.relative_to(PACKAGE).with_suffix("").parts))
+        for path in _FILES
+        if not path.name.startswith("reference") and path.name not in ("__init__.py", "__main__.py")
+    ]
+    program = (
+        "import importlib, sys\n"
+        f"for name in {modules!r}: importlib.import_module(name)\n"
+        "print(*sorted({'numpy', 'torch', 'transformers'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == []
