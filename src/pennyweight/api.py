@@ -216,8 +216,8 @@ def _compose(
         engine=loop,
         tokenizer=tokenizer,
         template=template,
+        model_name=model.name,
         model_hash=model.content_hash,
-        vocab_size=model.spec.vocab_size,
     )
     return Engine(model=model, loop=loop, answerer=answerer, context=size.context)
 

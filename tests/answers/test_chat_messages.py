@@ -96,7 +96,11 @@ def test_unknown_keys_are_dropped_and_named() -> None:
             "messages[0].tool_calls",
             "unsupported_value",
         ),
-        ({"role": "assistant", "content": "", "audio": {"id": "x"}}, "messages[0].audio", "unsupported_value"),
+        (
+            {"role": "assistant", "content": "", "audio": {"id": "x"}},
+            "messages[0].audio",
+            "unsupported_value",
+        ),
     ],
 )
 def test_refusals_name_the_place(message: object, param: str, code: str) -> None:

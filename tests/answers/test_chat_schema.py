@@ -75,7 +75,12 @@ def test_null_is_absent(field: str) -> None:
 def test_an_answer_has_openais_defaults() -> None:
     chat = parse_chat(BODY)
     sampling = chat.options.sampling
-    assert (sampling.temperature, sampling.top_p, sampling.max_tokens, sampling.seed) == (1.0, 1.0, None, None)
+    assert (sampling.temperature, sampling.top_p, sampling.max_tokens, sampling.seed) == (
+        1.0,
+        1.0,
+        None,
+        None,
+    )
     assert (chat.stream, chat.include_usage, chat.options.num_choices, chat.ignored) == (False, False, 1, ())
 
 
@@ -164,9 +169,13 @@ def test_fields_that_contradict_each_other() -> None:
 
 def test_stream_options() -> None:
     assert parse_chat({**BODY, "stream": True, "stream_options": {}}).include_usage is False
-    assert parse_chat({**BODY, "stream": True, "stream_options": {"include_usage": None}}).include_usage is False
+    assert (
+        parse_chat({**BODY, "stream": True, "stream_options": {"include_usage": None}}).include_usage is False
+    )
     assert refused(stream=True, stream_options={"usage": True}).param == "stream_options.usage"
-    assert refused(stream=True, stream_options={"include_usage": "yes"}).param == "stream_options.include_usage"
+    assert (
+        refused(stream=True, stream_options={"include_usage": "yes"}).param == "stream_options.include_usage"
+    )
     parse_chat({**BODY, "stream": True, "stream_options": {"include_obfuscation": False}})
     refused(stream=True, stream_options={"include_obfuscation": True})
 

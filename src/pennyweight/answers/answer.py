@@ -14,7 +14,6 @@ from uuid import uuid4
 
 from pennyweight.answers.choice import ChoiceText
 from pennyweight.answers.events import Accepted, Finished
-from pennyweight.answers.fields import ParameterError
 from pennyweight.answers.inbox import Inbox
 from pennyweight.answers.prompt import PromptBuilder
 from pennyweight.core import CacheNamespace, FinishedEvent, FinishReason, Request, TokenEvent, TokenSpan
@@ -53,14 +52,13 @@ class Answerer:
         engine: StepEngine,
         tokenizer: Tokenizer,
         template: ChatTemplate | None,
+        model_name: str,
         model_hash: str,
-        vocab_size: int,
     ) -> None:
         self._engine = engine
         self._tokenizer = tokenizer
-        self._prompts = PromptBuilder(tokenizer=tokenizer, template=template)
+        self._prompts = PromptBuilder(model_name=model_name, tokenizer=tokenizer, template=template)
         self._model_hash = model_hash
-        self._vocab_size = vocab_size
 
     @property
     def can_chat(self) -> bool:
@@ -75,12 +73,11 @@ class Answerer:
         Raises InvalidRequestError (ContextLengthError) and OverloadedError before `Accepted`, EngineError
         after.
         """
-        self._check_token_ids(options)
         # Rendering and encoding a long conversation takes milliseconds: not on the event loop.
         tokens = await asyncio.to_thread(self._prompts.build, source)
+        running = {index: self._choice(index, tokens, options) for index in range(options.num_choices)}
         inbox = Inbox()
         handle = self._engine.submit(self._request(tokens, options, principal), inbox.post)
-        running = {index: self._choice(index, tokens, options) for index in range(options.num_choices)}
         try:
             yield Accepted(prompt_tokens=len(tokens))
             while running:
@@ -89,8 +86,7 @@ class Answerer:
                     if choice is None:
                         continue
                     if isinstance(event, TokenEvent):
-                        choice.push(event)
-                        if choice.stopped:
+                        if choice.push(event):
                             handle.cancel(choice.index)
                         continue
                     choice.end()
@@ -118,16 +114,6 @@ class Answerer:
     def _choice(self, index: int, tokens: tuple[int, ...], options: Options) -> ChoiceText:
         # A word after ordinary text keeps its leading space; after a control token it may lose it.
         return ChoiceText(index, tokenizer=self._tokenizer, prompt_tail=tokens[-1:], stop=options.stop)
-
-    def _check_token_ids(self, options: Options) -> None:
-        sampling = options.sampling
-        named = {"logit_bias": sampling.logit_bias.keys(), "stop_token_ids": sampling.stop_token_ids}
-        for param, tokens in named.items():
-            if outside := [token for token in tokens if token >= self._vocab_size]:
-                message = (
-                    f"'{param}' names token {outside[0]}; this model has tokens 0 to {self._vocab_size - 1}."
-                )
-                raise ParameterError(message, param=param, code="invalid_value")
 
 
 def _finished(choice: ChoiceText, event: FinishedEvent) -> Finished:

@@ -34,9 +34,10 @@ class ChoiceText:
         self._produced = 0  # characters that left the detokenizer
         self._emitted = 0  # characters that left the stop strings
 
-    def push(self, event: TokenEvent) -> None:
+    def push(self, event: TokenEvent) -> bool:
+        """Take one more token; True if it completed a stop string, and so the text."""
         if self.stopped:
-            return
+            return False
         self.num_tokens += 1
         text = self._detokenizer.push(event.token)
         self._produced += len(text)
@@ -44,6 +45,7 @@ class ChoiceText:
             self._held.append((self._produced, self._detail(event, event.logprob)))
         if text:
             self._decide(text)
+        return self.stopped
 
     def end(self) -> None:
         """The engine has ended the choice: what is held back is final now."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pennyweight.answers.conversation import Completion
 from pennyweight.errors import InvalidRequestError
 from pennyweight.text.prompt import PromptPart
+from pennyweight.text.template import missing_chat_template
 
 if TYPE_CHECKING:
     from pennyweight.answers.conversation import Conversation, Source
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 class PromptBuilder:
     """Content never becomes a control token: the template marks what is trusted, the tokenizer obeys."""
 
-    def __init__(self, *, tokenizer: Tokenizer, template: ChatTemplate | None) -> None:
+    def __init__(self, *, model_name: str, tokenizer: Tokenizer, template: ChatTemplate | None) -> None:
+        self._model_name = model_name
         self._tokenizer = tokenizer
         self._template = template
 
@@ -39,11 +41,7 @@ class PromptBuilder:
 
     def _chat(self, conversation: Conversation) -> list[PromptPart]:
         if self._template is None:
-            message = (
-                "this model has no chat template: it continues text and cannot hold a conversation; "
-                "give it a bare prompt, or choose an instruction-tuned model"
-            )
-            raise InvalidRequestError(message, param="messages")
+            raise missing_chat_template(self._model_name)
         # Templates know four roles; OpenAI renamed "system" to "developer" for its newer models.
         messages = [
             {"role": "system" if message.role == "developer" else message.role, "content": message.text}

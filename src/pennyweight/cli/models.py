@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from pennyweight.cli.options import Json  # noqa: TC001  typer reads the annotations at run time
 
@@ -60,9 +60,8 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in _COLUMNS:
-        table.add_column(
-            column, justify="right" if column in ("size", "context") else "left", overflow="fold"
-        )
+        numeric = column in ("size", "context")
+        table.add_column(column, justify="right" if numeric else "left", no_wrap=column == "name")
     for row in rows:
         cells = {**row, "size": f"{row['size'] / 1e6:,.0f} MB", "context": f"{row['context']:,}"}
         table.add_row(*(str(cells[column]) for column in _COLUMNS))

@@ -88,6 +88,7 @@ MODELS_RESPONSES: Responses = {
     **_UNAUTHORIZED,
     200: _json("The models served", _object({"object": {"const": "list"}, "data": _array(_MODEL)})),
 }
+MODEL_PARAMETER: dict[str, Any] = {"name": "model", "in": "path", "required": True, "schema": _STRING}
 MODEL_RESPONSES: Responses = {
     **_UNAUTHORIZED,
     200: _json("The model", _MODEL),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse
 
-from pennyweight.server.openapi import MODEL_RESPONSES, MODELS_RESPONSES
+from pennyweight.server.openapi import MODEL_PARAMETER, MODEL_RESPONSES, MODELS_RESPONSES
 
 if TYPE_CHECKING:
     from pennyweight.server.served import ServedModel
@@ -21,13 +21,16 @@ def models_routes(served: ServedModel) -> APIRouter:
     async def list_models() -> JSONResponse:
         return JSONResponse({"object": "list", "data": [served.card()]})
 
-    # A name may hold slashes.
+    # A name may hold slashes. Read from the request: a declared parameter would bring FastAPI's 422 with it.
     @router.get(
-        "/v1/models/{model:path}", summary="Describe a model", response_model=None, responses=MODEL_RESPONSES
+        "/v1/models/{model:path}",
+        summary="Describe a model",
+        response_model=None,
+        responses=MODEL_RESPONSES,
+        openapi_extra={"parameters": [MODEL_PARAMETER]},
     )
-    async def get_model(model: str) -> JSONResponse:
-        served.require(model)
-        card: dict[str, Any] = served.card()
-        return JSONResponse(card)
+    async def get_model(request: Request) -> JSONResponse:
+        served.require(request.path_params["model"])
+        return JSONResponse(served.card())
 
     return router

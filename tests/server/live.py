@@ -1,0 +1,65 @@
+"""A real server on a free port: uvicorn on a thread, the real engine on a tiny model."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import openai
+import uvicorn
+
+from pennyweight.server.app import create_app
+from pennyweight.server.serve import bind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pennyweight.api import Engine
+
+PATIENCE_S = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveServer:
+    """`url` without a path; `model` is the name served."""
+
+    url: str
+    port: int
+    model: str
+    engine: Engine
+
+    def client(self, api_key: str = "any") -> openai.OpenAI:
+        """The official client, checking every answer against its types and never trying again by itself."""
+        return openai.OpenAI(
+            base_url=f"{self.url}/v1", api_key=api_key, max_retries=0, _strict_response_validation=True
+        )
+
+
+@contextmanager
+def live_server(
+    engine: Engine, *, api_key: str | None = None, max_body_bytes: int = 2**20
+) -> Iterator[LiveServer]:
+    app = create_app(engine, api_key=api_key, max_body_bytes=max_body_bytes)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
+    with bind("127.0.0.1", 0) as listener:
+        listener.listen()
+        port = listener.getsockname()[1]
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            eventually(lambda: server.started)
+            yield LiveServer(url=f"http://127.0.0.1:{port}", port=port, model=engine.name, engine=engine)
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    """Wait until `condition` holds."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.002)
