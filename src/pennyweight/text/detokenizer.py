@@ -1,0 +1,36 @@
+"""Tokens become text one by one, and only text that later tokens cannot change.
+
+The pushes and the flush of an answer together equal `Tokenizer.decode` of its tokens.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Sequence
+
+from pennyweight.text.tokenizer import Tokenizer
+
+
+class Detokenizer:
+    """The text of one answer as it grows.
+
+    `prompt_tail` are the prompt's last tokens (one is enough): a SentencePiece word that follows ordinary text keeps
+    its leading space, at the start of an answer it loses it.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, *, prompt_tail: Sequence[int] = ()) -> None:
+        self._tokenizer = tokenizer
+        self._utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._strip = tokenizer.strips_space
+        for token in prompt_tail:
+            self._strip = tokenizer.strips_after(token, strip=self._strip)
+
+    def push(self, token: int) -> str:
+        """The text that is certain now. Bytes of an unfinished character are held back."""
+        data = self._tokenizer.piece(token, strip=self._strip)
+        self._strip = self._tokenizer.strips_after(token, strip=self._strip)
+        return self._utf8.decode(data)
+
+    def flush(self) -> str:
+        """What was held back, as U+FFFD: nothing can complete it any more."""
+        return self._utf8.decode(b"", final=True)

@@ -1,0 +1,159 @@
+"""A model's chat template: messages become prompt parts that know who wrote them.
+
+Every string of the messages, tools and further variables is marked before rendering, and marks follow the text
+through whatever the template does with it (see `marked`). What a template does to content therefore never changes
+the text, only how it is cut:
+- trimmed, sliced, split, joined, replaced in, concatenated: exactly the user's characters are untrusted;
+- JSON-encoded, formatted, changed in case, indented, or printed as a list or mapping: the whole result is untrusted;
+- compared, tested, measured: nothing of the content is in the output; what the template writes then is its own.
+The texts of all parts together equal the rendering of the same template without marks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from jinja2 import Template, meta
+from jinja2.exceptions import SecurityError, TemplateError, TemplateSyntaxError, UndefinedError
+
+from pennyweight.errors import InvalidRequestError, ModelFileError
+from pennyweight.text.budget import Budget, BudgetExceededError
+from pennyweight.text.marked import mark, marks_of
+from pennyweight.text.prompt import PromptPart
+from pennyweight.text.sandbox import ChatEnvironment
+from pennyweight.text.vocabulary import PREFIX
+
+MAX_SOURCE_CHARS = 1 << 20
+_REASONING = ("reasoning_content", "thinking", "reasoning")
+_RENDER_ERRORS = (
+    TypeError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+    MemoryError,
+)
+
+
+class ChatTemplate:
+    """Immutable and safe to share between threads."""
+
+    def __init__(
+        self,
+        source: str,
+        *,
+        special_tokens: Mapping[str, str] | None = None,
+        clock: Callable[[], datetime] = datetime.now,
+    ) -> None:
+        """`special_tokens` are trusted variables (`bos_token`, `eos_token`, ...); `clock` gives templates the date.
+
+        ModelFileError if the source is not a template this sandbox runs.
+        """
+        if len(source) > MAX_SOURCE_CHARS:
+            raise ModelFileError(
+                f"the chat template has {len(source)} characters; the limit is {MAX_SOURCE_CHARS}."
+            )
+        self._clock = clock
+        self._special_tokens = dict(special_tokens or {})
+        environment = ChatEnvironment()
+        try:
+            self._variables = frozenset(meta.find_undeclared_variables(environment.parse(source)))
+            self._code = environment.compile(source)
+        except TemplateSyntaxError as error:
+            raise ModelFileError(
+                f"the chat template is malformed in line {error.lineno}: {error.message}"
+            ) from error
+        except (RecursionError, MemoryError, SyntaxError) as error:
+            raise ModelFileError("the chat template is nested too deeply.") from error
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, Any]) -> ChatTemplate | None:
+        """The template of a model file, with its special tokens; None for a model made without one."""
+        source = metadata.get("tokenizer.chat_template")
+        if source is None:
+            return None
+        texts = metadata.get(PREFIX + "tokens", ())
+        roles = {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding"}
+        tokens = {
+            f"{name}_token": texts[token]
+            for name, role in roles.items()
+            if isinstance(token := metadata.get(f"{PREFIX}{role}_token_id"), int) and 0 <= token < len(texts)
+        }
+        return cls(source, special_tokens=tokens)
+
+    @property
+    def supports_tools(self) -> bool:
+        """Whether the template reads `tools` at all; others would drop them in silence."""
+        return "tools" in self._variables
+
+    def render(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        add_generation_prompt: bool = True,
+        **template_kwargs: Any,
+    ) -> list[PromptPart]:
+        """The prompt for `messages` (plain JSON data), neighbouring parts of one kind joined.
+
+        InvalidRequestError with the template's own words where it refuses the messages; ModelFileError where the
+        template breaks out of its bounds.
+        """
+        environment = ChatEnvironment(Budget(), clock=self._clock)
+        template = Template.from_code(environment, self._code, dict(environment.globals))
+        try:
+            untrusted = {
+                "messages": mark([_with_reasoning(message) for message in messages]),
+                "tools": mark(tools),
+                "documents": None,
+                **mark(template_kwargs),
+            }
+            variables = {**untrusted, "add_generation_prompt": add_generation_prompt, **self._special_tokens}
+            blocks = template.root_render_func(template.new_context(variables))
+            return _cut(environment.concat(blocks))
+        except (BudgetExceededError, SecurityError) as error:
+            raise ModelFileError(f"the model's chat template was stopped: {error}.") from error
+        except UndefinedError as error:
+            raise InvalidRequestError(_refusal(f"{error.message}"), param="messages") from error
+        except TemplateError as error:
+            raise InvalidRequestError(
+                _refusal(error.message or "no reason given"), param="messages"
+            ) from error
+        except _RENDER_ERRORS as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise InvalidRequestError(_refusal(reason), param="messages") from error
+
+
+def missing_chat_template(model: str) -> InvalidRequestError:
+    """What to raise for a chat with a base model."""
+    return InvalidRequestError(
+        f"{model} has no chat template: it is a base model that continues text. Use plain completion "
+        f"(`penny run --model {model}`), or choose a model made for chat.",
+        param="model",
+    )
+
+
+def _refusal(reason: str) -> str:
+    return f"the model's chat template cannot render these messages: {reason}"
+
+
+def _with_reasoning(message: Mapping[str, Any]) -> dict[str, Any]:
+    """Reasoning under every name templates read it by, as `transformers` offers it."""
+    reasoning = next((message[key] for key in _REASONING if message.get(key) is not None), None)
+    if reasoning is None:
+        return dict(message)
+    return {"thinking": reasoning, **message, "reasoning_content": reasoning}
+
+
+def _cut(text: str) -> list[PromptPart]:
+    """`text` in runs of one origin."""
+    parts: list[PromptPart] = []
+    position = 0
+    for start, end in (*marks_of(text), (len(text), len(text))):
+        pieces: Iterable[tuple[int, int, bool]] = ((position, start, True), (start, end, False))
+        parts += [PromptPart(str.__str__(text)[a:b], trusted) for a, b, trusted in pieces if a < b]
+        position = end
+    return parts
