@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from pennyweight.core import CacheNamespace, Request, SamplingParams, TokenSpan
@@ -39,7 +38,7 @@ def expected_text(prompt: Sequence[int], sampling: SamplingParams = GREEDY, *, c
             seed=sampling.seed,
             choice=choice,
             temperature=sampling.temperature,
-            history=Counter(output) if sampling.frequency_penalty else Counter(),
+            history=sum(output) if sampling.frequency_penalty else 0,
             num_sampled=len(output),
         )
         while token in ends and len(output) < sampling.min_tokens:

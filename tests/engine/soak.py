@@ -31,8 +31,8 @@ class Soak:
     end_tokens: frozenset[int]
     num_requests: int = 300
     num_pages: int = 8
-    longest_prompt: int = 100
-    longest_output: int = 300
+    longest_prompt: int = 60
+    longest_output: int = 250
     in_flight: int = 24
     seed: int = 1
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 from array import array
-from collections import Counter
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -73,7 +72,8 @@ class Sampler:
     min_tokens: int = 0
     top_logprobs: int | None = None
     prompt: Sequence[int] = ()
-    counts: Counter[int] = field(default_factory=Counter)
+    num_sampled: int = 0
+    history: int = 0  # a sum over the sampled tokens, which stands for penalty counts
 
     def take(self, digest: int, mask: bytes | None) -> int:
         """Sample, as `digest` of the text, the seed and the slot's own history have it."""
@@ -82,13 +82,14 @@ class Sampler:
             seed=self.seed,
             choice=self.choice,
             temperature=self.temperature,
-            history=self.counts if self.frequency_penalty else Counter(),
-            num_sampled=self.counts.total(),
+            history=self.history if self.frequency_penalty else 0,
+            num_sampled=self.num_sampled,
         )
-        banned = set(self.end_tokens) if self.counts.total() < self.min_tokens else set()
+        banned = self.end_tokens if self.num_sampled < self.min_tokens else ()
         while token in banned or (mask is not None and not mask[token // 8] >> token % 8 & 1):
             token = (token + 1) % VOCAB_SIZE
-        self.counts[token] += 1
+        self.num_sampled += 1
+        self.history += token
         return token
 
 
@@ -98,13 +99,11 @@ def digest_of(contents: Sequence[int], start: int = 0) -> int:
 
 
 def next_token(
-    digest: int, *, seed: int, choice: int, temperature: float, history: Counter[int], num_sampled: int
+    digest: int, *, seed: int, choice: int, temperature: float, history: int, num_sampled: int
 ) -> int:
     """The token after a text, from its checksum and the sampler's state."""
-    parts: list[object] = [digest, sorted(history.items())]
-    if temperature > 0:
-        parts += [seed, choice, num_sampled]
-    return crc32(repr(parts).encode()) % VOCAB_SIZE
+    parts = (digest, history, seed, choice, num_sampled) if temperature > 0 else (digest, history)
+    return crc32(array("Q", parts).tobytes()) % VOCAB_SIZE
 
 
 def logprob(digest: int, token: int) -> float:

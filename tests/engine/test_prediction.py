@@ -1,0 +1,56 @@
+"""Following a prediction, leaving it and finding back."""
+
+from __future__ import annotations
+
+from pennyweight.engine.prediction import RESYNC_TOKENS, Prediction
+
+
+def take(prediction: Prediction, *tokens: int) -> None:
+    for token in tokens:
+        prediction.accept(token)
+
+
+def test_it_proposes_what_comes_next() -> None:
+    prediction = Prediction((1, 2, 3, 4, 5))
+    assert prediction.propose(3) == (1, 2, 3)
+    take(prediction, 1, 2)
+    assert prediction.propose(10) == (3, 4, 5)
+    assert prediction.propose(0) == prediction.propose(-1) == ()
+
+
+def test_it_is_silent_off_the_track_and_past_the_end() -> None:
+    prediction = Prediction((1, 2, 3))
+    take(prediction, 9)
+    assert prediction.propose(3) == ()
+    assert prediction.may_resume
+    at_the_end = Prediction((1,))
+    take(at_the_end, 1)
+    assert at_the_end.propose(3) == ()
+    assert not at_the_end.may_resume
+    assert not Prediction(()).may_resume
+
+
+def test_a_changed_token_costs_a_few() -> None:
+    prediction = Prediction(tuple(range(20)))
+    take(prediction, 0, 1, 99, 3, 4, 5)
+    assert prediction.propose(2) == ()
+    take(prediction, 6)
+    assert RESYNC_TOKENS == 4
+    assert prediction.propose(2) == (7, 8)
+
+
+def test_inserted_and_deleted_tokens_are_overcome() -> None:
+    inserted = Prediction(tuple(range(20)))
+    take(inserted, 0, 1, 50, 51, 2, 3, 4, 5)
+    assert inserted.propose(1) == (6,)
+    deleted = Prediction(tuple(range(20)))
+    take(deleted, 0, 1, 10, 11, 12, 13)
+    assert deleted.propose(1) == (14,)
+
+
+def test_it_never_goes_back() -> None:
+    prediction = Prediction((1, 2, 3, 4, 5, 1, 2, 3, 4, 6))
+    take(prediction, 1, 2, 3, 4, 5, 9, 1, 2, 3, 4)
+    assert prediction.propose(1) == (6,)
+    take(prediction, 6, 8, 1, 2, 3, 4)
+    assert prediction.propose(1) == ()
