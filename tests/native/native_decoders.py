@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from pennyweight.native import _native
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from tests.native.random_blocks import Blocks
     from tests.native.tiny_decoders import TinyDecoder
@@ -56,21 +55,22 @@ def native_model(tiny: TinyDecoder) -> _native.Model:
     )
 
 
-@dataclass(slots=True)
 class Driver:
     """One decoder; `pages()` hands out fresh ones."""
 
-    tiny: TinyDecoder
-    num_pages: int = 64
-    num_threads: int = 1
-    decoder: _native.Decoder = field(init=False)
-    _fresh: Iterator[int] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.decoder = _native.Decoder(
-            native_model(self.tiny), num_pages=self.num_pages, num_threads=self.num_threads
-        )
-        self._fresh = iter(range(self.num_pages))
+    def __init__(
+        self,
+        model: TinyDecoder | _native.Model,
+        *,
+        num_pages: int = 64,
+        num_threads: int = 1,
+        vocab_size: int | None = None,
+    ) -> None:
+        """`vocab_size` is needed with a compiled model, which does not tell its own."""
+        packed_model = model if isinstance(model, _native.Model) else native_model(model)
+        self.decoder = _native.Decoder(packed_model, num_pages=num_pages, num_threads=num_threads)
+        self.vocab_size = vocab_size or model.spec.vocab_size
+        self._fresh = iter(range(num_pages))
 
     def pages(self, positions: int) -> list[int]:
         """Enough unused pages for so many positions."""
@@ -89,7 +89,7 @@ class Driver:
 
     def logits(self, row: int = 0) -> np.ndarray:
         """`[positions, vocab]` of a row of the last step that asked for all of them."""
-        return np.frombuffer(self.decoder.logits(row), np.float32).reshape(-1, self.tiny.spec.vocab_size)
+        return np.frombuffer(self.decoder.logits(row), np.float32).reshape(-1, self.vocab_size)
 
     def score(self, tokens: Sequence[int], *, position: int = 0, pages: Sequence[int] = ()) -> np.ndarray:
         """Logits of every position of one row; fresh pages unless some are given."""
