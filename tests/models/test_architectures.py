@@ -205,6 +205,8 @@ def test_every_tensor_has_its_role() -> None:
     [
         ("rope.scaling.type", "yarn"),
         ("rope.scaling.attn_factor", 1.5),
+        ("rope.scaling.factor", 1e-40),
+        ("rope.scaling.type", ["linear"] * 1000),
         ("rope.freq_base", float("nan")),
         ("expert_count", 8),
         ("attention.causal", False),
@@ -214,6 +216,8 @@ def test_every_tensor_has_its_role() -> None:
         ("attention.head_count", [4, 4]),
         ("attention.head_count_kv", 3),
         ("attention.key_length", 2**40),
+        ("attention.key_length", 512),
+        ("attention.layer_norm_rms_epsilon", 0.0),
         ("attention.layer_norm_rms_epsilon", None),
         ("attention.layer_norm_rms_epsilon", "tiny"),
         ("block_count", 2**60),
@@ -282,6 +286,17 @@ def test_a_tensor_without_a_part_is_refused_by_name(name: str) -> None:
 def test_head_sizes_are_multiples_of_16() -> None:
     with pytest.raises(ModelFileError, match=r"attention\.key_length is 24; expected a multiple of 16"):
         describe(llama_shape(), {"attention.key_length": 24, "attention.value_length": 24})
+
+
+def test_a_head_count_without_tensors_is_refused_before_anything_is_made_of_it() -> None:
+    """A row map of this size would take gigabytes."""
+    metadata = plain(llama_shape()) | {
+        "llama.attention.head_count": 2**24,
+        "llama.attention.head_count_kv": 2**24,
+    }
+    spec = architecture_of(metadata).describe(metadata, table(llama_shape()))
+    with pytest.raises(ModelFileError, match=r"'blk\.0\.attn_q\.weight' has the shape"):
+        ARCHITECTURES["llama"].roles(spec, table(llama_shape()))
 
 
 def test_missing_misshapen_and_mistyped_tensors_are_refused() -> None:

@@ -90,6 +90,8 @@ def entry(name: bytes = b"t", dims: tuple[int, ...] = (32,), code: int = 0, offs
         (header(pairs=U64_MAX), "metadata pairs cannot fit"),
         (header(tensors=U64_MAX), "tensors cannot fit"),
         (header(pairs=1, rest=struct.pack("<Q", U64_MAX) + bytes(20)), "bytes are announced"),
+        (header(pairs=1, rest=pair(0, b"1", key=b"k" * 65536)), "string of at most 65535"),
+        (header(tensors=1, rest=entry(b"t" * 65536)), "string of at most 65535"),
         (header(pairs=1, rest=pair(13, bytes(8))), "value type 13"),
         (header(pairs=1, rest=pair(7, b"\2")), "neither 0 nor 1"),
         (header(pairs=1, rest=pair(8, struct.pack("<Q", 2**63) + bytes(9))), "bytes are announced"),

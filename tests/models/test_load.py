@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import random
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -74,6 +76,19 @@ def test_a_split_model_loads(tmp_path: Path) -> None:
     loaded = load(first)
     assert loaded.name == "big"
     assert loaded.model.weight_bytes == load(write_tiny(tmp_path / "one.gguf", shape)).model.weight_bytes
+
+
+@pytest.mark.parametrize("kind", WEIGHT_TYPES)
+def test_weights_of_any_bits_pack(tmp_path: Path, kind: str) -> None:
+    """Infinite scales, NaN and unused codes are for the arithmetic to bear; packing must not stumble."""
+    shape = k_shape(llama_shape(num_layers=1), kind)
+    noise = random.Random(kind)
+    tensors = {
+        name: replace(tensor, data=noise.randbytes(len(tensor.data)))
+        for name, tensor in tiny_tensors(shape).items()
+    }
+    loaded = load(write_gguf(tmp_path / "noise.gguf", tiny_metadata(shape), tensors))
+    assert loaded.model.weight_bytes > 0
 
 
 def test_refusals_name_the_file(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -40,6 +41,7 @@ def architecture_of(metadata: Mapping[str, Any]) -> Architecture:
     architecture = ARCHITECTURES.get(name) if isinstance(name, str) else None
     if architecture is None:
         raise ModelFileError(
-            f"the architecture {name!r:.60} is not supported; this engine runs {', '.join(ARCHITECTURES)}"
+            f"the architecture {reprlib.repr(name)} is not supported; "
+            f"this engine runs {', '.join(ARCHITECTURES)}"
         )
     return architecture

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import reprlib
 import stat
 from contextlib import ExitStack
 from pathlib import Path
@@ -145,9 +146,7 @@ def _following_shards(first: Path, metadata: Mapping[str, Any]) -> list[Path]:
     """The second and later files of a split model, checked by name and count."""
     count, number = metadata.get("split.count", 1), metadata.get("split.no", 0)
     if (type(count), type(number)) != (int, int):
-        raise ModelFileError(
-            f"{first.name}: split.count is {count!r} and split.no {number!r}; both are numbers"
-        )
+        raise ModelFileError(f"{first.name}: split.count and split.no must be whole numbers")
     if count <= 1:
         return []
     match = _SHARD_NAME.fullmatch(first.name)
@@ -166,9 +165,8 @@ def _following_shards(first: Path, metadata: Mapping[str, Any]) -> list[Path]:
 def _check_shard(path: Path, metadata: Mapping[str, Any], *, number: int, count: int) -> None:
     found = (metadata.get("split.no"), metadata.get("split.count"))
     if found != (number, count):
-        raise ModelFileError(
-            f"{path.name}: says it is file {found[0]} of {found[1]}; expected file {number} of {count}"
-        )
+        said = " of ".join(map(reprlib.repr, found))
+        raise ModelFileError(f"{path.name}: says it is file {said}; expected file {number} of {count}")
 
 
 def _merge(path: Path, headers: tuple[Header, ...]) -> dict[str, TensorInfo]:
@@ -180,5 +178,7 @@ def _merge(path: Path, headers: tuple[Header, ...]) -> dict[str, TensorInfo]:
             tensors[tensor.name] = tensor
     announced = headers[0].metadata.get("split.tensors.count", len(tensors))
     if announced != len(tensors):
-        raise ModelFileError(f"{path.name}: {announced} tensors are announced, its files have {len(tensors)}")
+        raise ModelFileError(
+            f"{path.name}: {reprlib.repr(announced)} tensors are announced, its files have {len(tensors)}"
+        )
     return tensors

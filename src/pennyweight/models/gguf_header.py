@@ -8,6 +8,7 @@ from the others.
 from __future__ import annotations
 
 import hashlib
+import reprlib
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
@@ -60,7 +61,7 @@ def read_header(reader: ValueReader, *, file: int) -> Header:
     reader.check_count(num_tensors, each_bytes=_ENTRY_BYTES, what="tensors")
     metadata: dict[str, Any] = {}
     for _ in range(num_pairs):
-        key = reader.string()
+        key = reader.name()
         if key in metadata:
             raise reader.fail(f"the metadata key {key!r} occurs twice")
         metadata[key] = reader.value()
@@ -87,7 +88,7 @@ def _check_kind(reader: ValueReader) -> None:
 
 def _read_entry(reader: ValueReader) -> tuple[str, tuple[int, ...], int, int]:
     """Name, shape (slowest index first), type code and offset into the tensor data."""
-    name, rank = reader.string(), reader.uint32()
+    name, rank = reader.name(), reader.uint32()
     if not 1 <= rank <= _MAX_DIMENSIONS:
         raise reader.fail(f"tensor {name!r} has {rank} dimensions; 1 to {_MAX_DIMENSIONS} are possible")
     shape = tuple(reader.uint64() for _ in range(rank))[::-1]
@@ -99,7 +100,7 @@ def _read_entry(reader: ValueReader) -> tuple[str, tuple[int, ...], int, int]:
 def _alignment(reader: ValueReader, metadata: dict[str, Any]) -> int:
     alignment = metadata.get("general.alignment", 32)
     if type(alignment) is not int or alignment < 1 or alignment & (alignment - 1):
-        raise reader.fail(f"general.alignment is {alignment!r}; it must be a power of two")
+        raise reader.fail(f"general.alignment is {reprlib.repr(alignment)}; it must be a power of two")
     return alignment
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 MAX_HEADER_BYTES: Final = 256 << 20
 """Metadata and tensor table together; the largest vocabularies in use take about 20 MB."""
 
+_MAX_NAME_BYTES: Final = 65535
 _FIRST_READ_BYTES: Final = 1 << 20
 _BOOL, _STRING, _ARRAY = 7, 8, 9
 _SCALARS: Final[Mapping[int, struct.Struct]] = MappingProxyType(
@@ -83,10 +84,17 @@ class ValueReader:
     def uint64(self) -> int:
         return int(_UINT64.unpack(self.take(8))[0])
 
-    def string(self) -> str:
+    def name(self) -> str:
+        """A string that is a key or a tensor's name; the format limits keys to 65535 bytes."""
+        return self.string(most_bytes=_MAX_NAME_BYTES)
+
+    def string(self, *, most_bytes: int = MAX_HEADER_BYTES) -> str:
         """A length in 8 bytes, then UTF-8."""
+        length = self.uint64()
+        if length > most_bytes:
+            raise self.fail(f"{length} bytes are announced for a string of at most {most_bytes}")
         try:
-            return self.take(self.uint64()).decode()
+            return self.take(length).decode()
         except UnicodeDecodeError as error:
             raise self.fail(f"a string is not UTF-8: {error.reason}") from error
 

@@ -6,6 +6,7 @@ that answers, wrongly.
 
 from __future__ import annotations
 
+import reprlib
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -61,13 +62,13 @@ class Hyperparameters:
         """Refuse what was not read."""
         for key, value in self._unread.items():
             raise ModelFileError(
-                f"{self.architecture}.{key} is set (to {value!r:.60}), which this engine does not compute; "
-                "use another model file"
+                f"{self.architecture}.{key} is set (to {reprlib.repr(value)}), "
+                "which this engine does not compute; use another model file"
             )
 
     def fail(self, key: str, value: object, expected: str) -> ModelFileError:
         """The error for a value that is not `expected`."""
-        shown = "missing" if value is None else f"{value!r:.60}"
+        shown = "missing" if value is None else reprlib.repr(value)
         return ModelFileError(f"{self.architecture}.{key} is {shown}; expected {expected}")
 
     def _take(self, key: str, default: float | None) -> Any:

@@ -58,4 +58,4 @@ def describe(metadata: Mapping[str, Any], tensors: Mapping[str, TensorInfo]) -> 
 
 def roles(spec: ModelSpec, tensors: Mapping[str, TensorInfo]) -> DecoderRoles:
     """Every tensor of the file in its role; one without a role (a bias, an expert) is refused by name."""
-    return decoder_roles(spec, tensors, rotary_rows=True)
+    return decoder_roles(spec, tensors, interleaved=True)

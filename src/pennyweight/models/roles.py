@@ -5,7 +5,7 @@ The names are those of GGUF files (`blk.N.attn_q.weight`); the roles are those o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pennyweight.errors import ModelFileError
@@ -69,12 +69,17 @@ class RoleFinder:
             raise ModelFileError(f"tensor {name!r} has the type {tensor.type}; norms are expected as F32")
         return name
 
-    def matrix(
-        self, name: str, rows: int, columns: int, *, row_map: tuple[int, ...] | None = None
-    ) -> MatrixRole:
+    def matrix(self, name: str, rows: int, columns: int) -> MatrixRole:
         """A matrix of `rows` outputs and `columns` inputs."""
         self._take(name, (rows, columns))
-        return MatrixRole(tensor=name, rows=rows, columns=columns, row_map=row_map)
+        return MatrixRole(tensor=name, rows=rows, columns=columns)
+
+    def heads(
+        self, name: str, num_heads: int, head_dim: int, columns: int, *, interleaved: bool
+    ) -> MatrixRole:
+        """A matrix of `num_heads` times `head_dim` outputs, put into halves order if stored interleaved."""
+        matrix = self.matrix(name, num_heads * head_dim, columns)  # checked before a map of that size is made
+        return replace(matrix, row_map=interleaved_row_map(num_heads, head_dim)) if interleaved else matrix
 
     def optional_matrix(self, name: str, rows: int, columns: int) -> MatrixRole | None:
         """The same, None if the file has no such tensor."""
@@ -97,12 +102,12 @@ class RoleFinder:
 
 
 def decoder_roles(
-    spec: ModelSpec, tensors: Mapping[str, TensorInfo], *, rotary_rows: bool = False
+    spec: ModelSpec, tensors: Mapping[str, TensorInfo], *, interleaved: bool = False
 ) -> DecoderRoles:
-    """Every tensor in its role. `rotary_rows`: queries and keys are stored for interleaved rotation."""
+    """Every tensor in its role. `interleaved`: the rows of queries and keys are stored for such rotation."""
     find = RoleFinder(tensors)
     roles = DecoderRoles(
-        layers=tuple(_layer(find, spec, index, rotary_rows) for index in range(spec.num_layers)),
+        layers=tuple(_layer(find, spec, index, interleaved) for index in range(spec.num_layers)),
         embedding=find.matrix("token_embd.weight", spec.vocab_size, spec.d_model),
         final_norm=find.vector("output_norm.weight", spec.d_model),
         head=find.optional_matrix("output.weight", spec.vocab_size, spec.d_model),
@@ -121,21 +126,17 @@ def interleaved_row_map(num_heads: int, head_dim: int) -> tuple[int, ...]:
     return tuple(head * head_dim + row for head in range(num_heads) for row in one_head)
 
 
-def _layer(find: RoleFinder, spec: ModelSpec, index: int, rotary_rows: bool) -> LayerRoles:
+def _layer(find: RoleFinder, spec: ModelSpec, index: int, interleaved: bool) -> LayerRoles:
     def name(part: str) -> str:
         return f"blk.{index}.{part}.weight"
 
-    def rotated(num_heads: int) -> tuple[int, ...] | None:
-        return interleaved_row_map(num_heads, spec.head_dim) if rotary_rows else None
-
     d_model, d_ff, head_dim = spec.d_model, spec.d_ff, spec.head_dim
-    query_rows, key_rows = spec.num_heads * head_dim, spec.num_kv_heads * head_dim
     return LayerRoles(
         attention_norm=find.vector(name("attn_norm"), d_model),
-        query=find.matrix(name("attn_q"), query_rows, d_model, row_map=rotated(spec.num_heads)),
-        key=find.matrix(name("attn_k"), key_rows, d_model, row_map=rotated(spec.num_kv_heads)),
-        value=find.matrix(name("attn_v"), key_rows, d_model),
-        output=find.matrix(name("attn_output"), d_model, query_rows),
+        query=find.heads(name("attn_q"), spec.num_heads, head_dim, d_model, interleaved=interleaved),
+        key=find.heads(name("attn_k"), spec.num_kv_heads, head_dim, d_model, interleaved=interleaved),
+        value=find.matrix(name("attn_v"), spec.num_kv_heads * head_dim, d_model),
+        output=find.matrix(name("attn_output"), d_model, spec.num_heads * head_dim),
         feed_forward_norm=find.vector(name("ffn_norm"), d_model),
         gate=find.matrix(name("ffn_gate"), d_ff, d_model),
         up=find.matrix(name("ffn_up"), d_ff, d_model),

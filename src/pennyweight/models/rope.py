@@ -15,7 +15,7 @@ from pennyweight.models.spec import RopeSpec
 if TYPE_CHECKING:
     from pennyweight.models.hyperparameters import Hyperparameters
 
-MAX_HEAD_DIM = 1024
+_MIN_FACTOR = 0.01  # smaller ones would overflow float32 in the end
 _FLOAT32 = struct.Struct("<f")
 
 
@@ -47,4 +47,8 @@ def linear_factor(keys: Hyperparameters) -> float:
     if kind not in (None, "none", "linear"):
         raise keys.fail("rope.scaling.type", kind, "'none' or 'linear'")
     factor = keys.number("rope.scaling.factor", default=1.0, low=0.0, high=1e6)
-    return 1.0 if kind == "none" or factor == 0.0 else factor  # 0 is how converters write "not scaled"
+    if kind == "none" or factor == 0.0:  # 0 is how converters write "not scaled"
+        return 1.0
+    if factor < _MIN_FACTOR:
+        raise keys.fail("rope.scaling.factor", factor, f"0 or at least {_MIN_FACTOR}")
+    return factor

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pennyweight.errors import ModelFileError
-from pennyweight.models.rope import MAX_HEAD_DIM
+from pennyweight.models.hyperparameters import MAX_DIMENSION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _PANEL_COLUMNS = 32  # activations are quantised in blocks of 32
 _HEAD_MULTIPLE = 16  # heads are worked on 16 lanes at a time
+_MAX_HEAD_DIM = 256  # attention keeps a head in registers and on the stack
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +39,7 @@ def read_shapes(keys: Hyperparameters, tensors: Mapping[str, TensorInfo]) -> Sha
     vocab_size = _vocab_size(keys, tensors)
     num_heads = keys.integer("attention.head_count")
     d_model = keys.integer("embedding_length")
-    head_dim = keys.integer("attention.key_length", default=max(d_model // num_heads, 1), high=MAX_HEAD_DIM)
+    head_dim = keys.integer("attention.key_length", default=max(d_model // num_heads, 1), high=_MAX_HEAD_DIM)
     keys.only("attention.value_length", head_dim)
     shapes = Shapes(
         # every layer has tensors of its own, so their number bounds the loops over layers
@@ -50,7 +51,7 @@ def read_shapes(keys: Hyperparameters, tensors: Mapping[str, TensorInfo]) -> Sha
         num_heads=num_heads,
         num_kv_heads=keys.integer("attention.head_count_kv", default=num_heads),
         head_dim=head_dim,
-        norm_eps=keys.number("attention.layer_norm_rms_epsilon", low=0.0, high=1.0),
+        norm_eps=keys.number("attention.layer_norm_rms_epsilon", low=1e-12, high=1.0),
     )
     _check_multiples(keys, shapes)
     return shapes
@@ -60,8 +61,11 @@ def _vocab_size(keys: Hyperparameters, tensors: Mapping[str, TensorInfo]) -> int
     embedding = tensors.get("token_embd.weight")
     if embedding is None or len(embedding.shape) != 2:
         raise ModelFileError("the file has no matrix 'token_embd.weight'; it is a vocabulary, not a model")
-    keys.only("vocab_size", embedding.shape[0])
-    return embedding.shape[0]
+    vocab_size = embedding.shape[0]
+    if vocab_size > MAX_DIMENSION:
+        raise ModelFileError(f"the vocabulary has {vocab_size} tokens; at most {MAX_DIMENSION} are possible")
+    keys.only("vocab_size", vocab_size)
+    return vocab_size
 
 
 def _check_multiples(keys: Hyperparameters, shapes: Shapes) -> None:

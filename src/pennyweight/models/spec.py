@@ -12,9 +12,10 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RopeSpec:
-    """Rotary positions: dimension pair `i` and `i + len(inverse_frequencies)` turn by `position * inverse_frequencies[i]`.
+    """Rotary positions: dimensions `i` and `i + half` of a head turn together by `position * frequency[i]`.
 
-    Frequencies are per position (radians); scaling of any kind is already in them.
+    `inverse_frequencies` has `half` entries in radians per position; scaling of any kind is already in them,
+    and pairs that do not turn have 0.
     """
 
     inverse_frequencies: tuple[float, ...]
@@ -47,7 +48,7 @@ class ModelSpec:
     attention_scale: float  # multiplies q.k
     embedding_scale: float = 1.0
     qk_norm: bool = False  # RMSNorm of every query and key head before the rotation
-    post_norms: bool = False  # RMSNorm of the attention's and the feed-forward's output before the residual sum
+    post_norms: bool = False  # RMSNorm of attention's and feed-forward's output before the residual sum
 
     @property
     def num_layers(self) -> int:
