@@ -47,7 +47,7 @@ def test_an_unknown_key_in_the_file(environ: dict[str, str]) -> None:
 
 
 def test_an_unknown_variable(environ: dict[str, str]) -> None:
-    with pytest.raises(ConfigError, match="PENNYWEIGHT_API_KEYS.*'api_keys'.*did you mean 'api_key'"):
+    with pytest.raises(ConfigError, match=r"PENNYWEIGHT_API_KEYS.*'api_keys'.*did you mean 'api_key'"):
         Settings.load({}, environ={**environ, "PENNYWEIGHT_API_KEYS": "x"})
 
 

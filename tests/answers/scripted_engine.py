@@ -1,6 +1,6 @@
-"""An engine whose tokens the test chooses, so that what happens between two tokens can be fixed exactly.
+"""An engine whose tokens the test chooses, so that what happens between two tokens is fixed.
 
-It keeps the contract of `engine.loop.StepLoop`: `submit`, a handle with `cancel`, one FinishedEvent per choice.
+It keeps the contract of `engine.loop.StepLoop`: `submit`, `cancel`, one FinishedEvent per choice.
 """
 
 from __future__ import annotations

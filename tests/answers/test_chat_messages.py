@@ -37,7 +37,7 @@ def test_parts_keep_their_order() -> None:
 
 
 def test_an_answer_of_the_official_client_can_be_replayed() -> None:
-    replay = {
+    replay: dict[str, object] = {
         "role": "assistant",
         "content": "Paris",
         "refusal": None,

@@ -13,7 +13,12 @@ def test_events_from_another_thread_arrive_whole_and_in_order() -> None:
     async def scenario() -> None:
         inbox = Inbox()
         count = 20_000
-        poster = threading.Thread(target=lambda: [inbox.post(TokenEvent(0, i)) for i in range(count)])
+
+        def post_all() -> None:
+            for token in range(count):
+                inbox.post(TokenEvent(0, token))
+
+        poster = threading.Thread(target=post_all)
         poster.start()
         received: list[int] = []
         batches = 0

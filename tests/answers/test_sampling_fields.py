@@ -15,7 +15,7 @@ def test_nothing_given_is_the_default() -> None:
 
 
 def test_an_unknown_keyword_raises_with_the_nearest() -> None:
-    with pytest.raises(ParameterError, match="'temprature'. Did you mean 'temperature'"):
+    with pytest.raises(ParameterError, match=r"'temprature'\. Did you mean 'temperature'"):
         options_from_keywords({"temprature": 0})
 
 

@@ -16,8 +16,8 @@ QUESTION: list[Any] = [{"role": "user", "content": "Tell me about the weather."}
 
 
 def ask(client: openai.OpenAI, server: LiveServer, **fields: Any) -> Any:
-    fields = {"model": server.model, "messages": QUESTION, "max_tokens": 12, "seed": 7} | fields
-    return client.chat.completions.create(**fields)
+    defaults: dict[str, Any] = {"model": server.model, "messages": QUESTION, "max_tokens": 12, "seed": 7}
+    return client.chat.completions.create(**{**defaults, **fields})
 
 
 def streamed_text(chunks: Any, choice: int = 0) -> str:

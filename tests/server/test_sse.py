@@ -6,13 +6,13 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from pennyweight.errors import EngineError
 from pennyweight.server.sse import DONE, PING, EventStream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
+
+    import pytest
 
 
 class Wire:

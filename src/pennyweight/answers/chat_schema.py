@@ -68,6 +68,7 @@ NEUTRAL: tuple[Neutral, ...] = (
     Neutral(name="audio", values=(), reason="the model answers in text"),
     Neutral(name="service_tier", values=("auto", "default"), reason="there is one tier of service"),
     Neutral(name="prompt_cache_retention", values=("in_memory",), reason="prefixes are cached in memory"),
+    Neutral(name="prompt_cache_options", values=({},), reason="every prefix is cached without being asked"),
     Neutral(name="reasoning_effort", values=("none",), reason="the model does not reason before it answers"),
     Neutral(name="verbosity", values=("medium",), reason="the model has no verbosity to set"),
     Neutral(name="web_search_options", values=(), reason="the model does not search the web"),

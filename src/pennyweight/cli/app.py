@@ -6,7 +6,6 @@ imported by the commands that need them, so that help and errors come at once.
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Annotated, NoReturn
 
@@ -60,8 +59,4 @@ def main() -> NoReturn:
     except PennyweightError as error:
         print(f"penny: {error.message}", file=sys.stderr)
         sys.exit(1)
-    except BrokenPipeError:
-        # Whoever read our output has seen enough (`| head`); what Python still holds goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     sys.exit(0)

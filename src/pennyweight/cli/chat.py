@@ -37,18 +37,20 @@ def chat(
 ) -> None:
     """Talk with the model. /help lists what else can be typed."""
     from pennyweight.cli.chat_session import ChatSession
-    from pennyweight.cli.session import opened, options_for
+    from pennyweight.cli.session import check_sampling, opened, options_for
     from pennyweight.errors import InvalidRequestError
 
-    given = {
-        "max_tokens": max_tokens,
-        "temperature": temperature,
-        "top_p": top_p,
-        "top_k": top_k,
-        "min_p": min_p,
-        "seed": seed,
-        "stop": stop,
-    }
+    given = check_sampling(
+        {
+            "max_tokens": max_tokens,
+            "temperature": temperature,
+            "top_p": top_p,
+            "top_k": top_k,
+            "min_p": min_p,
+            "seed": seed,
+            "stop": stop,
+        }
+    )
     with opened({"model": model, "context": context, "threads": threads, "parallel": 1}) as engine:
         if not engine.can_chat:
             message = f"{engine.name} is a base model and cannot hold a conversation; try `penny run`"

@@ -82,10 +82,11 @@ class Bench:
         for table in tables:
             self._prefill(table, _STREAM_CONTEXT)
         slots = [self._decoder.open_sampler(seed=stream, temperature=0.0) for stream in range(streams)]
+        last = self._native.Logits.LAST
         steps, seconds = 0, 0.0
         while seconds < _LEAST_S:
             rows = [
-                self._native.Row(tokens=[1], position=_STREAM_CONTEXT, pages=table, sampler=slot)
+                self._native.Row(tokens=[1], position=_STREAM_CONTEXT, pages=table, sampler=slot, logits=last)
                 for table, slot in zip(tables, slots, strict=True)
             ]
             started = time.perf_counter()

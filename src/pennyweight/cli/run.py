@@ -46,22 +46,24 @@ def run(
 ) -> None:
     """Answer one prompt. Reads standard input too: `cat file | penny run "Summarise this."`"""
     from pennyweight.cli.answer_view import show
-    from pennyweight.cli.session import opened, options_for
+    from pennyweight.cli.session import check_sampling, opened, options_for
     from pennyweight.cli.standard_input import piped_text
     from pennyweight.cli.terminal import write
 
     question = "\n\n".join(part for part in (prompt, piped_text()) if part)
     if not question.strip():
         raise typer.BadParameter("give a prompt, or pipe some text in", param_hint="PROMPT")
-    given = {
-        "max_tokens": max_tokens,
-        "temperature": temperature,
-        "top_p": top_p,
-        "top_k": top_k,
-        "min_p": min_p,
-        "seed": seed,
-        "stop": stop,
-    }
+    given = check_sampling(
+        {
+            "max_tokens": max_tokens,
+            "temperature": temperature,
+            "top_p": top_p,
+            "top_k": top_k,
+            "min_p": min_p,
+            "seed": seed,
+            "stop": stop,
+        }
+    )
     # One prompt needs memory for one context.
     flags = {"model": model, "context": context, "threads": threads, "parallel": 1}
     with opened(flags) as engine:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,9 @@ from pennyweight.cli.options import (  # noqa: TC001  typer reads the annotation
     Parallel,
     Threads,
 )
+
+if TYPE_CHECKING:
+    from pennyweight.config import Settings
 
 
 def serve(
@@ -57,12 +60,10 @@ def serve(
         raise typer.Exit(130)
 
 
-def refuse_open_door(settings: object) -> None:
+def refuse_open_door(settings: Settings) -> None:
     """Raise ConfigError if other machines could use the server without a key and nobody said they may."""
-    from pennyweight.config import Settings
     from pennyweight.errors import ConfigError
 
-    assert isinstance(settings, Settings)
     if settings.api_key is None and not settings.insecure and not is_loopback(settings.host):
         message = (
             f"{settings.host} can be reached from other machines and there is no API key; "

@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import typer
+
 from pennyweight.cli.terminal import progress_bars
 from pennyweight.config import Settings
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def opened(flags: Mapping[str, object]) -> Iterator[Engine]:
-    """The engine the settings and `flags` describe, closed afterwards."""
+    """The engine that settings and `flags` describe, closed afterwards."""
     settings = Settings.load(flags)
     from pennyweight.api import Engine
 
@@ -33,9 +35,21 @@ def opened(flags: Mapping[str, object]) -> Iterator[Engine]:
         yield engine
 
 
-def options_for(engine: Engine, given: Mapping[str, object]) -> Options:
-    """What the person asked for, over what the model's makers advise."""
+def check_sampling(given: Mapping[str, object]) -> dict[str, object]:
+    """The sampling options given; a value out of range is wrong usage, told before a model is loaded."""
+    from pennyweight.answers.fields import ParameterError
     from pennyweight.answers.sampling_fields import options_from_keywords
 
     named = {name: value for name, value in given.items() if value is not None and value != []}
+    try:
+        options_from_keywords(named)
+    except ParameterError as error:
+        raise typer.BadParameter(error.message) from error
+    return named
+
+
+def options_for(engine: Engine, named: Mapping[str, object]) -> Options:
+    """What the person asked for, over what the model's makers advise."""
+    from pennyweight.answers.sampling_fields import options_from_keywords
+
     return options_from_keywords({**engine.suggested_sampling, **named})

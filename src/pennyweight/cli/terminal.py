@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+import typer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,9 +25,14 @@ def notice(text: str) -> None:
 
 
 def write(text: str) -> None:
-    """A piece of an answer, shown at once."""
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    """A piece of an answer, shown at once. Ends the program quietly if nobody reads any more (`| head`)."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What Python still holds goes nowhere, or it would complain when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(0) from None
 
 
 @contextmanager

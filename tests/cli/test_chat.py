@@ -1,0 +1,71 @@
+"""`penny chat`: turns, commands, and Ctrl-C that stops the answer only."""
+
+from __future__ import annotations
+
+import json
+import signal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.penny import Penny
+
+
+def test_a_conversation(penny: Penny, tiny_llama_path: Path, tmp_path: Path) -> None:
+    saved = tmp_path / "talk.json"
+    typed = f"Hi\n\n/stats\nAgain\n/stats\n/save {saved}\n/quit\nnever read\n"
+    arguments = ("--model", str(tiny_llama_path), "--max-tokens", "5", "--system", "Be kind.", "--seed", "3")
+    done = penny.run("chat", *arguments, given=typed)
+    assert done.returncode == 0
+    talk = json.loads(saved.read_text())
+    assert talk["model"] == "tiny-llama"
+    roles = [message["role"] for message in talk["messages"]]
+    assert roles == ["system", "user", "assistant", "user", "assistant"]
+    assert [talk["messages"][index]["content"] for index in (0, 1, 3)] == ["Be kind.", "Hi", "Again"]
+    assert talk["messages"][2]["content"] in done.stdout
+    stats = [line for line in done.stderr.splitlines() if "tokens/s" in line]
+    assert len(stats) == 2
+    assert "5 answered" in stats[0]
+    # The second turn begins with the first, whose tokens are still there.
+    assert " 0 of them cached" in stats[0]
+    assert " 0 of them cached" not in stats[1]
+
+
+def test_commands(penny: Penny, tiny_llama_path: Path, tmp_path: Path) -> None:
+    saved = tmp_path / "talk.json"
+    typed = f"/stats\n/help\n/dance\n/save\n/save /nowhere/x\nHi\n/system New.\n/reset\n/save {saved}\n"
+    done = penny.run("chat", "--model", str(tiny_llama_path), "--max-tokens", "1", given=typed)
+    assert done.returncode == 0
+    assert json.loads(saved.read_text())["messages"] == [{"role": "system", "content": "New."}]
+    for expected in (
+        "No answer yet",
+        "/system TEXT",
+        "no command /dance",
+        "Name a file",
+        "/nowhere/x could not",
+    ):
+        assert expected in done.stderr
+
+
+def test_a_context_that_is_full_is_told_and_the_talk_goes_on(penny: Penny, tiny_llama_path: Path) -> None:
+    typed = f"{'z' * 600}\nHi\n/stats\n"
+    done = penny.run("chat", "--model", str(tiny_llama_path), "--max-tokens", "2", given=typed)
+    assert done.returncode == 0
+    assert "context holds 512" in done.stderr
+    assert "2 answered" in done.stderr
+
+
+def test_ctrl_c_stops_the_answer_and_not_the_program(penny: Penny, endless_model: Path) -> None:
+    process = penny.start("chat", "--model", str(endless_model), "--temperature", "0")
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write("Hi\n")
+    process.stdin.flush()
+    process.stdout.read(10)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate("/help\n/quit\n", timeout=60)
+    assert process.returncode == 0
+    assert "(stopped)" in errors
+    assert "/reset" in errors
+    assert "Traceback" not in errors

@@ -1,0 +1,105 @@
+"""`penny serve`: starts, answers, stops cleanly, and never opens a door by accident."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from pennyweight.cli.serve import is_loopback, refuse_open_door
+from pennyweight.config import Settings
+from pennyweight.errors import ConfigError
+
+if TYPE_CHECKING:
+    import subprocess
+    from pathlib import Path
+
+    from tests.cli.penny import Penny
+
+
+def started(penny: Penny, model: Path, *arguments: str) -> tuple[subprocess.Popen[str], str]:
+    process = penny.start("serve", "--model", str(model), "--port", "0", "--parallel", "2", *arguments)
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    address = re.search(r"http://[^/]+", line)
+    assert address, line
+    return process, address[0]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_it_answers_until_it_is_told_to_stop(
+    penny: Penny, tiny_llama_path: Path, number: signal.Signals, code: int
+) -> None:
+    process, url = started(penny, tiny_llama_path, "--api-key", "k")
+    try:
+        assert httpx.get(f"{url}/health").json()["status"] == "ok"
+        assert httpx.get(f"{url}/v1/models").status_code == 401
+        body = {"model": "tiny-llama", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 3}
+        headers = {"authorization": "Bearer k"}
+        answer: dict[str, Any] = httpx.post(f"{url}/v1/chat/completions", json=body, headers=headers).json()
+        assert answer["usage"]["completion_tokens"] == 3
+    finally:
+        process.send_signal(number)
+        output, errors = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert output == ""
+    assert "Traceback" not in errors
+
+
+def test_it_stops_while_a_stream_runs(penny: Penny, endless_model: Path) -> None:
+    process, url = started(penny, endless_model)
+    body = {"model": "tiny-endless", "messages": [{"role": "user", "content": "Hi"}], "stream": True}
+    with httpx.stream("POST", f"{url}/v1/chat/completions", json={**body, "ignore_eos": True}) as reply:
+        assert next(reply.iter_lines()).startswith("data: ")
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "Traceback" not in errors
+
+
+def test_a_port_that_is_taken(penny: Penny, tiny_llama_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        done = penny.run("serve", "--model", str(tiny_llama_path), "--port", port)
+    assert done.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{port}" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_other_machines_need_a_key(penny: Penny, tiny_llama_path: Path) -> None:
+    done = penny.run("serve", "--model", str(tiny_llama_path), "--host", "0.0.0.0")
+    assert done.returncode == 1
+    assert "--insecure" in done.stderr
+    for settings in (
+        Settings(host="0.0.0.0", insecure=True),
+        Settings(host="0.0.0.0", api_key="k"),
+        Settings(host="::1"),
+        Settings(host="localhost"),
+    ):
+        refuse_open_door(settings)
+    for host in ("::", "0.0.0.0", "192.0.2.1"):
+        with pytest.raises(ConfigError):
+            refuse_open_door(Settings(host=host))
+
+
+def test_which_addresses_are_this_machine_alone() -> None:
+    assert is_loopback("127.0.0.1")
+    assert is_loopback("127.1.2.3")
+    assert is_loopback("::1")
+    assert not is_loopback("0.0.0.0")
+    assert not is_loopback("::")
+
+
+def test_a_misspelt_setting_starts_nothing(penny: Penny, tiny_llama_path: Path) -> None:
+    folder = penny.home / "config" / "pennyweight"
+    folder.mkdir(parents=True)
+    (folder / "config.toml").write_text('api_kye = "secret"\n')
+    done = penny.run("serve", "--model", str(tiny_llama_path))
+    assert done.returncode == 1
+    assert "did you mean 'api_key'" in done.stderr
+    assert json.dumps("secret") not in done.stderr
