@@ -1,7 +1,7 @@
-"""Writes `template_goldens.json`: what `transformers` renders for each template of the corpus and each conversation.
+"""Writes `template_goldens.json`: what `transformers` renders for each template and conversation.
 
-Run with `python tests/text/make_template_goldens.py` where `transformers` is installed. An entry is the length and
-the first 16 hex digits of the SHA-256 of the text, or "error".
+Run with `python -m tests.text.make_template_goldens` where `transformers` is installed. An entry is the
+length and the first 16 hex digits of the SHA-256 of the text, or "error".
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from conversations import CONVERSATIONS, NOW, SPECIAL_TOKENS
+from tests.text.conversations import CONVERSATIONS, NOW, SPECIAL_TOKENS
 
 HERE = Path(__file__).parent
 

@@ -1,18 +1,22 @@
 """Byte-level BPE (GPT-2 and everything after it) on the `tokenizers` library.
 
-Control tokens are left out of the library's vocabulary, so no text can merge into one whatever the merges say.
+Control tokens are left out of the library's vocabulary: no text can merge into one, whatever the merges say.
 Source: https://github.com/openai/gpt-2/blob/master/src/encoder.py (the byte alphabet).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
 from pennyweight.errors import ModelFileError
-from pennyweight.text.pretokenizers import PreTokenizer
-from pennyweight.text.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pennyweight.text.pretokenizers import PreTokenizer
+    from pennyweight.text.vocabulary import Vocabulary
 
 
 class ByteLevelModel:
@@ -36,7 +40,7 @@ class ByteLevelModel:
         self._library.pre_tokenizer = pre_tokenizers.Sequence([*splits, bytes_to_chars])
         self._byte_of = {char: byte for byte, char in enumerate(_byte_alphabet())}
 
-    def encode(self, text: str, *, after_special: bool) -> list[int]:  # noqa: ARG002 - the families share one shape
+    def encode(self, text: str, *, after_special: bool) -> list[int]:  # noqa: ARG002 - one shape for all
         ids: list[int] = self._library.encode(text, add_special_tokens=False).ids
         return ids
 

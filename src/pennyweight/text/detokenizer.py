@@ -6,16 +6,19 @@ The pushes and the flush of an answer together equal `Tokenizer.decode` of its t
 from __future__ import annotations
 
 import codecs
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from pennyweight.text.tokenizer import Tokenizer
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pennyweight.text.tokenizer import Tokenizer
 
 
 class Detokenizer:
     """The text of one answer as it grows.
 
-    `prompt_tail` are the prompt's last tokens (one is enough): a SentencePiece word that follows ordinary text keeps
-    its leading space, at the start of an answer it loses it.
+    `prompt_tail` are the prompt's last tokens (one is enough): a SentencePiece word that follows ordinary
+    text keeps its leading space; after a special token, or with nothing before it, it loses it.
     """
 
     def __init__(self, tokenizer: Tokenizer, *, prompt_tail: Sequence[int] = ()) -> None:

@@ -1,24 +1,27 @@
 """Strings that remember which of their characters came from a request.
 
-A chat template may trim, split, slice, join and replace what it is given; a `MarkedText` goes through all of that
-and still knows which characters a user wrote. Where a character's origin cannot be followed exactly (changed case,
-formatting, JSON) the whole result counts as the user's: a mark may spread, it is never lost.
+A chat template may trim, split, slice, join and replace what it is given; a `MarkedText` goes through all of
+that and still knows which characters a user wrote. Where a character's origin cannot be followed exactly
+(changed case, formatting, JSON) the whole result counts as the user's: a mark may spread, it is never lost.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import index
-from typing import Any, SupportsIndex
+from typing import Any, SupportsIndex, TypeVar, cast
 
+from jinja2 import Undefined
 from markupsafe import escape
+
+Result = TypeVar("Result")
 
 Marks = tuple[tuple[int, int], ...]
 """Disjoint ascending `[start, end)` stretches of untrusted characters."""
 
 
 class MarkedText(str):
-    """Text with marks. Methods of `str` that are not overridden here change no text (find, startswith, isdigit)."""
+    """Text with marks. Methods of `str` that are not overridden here give no text (find, startswith, ...)."""
 
     __slots__ = ("marks",)
     marks: Marks
@@ -88,13 +91,13 @@ class MarkedText(str):
     def removesuffix(self, suffix: str, /) -> str:
         return self._cut(0, len(self) - len(suffix) if self.endswith(suffix) else len(self))
 
-    def split(self, sep: str | None = None, maxsplit: SupportsIndex = -1) -> list[str]:  # type: ignore[override]
+    def split(self, sep: str | None = None, maxsplit: SupportsIndex = -1) -> list[str]:
         return self._locate(str.split(self, sep, maxsplit), sep)
 
-    def rsplit(self, sep: str | None = None, maxsplit: SupportsIndex = -1) -> list[str]:  # type: ignore[override]
+    def rsplit(self, sep: str | None = None, maxsplit: SupportsIndex = -1) -> list[str]:
         return self._locate(str.rsplit(self, sep, maxsplit), sep)
 
-    def splitlines(self, keepends: bool = False) -> list[str]:  # type: ignore[override]
+    def splitlines(self, keepends: bool = False) -> list[str]:
         return self._locate(str.splitlines(self, keepends), None)
 
     def partition(self, sep: str, /) -> tuple[str, str, str]:
@@ -108,7 +111,7 @@ class MarkedText(str):
         return self._cut(0, first), self._cut(first, second), self._cut(second, len(self))
 
     def _locate(self, pieces: Iterable[str], sep: str | None) -> list[str]:
-        """`pieces` of this text in order; without `sep` blanks lie between them, which no piece begins with."""
+        """`pieces` of this text in order; without `sep` blanks lie between, which no piece begins with."""
         found, position = [], 0
         for piece in pieces:
             position = self.index(piece, position) if sep is None else position
@@ -116,7 +119,7 @@ class MarkedText(str):
             position += len(piece) + len(sep or "")
         return found
 
-    def replace(self, old: str, new: str, count: SupportsIndex = -1, /) -> str:  # type: ignore[override]
+    def replace(self, old: str, new: str, count: SupportsIndex = -1, /) -> str:
         if not old:
             return MarkedText(str.replace(self, old, new, count))
         pieces, position, left = [], 0, index(count)
@@ -192,19 +195,42 @@ def mark(value: Any) -> Any:
     return value
 
 
+def written(value: Any) -> str:
+    """`value` as text: a text as it is, anything that may hold a user's text marked as a whole."""
+    if isinstance(value, str):
+        return value
+    return str(value) if _is_plain(value) else MarkedText(str(value))
+
+
+def is_tainted(values: Iterable[Any]) -> bool:
+    """Whether any of `values` may hold a user's text: marked text, or anything that is not plain data."""
+    return any(bool(marks_of(v)) if isinstance(v, MarkedText) else not _is_plain(v) for v in values)
+
+
+def spread_mark(result: Result, sources: Iterable[Any]) -> Result:
+    """`result`, marked if it is unmarked text made from a user's text."""
+    if not isinstance(result, str) or isinstance(result, MarkedText):
+        return result
+    return cast("Result", MarkedText(result)) if is_tainted(sources) else result
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or type(value) in (str, int, float, bool) or isinstance(value, Undefined)
+
+
 def _spread(name: str) -> Callable[..., str]:
     """The method of `str` called `name`, its whole result marked unless nothing changed."""
     original = getattr(str, name)
 
     def method(self: MarkedText, *args: Any, **kwargs: Any) -> str:
-        result = original(plain(self), *args, **kwargs)
+        result: str = original(self, *args, **kwargs)
         return self if result == self else MarkedText(result)
 
     method.__name__ = name
     return method
 
 
-for _name in (
-    "capitalize casefold center expandtabs format format_map ljust lower rjust swapcase title translate upper zfill"
-).split():
+_CASES = ("capitalize", "casefold", "lower", "swapcase", "title", "translate", "upper")
+_LAYOUTS = ("center", "expandtabs", "format", "format_map", "ljust", "rjust", "zfill")
+for _name in (*_CASES, *_LAYOUTS):
     setattr(MarkedText, _name, _spread(_name))

@@ -1,7 +1,8 @@
 """How text is cut into words before byte-level BPE: one row per published `tokenizer.ggml.pre`.
 
-A rule is a list of patterns applied one after the other, each cutting the pieces of the one before; what no pattern
-matches stays a piece. The patterns are facts about the models, from the `tokenizer.json` each was published with.
+A rule is a list of patterns applied one after the other, each cutting the pieces of the one before; what no
+pattern matches stays a piece. The patterns are facts about the models: from the `tokenizer.json` each came
+with.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ _GPT4O = (
     f"{_CASED}{_UPPER}*{_LOWER}+{_CONTRACTIONS}?|{_CASED}{_UPPER}+{_LOWER}*{_CONTRACTIONS}?"
     r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|" + _BLANKS
 )
-_BAILING = r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+"
+_BAILING = (
+    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]++[\r\n]*"
+    r"|\s*[\r\n]|\s+(?!\S)|\s+"
+)
 _SEED = _CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1}| ?[^\s\p{L}\p{N}\r\n]+|" + _BLANKS
 _CASED_LETTERS = (
     "A-Za-z\u00b5\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u01ba\u01bc-\u01bf\u01c4-\u0293\u0295-\u02af\u0370-\u0373"
@@ -91,7 +95,7 @@ _RULES: tuple[tuple[str, PreTokenizer], ...] = (
 
 
 def find_pretokenizer(name: str | None, architecture: str | None) -> PreTokenizer:
-    """The rule for `tokenizer.ggml.pre`. ModelFileError names an unknown one: guessing would change every token.
+    """The rule for `tokenizer.ggml.pre`. ModelFileError names an unknown one: a guess changes every token.
 
     Files older than the key are read for the one family that never needed it, GPT-NeoX.
     """

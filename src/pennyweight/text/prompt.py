@@ -1,7 +1,7 @@
 """A rendered prompt in pieces that know who wrote them.
 
-Only trusted text may hold control tokens. Whatever came from a request (content, names, tool schemas) is untrusted
-and stays ordinary text, however it looks.
+Only trusted text may hold control tokens. Whatever came from a request (content, names, tool schemas) is
+untrusted and stays ordinary text, however it looks.
 """
 
 from __future__ import annotations

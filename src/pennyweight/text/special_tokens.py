@@ -1,17 +1,20 @@
 """Finding control tokens and literal tokens in a prompt, before the rest is tokenised.
 
-Leftmost match wins, then the longest. A control token counts only where its whole text is trusted, so that nothing
-a user writes, alone or together with the template's text around it, can become one.
+Leftmost match wins, then the longest. A control token counts only where its whole text is trusted, so that
+nothing a user writes, alone or together with the template's text around it, can become one.
 """
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from pennyweight.text.prompt import PromptPart
-from pennyweight.text.vocabulary import Vocabulary
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from pennyweight.text.prompt import PromptPart
+    from pennyweight.text.vocabulary import Vocabulary
 
 
 class SpecialTokens:

@@ -1,14 +1,17 @@
 """Stop strings over text that arrives in chunks.
 
-The stop string that is complete first wins, as if the text came character by character; if several end at the same
-character, the longest. So the result does not depend on where the chunks were cut.
+The stop string that is complete first wins, as if the text came character by character; if several end at the
+same character, the longest. So the result does not depend on where the chunks were cut.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from pennyweight.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class StopStrings:

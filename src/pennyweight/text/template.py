@@ -1,19 +1,19 @@
 """A model's chat template: messages become prompt parts that know who wrote them.
 
-Every string of the messages, tools and further variables is marked before rendering, and marks follow the text
-through whatever the template does with it (see `marked`). What a template does to content therefore never changes
-the text, only how it is cut:
+Every string of the messages, tools and further variables is marked before rendering, and marks follow the
+text through whatever the template does with it (see `marked`). Marks never change the rendered text, only how
+it is cut. Where the template has content
 - trimmed, sliced, split, joined, replaced in, concatenated: exactly the user's characters are untrusted;
-- JSON-encoded, formatted, changed in case, indented, or printed as a list or mapping: the whole result is untrusted;
-- compared, tested, measured: nothing of the content is in the output; what the template writes then is its own.
-The texts of all parts together equal the rendering of the same template without marks.
+- JSON-encoded, formatted, changed in case, indented, printed as a list or mapping: the whole result is
+untrusted;
+- compared, tested, measured: nothing of the content is in the output; what the template then writes is its
+own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Template, meta
 from jinja2.exceptions import SecurityError, TemplateError, TemplateSyntaxError, UndefinedError
@@ -24,6 +24,9 @@ from pennyweight.text.marked import mark, marks_of
 from pennyweight.text.prompt import PromptPart
 from pennyweight.text.sandbox import ChatEnvironment
 from pennyweight.text.vocabulary import PREFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 MAX_SOURCE_CHARS = 1 << 20
 _REASONING = ("reasoning_content", "thinking", "reasoning")
@@ -48,7 +51,7 @@ class ChatTemplate:
         special_tokens: Mapping[str, str] | None = None,
         clock: Callable[[], datetime] = datetime.now,
     ) -> None:
-        """`special_tokens` are trusted variables (`bos_token`, `eos_token`, ...); `clock` gives templates the date.
+        """`special_tokens` are trusted variables (`bos_token`, ...); `clock` gives templates the date.
 
         ModelFileError if the source is not a template this sandbox runs.
         """
@@ -99,8 +102,8 @@ class ChatTemplate:
     ) -> list[PromptPart]:
         """The prompt for `messages` (plain JSON data), neighbouring parts of one kind joined.
 
-        InvalidRequestError with the template's own words where it refuses the messages; ModelFileError where the
-        template breaks out of its bounds.
+        InvalidRequestError with the template's own words where it refuses the messages; ModelFileError where
+        the template breaks out of its bounds.
         """
         environment = ChatEnvironment(Budget(), clock=self._clock)
         template = Template.from_code(environment, self._code, dict(environment.globals))

@@ -1,21 +1,24 @@
 """Text to token ids and back, from the metadata of a model file.
 
 Same ids as llama.cpp and `transformers` give for the same model. Special tokens are cut out first (see
-`special_tokens`); what lies between them goes to the vocabulary's own algorithm, in runs that ignore the borders of
-prompt parts. So the ids of a prompt in parts equal those of its whole text whenever every special token in that
-text lies in trusted parts; a special token's text anywhere else is tokenised as plain characters.
+`special_tokens`); what lies between them goes to the vocabulary's own algorithm, in runs that ignore the
+borders of prompt parts. So the ids of a prompt in parts equal those of its whole text whenever every control
+token in that text lies in trusted parts; a control token's text anywhere else is tokenised as plain
+characters.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pennyweight.errors import InvalidRequestError, ModelFileError
 from pennyweight.text.prompt import PromptPart
 from pennyweight.text.special_tokens import SpecialTokens
 from pennyweight.text.vocabulary import PREFIX, Vocabulary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 class TokenModel(Protocol):
@@ -45,7 +48,7 @@ class Tokenizer:
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, Any]) -> Tokenizer:
-        """Build from GGUF keys (`tokenizer.ggml.*`). ModelFileError names an unknown family or a broken list."""
+        """Build from GGUF's `tokenizer.ggml.*`. ModelFileError names an unknown family or a broken list."""
         vocabulary = Vocabulary.from_metadata(metadata)
         model, add_bos = _build_model(metadata, vocabulary)
         special = SpecialTokens(vocabulary, strip_right=_strip_right(metadata, vocabulary))
@@ -104,7 +107,7 @@ class Tokenizer:
         return ids
 
     def decode(self, ids: Iterable[int], *, skip_special: bool = True) -> str:
-        """Text of `ids`, broken UTF-8 as U+FFFD; control tokens are left out unless `skip_special` is false."""
+        """Text of `ids`, broken UTF-8 as U+FFFD; without control tokens unless `skip_special` is false."""
         strip = self.strips_space
         chunks = []
         for token in ids:
@@ -167,13 +170,13 @@ def _build_model(metadata: Mapping[str, Any], vocabulary: Vocabulary) -> tuple[T
 
         return WordPieceModel(vocabulary, metadata), True
     raise ModelFileError(
-        f"{PREFIX}model is {family!r}; this version reads gpt2 (byte-level BPE), llama (SentencePiece) and bert "
-        "(WordPiece). Choose another model."
+        f"{PREFIX}model is {family!r}; this version reads gpt2 (byte-level BPE), llama (SentencePiece) and "
+        "bert (WordPiece). Choose another model."
     )
 
 
 def _strip_right(metadata: Mapping[str, Any], vocabulary: Vocabulary) -> frozenset[int]:
-    """Phi-3's turn tokens swallow the blanks after them; the file format has no key for that, only the name says so."""
+    """Phi-3's turn tokens swallow the blanks after them; GGUF has no key for that, only the name tells."""
     name = str(metadata.get("general.name", "")).lower()
     if "phi-3" not in name and "phi3" not in name:
         return frozenset()

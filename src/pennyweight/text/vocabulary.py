@@ -16,8 +16,29 @@ from pennyweight.errors import ModelFileError
 PREFIX = "tokenizer.ggml."
 
 END_NAMES = frozenset(
-    "<|im_end|> <|eot_id|> <|eom_id|> <|end|> <|return|> <|call|> <|calls|> <|flush|> <|endoftext|> <|end_of_text|> "
-    "<end_of_turn> <turn|> <end_of_utterance> <EOT> _<EOT> [EOT] [EOS] <eos> <|eot|> <|EOT|> <｜end▁of▁sentence｜>".split()
+    (
+        "<|im_end|>",
+        "<|eot_id|>",
+        "<|eom_id|>",
+        "<|end|>",
+        "<|return|>",
+        "<|call|>",
+        "<|calls|>",
+        "<|flush|>",
+        "<|endoftext|>",
+        "<|end_of_text|>",
+        "<end_of_turn>",
+        "<turn|>",
+        "<end_of_utterance>",
+        "<eos>",
+        "[EOS]",
+        "<EOT>",
+        "_<EOT>",
+        "[EOT]",
+        "<|eot|>",
+        "<|EOT|>",
+        "<｜end▁of▁sentence｜>",
+    )
 )
 """Control tokens that end a turn by name: files often set only one of several as `eos_token_id`."""
 
@@ -25,6 +46,9 @@ _CONTROL_LOOK = re.compile(
     r"<\|.*|.*\|>|<｜.*|\[/?[A-Z_]+\]|</?(?:tool|think|start_of|end_of|fim|bos|eos|im)(?:[_-][a-z_-]*)?>",
     re.DOTALL,
 )
+
+
+_NORMAL = 1  # as a plain number: it is compared once per token at start-up
 
 
 class TokenType(IntEnum):
@@ -41,16 +65,17 @@ class TokenType(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Vocabulary:
-    """Token `i` is `texts[i]` of type `types[i]`; `control` and `literal` are the ids matched before tokenising.
+    """Token `i` is `texts[i]`; `control` and `literal` are the ids matched before the rest is tokenised.
 
-    `control` tokens are recognised in trusted text only, `literal` ones (runs of blanks, HTML tags) in any text.
+    `control` tokens are recognised in trusted text only, `literal` ones (runs of blanks, HTML tags) in any
+    text. `bytes` are the byte tokens of a SentencePiece vocabulary, called <0x00> to <0xFF>.
     """
 
     texts: Sequence[str]
-    types: Sequence[int]
     scores: Sequence[float]
     control: frozenset[int]
     literal: frozenset[int]
+    bytes: frozenset[int]
     bos: int | None
     eos: int | None
     unknown: int | None
@@ -62,23 +87,29 @@ class Vocabulary:
         texts = metadata.get(PREFIX + "tokens")
         if not isinstance(texts, Sequence) or not texts:
             raise ModelFileError(f"{PREFIX}tokens is missing or empty: the file holds no vocabulary.")
-        types = _column(metadata, "token_type", len(texts), TokenType.NORMAL)
+        types = _column(metadata, "token_type", len(texts), _NORMAL)
+        unusual = [(i, kind) for i, kind in enumerate(types) if kind != _NORMAL and texts[i]]
         special = _role_ids(metadata, len(texts))
-        user_defined = {i for i, kind in enumerate(types) if kind == TokenType.USER_DEFINED}
-        control = {i for i, kind in enumerate(types) if kind in (TokenType.CONTROL, TokenType.UNKNOWN)}
+        user_defined = {i for i, kind in unusual if kind == TokenType.USER_DEFINED}
+        control = {i for i, kind in unusual if kind in (TokenType.CONTROL, TokenType.UNKNOWN)}
         control |= {i for i in user_defined if _CONTROL_LOOK.fullmatch(texts[i])}
         control |= {special[role] for role in ("bos", "eos", "eot", "eom") if role in special}
         return cls(
             texts=texts,
-            types=types,
             scores=_column(metadata, "scores", len(texts), 0.0),
-            control=frozenset(i for i in control if texts[i]),
-            literal=frozenset(i for i in user_defined - control if texts[i]),
+            control=frozenset(control),
+            literal=frozenset(user_defined - control),
+            bytes=frozenset(i for i, kind in unusual if kind == TokenType.BYTE),
             bos=special.get("bos", special.get("cls")),
             eos=special.get("eos"),
             unknown=special.get("unknown"),
             ends=_ends(texts, control, special),
         )
+
+    @property
+    def unmergeable(self) -> frozenset[int]:
+        """Tokens no tokenising of plain text may give."""
+        return self.control | self.literal | self.bytes
 
     def __len__(self) -> int:
         return len(self.texts)

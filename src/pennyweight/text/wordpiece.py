@@ -1,18 +1,20 @@
 """BERT's WordPiece on the `tokenizers` library: words, then the longest pieces from the left.
 
-GGUF marks the first piece of a word with U+2581 and later ones not at all, where BERT marks the later ones with ##.
+GGUF marks the first piece of a word with U+2581 and later ones not at all, BERT the later ones with ##.
 Source: https://arxiv.org/abs/1609.08144 and the published BERT tokenizers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from pennyweight.errors import ModelFileError
 from pennyweight.text.vocabulary import PREFIX, Vocabulary
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _WORD_START = "▁"
 
@@ -35,7 +37,7 @@ class WordPieceModel:
         self._library.normalizer = normalizers.BertNormalizer(lowercase=lowercase, strip_accents=accents)
         self._library.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
 
-    def encode(self, text: str, *, after_special: bool) -> list[int]:  # noqa: ARG002 - the families share one shape
+    def encode(self, text: str, *, after_special: bool) -> list[int]:  # noqa: ARG002 - one shape for all
         ids: list[int] = self._library.encode(text, add_special_tokens=False).ids
         return ids
 
