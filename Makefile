@@ -37,7 +37,7 @@ native-test:  ## the C++ tests under the address and undefined-behaviour sanitiz
 	$(BIN)/ctest --test-dir build/asan --output-on-failure
 
 emulated:  ## the C++ tests on processors this machine is not
-	CMAKE=$(CMAKE) CTEST=$(BIN)/ctest JOBS=$(JOBS) bash .ci/emulated
+	CMAKE=$(CMAKE) JOBS=$(JOBS) bash .ci/emulated
 
 bench:  ## this machine's speed, beside its measured bandwidth and integer peak
 	$(BIN)/penny bench

@@ -22,7 +22,7 @@ from benchmarks.workload import (
     Run,
 )
 from pennyweight.models.load import load
-from pennyweight.native._native import PAGE_TOKENS, Decoder, Row, active_target
+from pennyweight.native._native import PAGE_TOKENS, Decoder, Logits, Row, active_target
 
 _MAX_STEPS = 64  # of one plan, as the engine's scheduler makes them
 
@@ -42,7 +42,13 @@ class Stream:
 
     def row(self, tokens: list[int]) -> Row:
         """The next `tokens` of this stream as a row; they are counted as read."""
-        row = Row(tokens=tokens, position=self._position, pages=self._pages, sampler=self._sampler)
+        row = Row(
+            tokens=tokens,
+            position=self._position,
+            pages=self._pages,
+            sampler=self._sampler,
+            logits=Logits.LAST,
+        )
         self._position += len(tokens)
         return row
 
