@@ -31,7 +31,10 @@ fix:  ## what the linters can mend by themselves
 native:  ## rebuild the extension in place
 	$(BIN)/python -m pip install --editable .
 
-native-test:  ## the C++ tests under the address and undefined-behaviour sanitizers
+native-test:  ## the C++ tests as released, then under the address and undefined-behaviour sanitizers
+	$(CMAKE) -S native -B build/release -DPENNYWEIGHT_TESTS=ON
+	$(CMAKE) --build build/release --parallel $(JOBS)
+	$(BIN)/ctest --test-dir build/release --output-on-failure
 	$(CMAKE) -S native -B build/asan -DPENNYWEIGHT_SANITIZE=ON -DPENNYWEIGHT_TESTS=ON
 	$(CMAKE) --build build/asan --parallel $(JOBS)
 	$(BIN)/ctest --test-dir build/asan --output-on-failure
