@@ -16,8 +16,8 @@ GREEDY = SamplingParams(temperature=0.0, max_tokens=20, ignore_eos=True, seed=0)
 
 def request(prompt: Sequence[int], *, sampling: SamplingParams = GREEDY, **fields: Any) -> Request:
     """A request for a text prompt; `fields` as in `core.Request`."""
-    fields = {"id": "r", "namespace": NAMESPACE} | fields
-    return Request(prompt=(TokenSpan(tuple(prompt)),), sampling=sampling, **fields)
+    chosen: dict[str, Any] = {"id": "r", "namespace": NAMESPACE} | fields
+    return Request(prompt=(TokenSpan(tuple(prompt)),), sampling=sampling, **chosen)
 
 
 def tokens(count: int, *, salt: int = 0) -> list[int]:

@@ -263,8 +263,11 @@ def test_a_listener_may_cancel_and_submit() -> None:
 
         handles: list[Any] = []
         submitted = threading.Event()
-        first = Listening()
-        loop.submit(request(tokens(5)), lambda event: (submitted.wait(PATIENCE_S), first(event)))
+
+        def hold_up(event: Event) -> None:
+            assert submitted.wait(PATIENCE_S), event
+
+        loop.submit(request(tokens(5)), hold_up)
         handles.append(loop.submit(request(tokens(10), sampling=LONG), listener))
         submitted.set()
         heard.wait()

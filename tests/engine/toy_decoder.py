@@ -202,9 +202,9 @@ class Decoder:
         writers: dict[tuple[int, int], int] = {}
         for index in self._live:
             for position in range(self._at[index], self._at[index] + len(self._tokens[index])):
-                slot = self._rows[index].pages[position // PAGE_TOKENS], position % PAGE_TOKENS
-                assert slot not in writers, "two rows write one slot"
-                writers[slot] = index
+                place = self._rows[index].pages[position // PAGE_TOKENS], position % PAGE_TOKENS
+                assert place not in writers, "two rows write one slot"
+                writers[place] = index
         written = {page: (slot, index) for (page, slot), index in sorted(writers.items(), reverse=True)}
         for index in self._live:
             for number, page in enumerate(self._rows[index].pages):

@@ -61,7 +61,8 @@ class Limits:
         if num_prompt >= self.max_positions:
             raise ContextLengthError(
                 f"The prompt has {num_prompt} tokens; the KV cache has {self.num_pages} pages of "
-                f"{PAGE_TOKENS} tokens, {self.max_positions} in all. Shorten the prompt or give the engine more cache.",
+                f"{PAGE_TOKENS} tokens, {self.max_positions} in all. Shorten the prompt or give the engine "
+                "more cache.",
                 param="messages",
             )
 
