@@ -23,18 +23,10 @@ def damaged(type: str) -> TinyDecoder:
     return TinyDecoder(tiny.spec, matrices, tiny.norms)
 
 
-@pytest.fixture
-def best_target_again() -> object:
-    before = _native.active_target()
-    yield before
-    _native.use_target(before)
-
-
-@pytest.mark.usefixtures("best_target_again")
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", TARGETS, indirect=True)
 @pytest.mark.parametrize("type", TYPES)
-def test_random_bytes(target: str, type: str) -> None:
-    _native.use_target(target)
+@pytest.mark.usefixtures("target")
+def test_random_bytes(type: str) -> None:
     driver = Driver(damaged(type), num_threads=2)
     slot = driver.decoder.open_sampler(seed=0, top_k=10, top_logprobs=3)
     pages = driver.pages(200)

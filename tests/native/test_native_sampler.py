@@ -11,7 +11,7 @@ import pytest
 from pennyweight.native.reference_sampler import Sampler, log_probabilities, sample
 from tests.native import tiny_decoders
 from tests.native.agreement import log_softmax
-from tests.native.native_decoders import Driver, all_logits, sampled
+from tests.native.native_decoders import TARGETS, Driver, all_logits, sampled
 from tests.native.tiny_decoders import random_tokens
 
 # A vocabulary that is no multiple of 16, and logits with ties between tokens of equal embeddings.
@@ -71,6 +71,8 @@ CASES = {
 }
 
 
+@pytest.mark.usefixtures("target")
+@pytest.mark.parametrize("target", TARGETS, indirect=True)
 @pytest.mark.parametrize("changes", CASES.values(), ids=CASES)
 def test_tokens_are_those_of_the_reference(changes: dict[str, Any]) -> None:
     """Six seeds side by side, ten tokens each."""
