@@ -34,11 +34,10 @@ def requests(draw: st.DrawFn) -> Request:
         ignore_eos=draw(st.booleans()),
         min_tokens=draw(st.sampled_from([0, 20])),
     )
-    prediction: list[int] = []
-    if draw(st.integers(0, 1)):
-        prediction = expected_text(prompt, sampling)
-        if prediction and draw(st.integers(0, 1)):
-            prediction[draw(st.integers(0, len(prediction) - 1))] = 3
+    kind = draw(st.sampled_from(["none", "right", "spoilt"]))
+    prediction = [] if kind == "none" else expected_text(prompt, sampling)
+    if kind == "spoilt" and prediction:
+        prediction[draw(st.integers(0, len(prediction) - 1))] = 3
     return request(
         prompt,
         sampling=sampling,

@@ -180,16 +180,18 @@ def test_prompt_logprobs_compute_every_position_even_when_cached() -> None:
     assert answers.finished[0].usage.cached_tokens == 0
 
 
-def test_prompt_logprobs_survive_preemption_and_the_scorers_cancel() -> None:
+@pytest.mark.parametrize("cancelled", [0, 1, None])
+def test_prompt_logprobs_survive_preemption_and_the_scorers_cancel(cancelled: int | None) -> None:
     bench = Bench(chunk=50)
     prompt = tokens(130)
     answers = bench.submit(request(prompt, prompt_logprobs=True, num_choices=2))
     bench.step()
     preempt_one(bench)
     bench.step()
-    bench.cancel(answers, 0)
+    if cancelled is not None:
+        bench.cancel(answers, cancelled)
     bench.run()
-    scores = answers.finished[1].prompt_logprobs
+    scores = answers.finished[0 if cancelled == 1 else 1].prompt_logprobs
     assert scores is not None
     assert list(scores[1:]) == [logprob(digest_of(prompt[:i]), prompt[i]) for i in range(1, 130)]
 
@@ -258,6 +260,31 @@ def test_growing_takes_pages_from_the_youngest_and_least_urgent() -> None:
     assert preemptions[2] >= 1
     for answers, prompt in zip((batch, old, young), prompts, strict=True):
         assert answers.tokens[0] == expected_text(prompt, sampling)
+
+
+def test_an_admission_leaves_room_for_the_running_to_grow() -> None:
+    bench = Bench(num_pages=4)
+    bench.submit(request(tokens(60), sampling=replace(GREEDY, max_tokens=30)))
+    bench.step()
+    bench.submit(request(tokens(190, salt=1)))
+    bench.run()
+    assert bench.scheduler.counters.preemptions == 0, "the second would have been computed twice"
+
+
+def test_pages_reserved_for_steps_that_never_ran_can_be_taken_back() -> None:
+    bench = Bench()
+    sampling = replace(GREEDY, max_tokens=100)
+    answers = bench.submit(request(tokens(63), sampling=sampling))
+    bench.step()
+    bench.decoder._before_step = bench.decoder.interrupt
+    bench.step()
+    sequence = answers.group.sequences[0]
+    bench.scheduler.cache.grow(sequence, 300)
+    assert bench.scheduler._take_back_reserves()
+    assert len(sequence.blocks) == 2, "one for the 64 positions computed, one for the next token"
+    assert not bench.scheduler._take_back_reserves()
+    bench.run()
+    assert answers.tokens[0] == expected_text(tokens(63), sampling)
 
 
 def test_interactive_overtakes_batch_and_takes_its_pages() -> None:
@@ -334,6 +361,9 @@ def test_a_draft_saves_steps_and_changes_nothing(cut: int) -> None:
     assert answers.finished[0].usage.completion_tokens == 60
     assert bench.scheduler.counters.accepted_drafts > 30
     assert bench.decoder.steps_run < 30
+    assert bench.scheduler.counters.prompt_tokens == 50, "accepted tokens were computed again"
+    furthest = max(row.position + len(row.tokens) for rows, _ in bench.decoder.plans for row in rows)
+    assert furthest <= 50 + 60 - 1, "a draft past the last token"
 
 
 def test_a_useless_draft_changes_nothing() -> None:

@@ -155,7 +155,7 @@ class Scheduler:
                 self.cancel(sequence, now_s)
 
     def _admit(self, now_s: float, copies: list[PageCopy]) -> None:
-        """Start waiting sequences in turn. One that finds no pages holds up those behind it or starves."""
+        """Start waiting sequences in turn; one without pages holds up those behind it, or it would starve."""
         for sequence in list(self.waiting):
             if sequence.status != "waiting" or self._awaits_pages_of_another(sequence):
                 continue
