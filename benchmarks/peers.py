@@ -20,12 +20,15 @@ from collections import defaultdict
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from benchmarks import llamacpp
 from benchmarks.machine import describe_machine
 from benchmarks.workload import METRIC_LABELS, METRICS, Run, summarise
 from pennyweight.api import find_model
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "peers.json"
@@ -90,12 +93,13 @@ def contenders(builds: dict[str, llamacpp.LlamaCpp], only: str | None) -> list[C
 
 
 def compare(
-    candidates: list[Contender], files: dict[str, Path], *, rounds: int, threads: int
+    candidates: Sequence[Contender], files: dict[str, Path], *, rounds: int, threads: int
 ) -> dict[str, dict[str, Any]]:
     """File label -> contender label -> metric -> median, low and high in tokens per second."""
     runs: dict[str, dict[str, list[Run]]] = {label: defaultdict(list) for label in files}
     for number in range(rounds):
-        order = candidates[number % len(candidates) :] + candidates[: number % len(candidates)]
+        first = number % len(candidates)
+        order = [*candidates[first:], *candidates[:first]]
         for file_label, path in files.items():
             for contender in order:
                 run = contender.measure(path, threads=threads)
