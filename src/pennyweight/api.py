@@ -19,7 +19,7 @@ from pennyweight.answers.fields import unknown
 from pennyweight.answers.principal import LOCAL
 from pennyweight.answers.sampling_fields import options_from_keywords
 from pennyweight.core import SamplingParams
-from pennyweight.errors import EngineError, ModelNotFoundError
+from pennyweight.errors import ConfigError, EngineError, ModelNotFoundError
 
 if TYPE_CHECKING:
     import os
@@ -102,9 +102,7 @@ class Engine:
     @property
     def target(self) -> str:
         """The instruction set the decoder runs on."""
-        from pennyweight.native import _native
-
-        return _native.active_target()
+        return active_target()
 
     @property
     def can_chat(self) -> bool:
@@ -192,6 +190,16 @@ def find_model(name_or_path: str | os.PathLike[str] | None, progress: Progress |
         return pull(entry, progress=_stage(progress, "download"))
 
 
+def active_target() -> str:
+    """The instruction set in use. ConfigError if PENNYWEIGHT_ISA forces one that cannot run here."""
+    from pennyweight.native import _native
+
+    try:
+        return _native.active_target()
+    except ValueError as error:
+        raise ConfigError(f"PENNYWEIGHT_ISA: {error}") from error
+
+
 def _compose(
     path: Path, *, context: int | None, parallel: int | None, threads: int | None, progress: Progress | None
 ) -> Engine:
@@ -205,6 +213,7 @@ def _compose(
     from pennyweight.text.template import ChatTemplate
     from pennyweight.text.tokenizer import Tokenizer
 
+    active_target()  # a forced one that this machine lacks is told before anything is loaded
     model = load(path, progress=_stage(progress, "load"))
     tokenizer = Tokenizer.from_metadata(model.metadata)
     template = ChatTemplate.from_metadata(model.metadata)

@@ -45,9 +45,9 @@ class Settings:
         values: dict[str, object] = {}
         values.update(_from_file(config_path(environ)))
         values.update(_from_environment(environ))
-        values.update(
-            {name: _checked(name, value, "the flag") for name, value in flags.items() if value is not None}
-        )
+        for name, value in flags.items():
+            if value is not None:
+                values[name] = _checked(name, value, f"the flag --{name.replace('_', '-')}")
         return cls(**values)  # type: ignore[arg-type]  # every value was checked against its field
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pennyweight.answers.blocking import BlockingLoop
+from pennyweight.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
@@ -70,6 +71,8 @@ def test_closing_the_loop_ends_what_runs() -> None:
     next(items)
     loop.close()
     assert counting.closed.is_set()
+    with pytest.raises(EngineError, match="closed in the middle"):
+        list(items)
     loop.close()
 
 

@@ -53,11 +53,13 @@ class Penny:
         captured = self.capsys.readouterr()
         return Done(returncode=code, stdout=captured.out, stderr=captured.err)
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
         """Start a process of its own and leave it running, with pipes on all three sides."""
         pipe = subprocess.PIPE
         command = [sys.executable, "-m", "pennyweight", *arguments]
-        return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=self.environ())
+        return subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=self.environ() | variables
+        )
 
     def environ(self) -> dict[str, str]:
         """The environment of a process of its own."""

@@ -7,6 +7,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from tests.cli.penny import Penny
 
@@ -70,6 +72,19 @@ def test_doctor_finds_a_damaged_model_and_a_misspelt_setting(penny: Penny, tiny_
     assert done.returncode == 1
     assert "is damaged" in done.stdout
     assert "did you mean 'port'" in done.stdout
+
+
+@pytest.mark.parametrize("command", [("run", "Hi"), ("bench",), ("doctor",)])
+def test_an_instruction_set_that_cannot_run_here(
+    penny: Penny, tiny_llama_path: Path, command: tuple[str, ...]
+) -> None:
+    model = () if command == ("doctor",) else ("--model", str(tiny_llama_path))
+    process = penny.start(*command, *model, PENNYWEIGHT_ISA="abacus")
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "abacus" in output + errors
+    assert "scalar" in output + errors
+    assert "Traceback" not in errors
 
 
 def test_bench(penny: Penny, tiny_llama_path: Path) -> None:

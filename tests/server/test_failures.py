@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -11,7 +12,8 @@ import openai
 import pytest
 from fastapi import FastAPI
 
-from pennyweight.server.envelope import install_error_handlers
+from pennyweight.errors import OverloadedError
+from pennyweight.server.envelope import error_response, install_error_handlers
 from pennyweight.server.request_id import RequestId
 from tests.server.conftest import LONG_CONTEXT
 from tests.server.live import eventually, live_server
@@ -144,6 +146,24 @@ def test_what_nobody_expected_is_a_500_that_is_not_worth_repeating(
     assert reply.headers["x-should-retry"] == "false"
     assert reply.headers["x-request-id"] in caplog.text
     assert "a secret of ours" in caplog.text
+
+
+def test_too_much_work_is_worth_trying_again() -> None:
+    reply = error_response(OverloadedError("1024 requests are queued"))
+    assert reply.status_code == 503
+    assert (reply.headers["x-should-retry"], reply.headers["retry-after"]) == ("true", "1")
+    assert json.loads(bytes(reply.body))["error"]["code"] == "overloaded"
+
+
+def test_a_client_that_leaves_before_its_request_is_whole(
+    server: LiveServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        head = "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"
+        connection.sendall(head.encode())
+    for _ in range(3):
+        assert httpx.get(f"{server.url}/health").status_code == 200
+    assert "ERROR" not in {record.levelname for record in caplog.records}
 
 
 def test_an_engine_that_ends_in_the_middle_of_a_stream(tmp_path: Path) -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from concurrent.futures import CancelledError
 from contextlib import aclosing
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, TypeVar
 
+from pennyweight.errors import EngineError
+
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine, Iterator
+    from concurrent.futures import Future
 
 T = TypeVar("T")
 
@@ -41,7 +45,7 @@ class BlockingLoop:
         try:
             while (item := arrived.get()) is not None:
                 yield item
-            future.result()  # raises what ended the generator
+            _raise_what_ended(future)
         finally:
             future.cancel()
 
@@ -53,6 +57,13 @@ class BlockingLoop:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+def _raise_what_ended(future: Future[None]) -> None:
+    try:
+        future.result()
+    except CancelledError:
+        raise EngineError("the engine was closed in the middle of this answer") from None
 
 
 async def _pump(items: AsyncGenerator[T], arrived: SimpleQueue[T | None]) -> None:

@@ -29,7 +29,7 @@ SAMPLING_FIELDS: tuple[Field, ...] = (
     Field(
         name="max_completion_tokens",
         kind=Integer(low=1),
-        doc="Most tokens to generate; without it the answer may fill the context.",
+        doc="Most tokens to generate; an answer that fills the context ends too, as `length`.",
     ),
     Field(name="max_tokens", kind=Integer(low=1), doc="The older name of `max_completion_tokens`."),
     Field(

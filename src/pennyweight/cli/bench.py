@@ -30,13 +30,14 @@ def bench(
     import json
     from dataclasses import asdict
 
-    from pennyweight.api import find_model
+    from pennyweight.api import active_target, find_model
     from pennyweight.cli.measure import Bench
     from pennyweight.cli.terminal import progress_bars, waiting
     from pennyweight.config import Settings
     from pennyweight.models.load import load
 
     settings = Settings.load({"model": model, "threads": threads})
+    active_target()
     with progress_bars() as progress:
         path = find_model(settings.model, progress)
         loaded = load(path, progress=lambda done, total: progress("load", done, total))

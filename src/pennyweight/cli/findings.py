@@ -56,7 +56,7 @@ def _version() -> Finding:
 def _processor() -> Finding:
     try:
         from pennyweight.native import _native
-    except (ImportError, PennyweightError) as error:
+    except ImportError as error:
         return Finding(
             subject="processor",
             value=f"{platform.machine()}; the native part does not load: {error}",
@@ -68,11 +68,17 @@ def _processor() -> Finding:
 
 
 def _instruction_set() -> Finding:
+    from pennyweight.api import active_target
+
     try:
-        from pennyweight.native import _native
-    except (ImportError, PennyweightError):
+        active = active_target()
+    except ImportError:
         return Finding(subject="instruction set", value="unknown")
-    active = _native.active_target()
+    except PennyweightError as error:
+        remedy = "set PENNYWEIGHT_ISA to one of these, or unset it"
+        return Finding(subject="instruction set", value=error.message, remedy=remedy, wrong=True)
+    from pennyweight.native import _native
+
     forced = " (forced by PENNYWEIGHT_ISA)" if os.environ.get("PENNYWEIGHT_ISA") else ""
     remedy = None
     if active in _SLOW_TARGETS:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect
 
 from pennyweight.server.envelope import error_response, internal_error
 
@@ -44,6 +45,8 @@ class RequestId:
 
         try:
             await self._app(scope, receive, send_named)
+        except ClientDisconnect:
+            return  # it went away before its request was whole: nobody to answer, nothing failed
         except Exception:  # the process edge: log it, answer 500
             _log.exception("request %s failed: %s %s", request_id, scope["method"], scope["path"])
             if answering:
