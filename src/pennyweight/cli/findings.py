@@ -75,8 +75,8 @@ def _instruction_set() -> Finding:
     except ImportError:
         return Finding(subject="instruction set", value="unknown")
     except PennyweightError as error:
-        remedy = "set PENNYWEIGHT_ISA to one of these, or unset it"
-        return Finding(subject="instruction set", value=error.message, remedy=remedy, wrong=True)
+        unset = "set PENNYWEIGHT_ISA to one of these, or unset it"
+        return Finding(subject="instruction set", value=error.message, remedy=unset, wrong=True)
     from pennyweight.native import _native
 
     forced = " (forced by PENNYWEIGHT_ISA)" if os.environ.get("PENNYWEIGHT_ISA") else ""
