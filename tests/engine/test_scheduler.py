@@ -393,6 +393,17 @@ def test_images_are_keys_of_the_prefix_tree() -> None:
     assert answers[0].tokens[0] == answers[2].tokens[0] != answers[1].tokens[0]
 
 
+def test_an_image_in_a_scored_prompt_has_no_logprobs() -> None:
+    parts = (TokenSpan((1, 2)), EmbeddingSpan(b"h", 2, bytes(8)), TokenSpan((3,)))
+    bench = Bench()
+    answers = bench.submit(
+        Request(id="r", prompt=parts, sampling=GREEDY, namespace=NAMESPACE, prompt_logprobs=True)
+    )
+    bench.run()
+    scores = answers.finished[0].prompt_logprobs or ()
+    assert [score is None for score in scores] == [True, False, True, True, False]
+
+
 def test_logprobs_reach_the_listener() -> None:
     prompt = tokens(12)
     bench = Bench()

@@ -162,6 +162,7 @@ class Decoder:
             assert len(set(row.pages)) == len(row.pages), "a page twice in a row"
             assert steps == 1 or (len(row.tokens) == 1 and not row.masked and not row.draft_length)
             assert row.sampler is None or row.sampler in self.samplers
+            assert not row.targets or len(row.targets) == len(row.tokens), "one target per token"
             assert not row.draft_length or row.logits is Logits.ALL
         self.plans.append((list(rows), steps))
         self._rows, self._live, self._steps_left = list(rows), list(range(len(rows))), steps
@@ -249,7 +250,7 @@ class Decoder:
 
     def _score(self, row: Row, contents: list[int], before: int, result: RowResult) -> None:
         assert row.logits is Logits.ALL
-        for content, target in zip(contents, row.targets, strict=False):
+        for content, target in zip(contents, row.targets, strict=True):
             before = digest_of([content], before)
             result.target_logprobs.append(logprob(before, target))
 

@@ -150,9 +150,7 @@ class Runner:
             sampler=sequence.sampler if row.samples else None,
             logits=kind,
             draft_length=len(row.draft),
-            targets=sequence.tokens[start + 1 : stop + 1][: sequence.num_prompt - start - 1]
-            if row.scores
-            else (),
+            targets=sequence.tokens[start + 1 : stop + 1] if row.scores else (),
             embeddings=sequence.group.prompt.vectors(start, stop),
             masked=row.masked,
         )

@@ -257,15 +257,13 @@ class Scheduler:
         for sequence in sorted((s for s in self.running if s.num_uncomputed > 1), key=lambda s: s.turn):
             if budget == 0:
                 break
-            num_tokens = min(budget, sequence.num_uncomputed)
+            scores = sequence.scores_prompt
+            # Each scored position has a next token to score: the last one is left to a row of its own.
+            num_tokens = min(budget, sequence.num_uncomputed - scores)
             budget -= num_tokens
             last = num_tokens == sequence.num_uncomputed
             samples = last and sequence.max_output(self.limits.max_positions) > 0
-            rows.append(
-                PlanRow(
-                    sequence=sequence, num_tokens=num_tokens, samples=samples, scores=sequence.scores_prompt
-                )
-            )
+            rows.append(PlanRow(sequence=sequence, num_tokens=num_tokens, samples=samples, scores=scores))
         return rows
 
     def _keep_scores(self, sequence: Sequence, scores: list[float]) -> None:

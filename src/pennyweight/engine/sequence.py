@@ -76,7 +76,12 @@ class SequenceGroup:
         """`scorer` has computed the log-probabilities of the prompt's tokens from the second on."""
         assert self.scorer is scorer
         assert len(scores) == len(self.prompt) - 1
-        self.prompt_logprobs = (None, *scores)
+        keys = self.prompt.keys[1:]
+        # A position given as a vector is no token: nothing predicts it.
+        self.prompt_logprobs = (
+            None,
+            *(score if isinstance(key, int) else None for key, score in zip(keys, scores, strict=True)),
+        )
         self.scorer = None
 
     def pass_on_scoring(self) -> None:

@@ -1,0 +1,103 @@
+"""The step loop on the native decoder of a tiny model: drafts, masks, log-probabilities, shared pages."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pennyweight.engine.limits import Limits
+from pennyweight.engine.loop import StepLoop
+from pennyweight.models.load import load
+from tests.engine.listening import Listening
+from tests.engine.requests import GREEDY, NAMESPACE, request, tokens
+from tests.models.tiny import write_tiny_llama
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pennyweight.core import Request
+
+native = pytest.importorskip("pennyweight.native._native", reason="the extension is not built")
+
+LONG = replace(GREEDY, max_tokens=60)
+PROMPT = tokens(150)
+
+
+@pytest.fixture(scope="module")
+def loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StepLoop]:
+    loaded = load(write_tiny_llama(tmp_path_factory.mktemp("tiny") / "tiny.gguf"))
+    limits = Limits(vocab_size=loaded.spec.vocab_size, context_length=512, num_pages=64)
+    decoder = native.Decoder(loaded.model, num_pages=64, num_threads=1)
+    loop = StepLoop(decoder, native, limits=limits, end_tokens=frozenset())
+    yield loop
+    loop.close()
+
+
+def ask(loop: StepLoop, wanted: Request, project: str) -> Listening:
+    """The answer in a namespace of its own, so that only one test's requests share pages."""
+    heard = Listening(wanted.num_choices)
+    loop.submit(replace(wanted, namespace=replace(NAMESPACE, project=project)), heard)
+    return heard.wait()
+
+
+def test_a_right_and_a_spoilt_prediction_change_nothing(loop: StepLoop) -> None:
+    text = ask(loop, request(PROMPT, sampling=LONG), "plain").tokens[0]
+    spoilt = [*text]
+    spoilt[20] = (spoilt[20] + 1) % 200
+    for draft in (text, spoilt):
+        before = loop.stats()
+        heard = ask(loop, request(PROMPT, sampling=LONG, draft=tuple(draft)), f"draft-{draft is text}")
+        assert heard.tokens[0] == text
+        loop_end = ask(loop, request([1], sampling=replace(GREEDY, max_tokens=1)), "end")  # stats are settled
+        assert loop_end.is_over
+        assert loop.stats().accepted_drafts - before.accepted_drafts > 35
+
+
+def test_prompt_logprobs_do_not_depend_on_what_is_cached(loop: StepLoop) -> None:
+    scoring = request(PROMPT, sampling=replace(GREEDY, max_tokens=1), prompt_logprobs=True)
+    cold = ask(loop, scoring, "scores").finished[0]
+    warm = ask(loop, scoring, "scores").finished[0]
+    assert cold.prompt_logprobs == warm.prompt_logprobs
+    assert cold.prompt_logprobs is not None
+    assert len(cold.prompt_logprobs) == 150
+    assert cold.prompt_logprobs[0] is None
+    assert all(value is not None and value < 0 for value in cold.prompt_logprobs[1:])
+    assert warm.usage.cached_tokens == 0
+
+
+def test_a_cached_prompt_and_a_fork_say_what_a_cold_one_says(loop: StepLoop) -> None:
+    cold = ask(loop, request(PROMPT, sampling=LONG), "cold")
+    cached = ask(loop, request(PROMPT, sampling=LONG), "cold")
+    forked = ask(loop, request(PROMPT, sampling=LONG, num_choices=3), "forked")
+    assert cached.finished[0].usage.cached_tokens == 149
+    assert cached.tokens[0] == cold.tokens[0]
+    assert all(forked.tokens[choice] == cold.tokens[0] for choice in range(3))
+
+
+class OneToken:
+    """A grammar that allows a single token."""
+
+    def __init__(self, token: int) -> None:
+        self._token = token
+
+    def mask(self) -> bytes:
+        return (1 << self._token).to_bytes(1024, "little")
+
+    def accept(self, token: int) -> None:
+        assert token == self._token
+
+    def fork(self) -> OneToken:
+        return OneToken(self._token)
+
+
+def test_a_mask_decides(loop: StepLoop) -> None:
+    size = loop._limits.vocab_size
+
+    class Fitting(OneToken):
+        def mask(self) -> bytes:
+            return super().mask()[: 4 * ((size + 31) // 32)]
+
+    heard = ask(loop, request(PROMPT, mask_provider=Fitting(17)), "masked")
+    assert heard.tokens[0] == [17] * 20
