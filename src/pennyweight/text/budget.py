@@ -13,6 +13,7 @@ MAX_UNITS = 40_000_000  # about 2 s
 MAX_CHARS = 16_000_000  # of any one string or output
 MAX_WIDTH = 10_000  # of padding and indentation
 _STEP_UNITS = 20
+_WALK_STEPS = 4
 _CHARS_PER_UNIT = 16
 
 
@@ -42,7 +43,7 @@ class Budget:
 
     def weigh(self, value: Any) -> int:
         """Characters of `value` written out, roughly; walking through it is paid for."""
-        self.spend()
+        self.spend(steps=_WALK_STEPS)
         if isinstance(value, str):
             return len(value)
         if isinstance(value, Mapping):
@@ -51,8 +52,13 @@ class Budget:
             return self._sum(value)
         return 24  # a number, None, a macro
 
-    def compare(self, value: Any) -> Any:
-        """`value`, about to be compared or searched."""
+    def read(self, value: Any) -> Any:
+        """`value`, about to be copied or searched without looking into its items."""
+        self.spend(chars=len(value) if isinstance(value, str | list | tuple | Mapping) else 0)
+        return value
+
+    def read_deeply(self, value: Any) -> Any:
+        """`value`, about to be compared as a whole."""
         self.spend(chars=self.weigh(value))
         return value
 
@@ -60,5 +66,6 @@ class Budget:
         total = 0
         for part in parts:
             total += self.weigh(part) + 4
-            self.spend(steps=0, chars=total)
+            if total > MAX_CHARS:
+                raise BudgetExceededError(f"it writes out more than {MAX_CHARS} characters")
         return total

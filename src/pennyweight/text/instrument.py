@@ -1,7 +1,7 @@
 """What a chat template's syntax tree goes through before it is compiled.
 
-Jinja compiles loops, comparisons and `~` without asking the environment; here they are sent through its
-filters.
+Jinja compiles loops, comparisons, slices and `~` without asking the environment; here they are sent through
+its filters.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from jinja2.visitor import NodeTransformer
 if TYPE_CHECKING:
     from jinja2.parser import Parser
 
-METERED, COMPARED, JOINED = "_metered", "_compared", "_joined"
+METERED, READ, READ_DEEPLY, JOINED = "_metered", "_read", "_read_deeply", "_joined"
 """Filters the environment must have; their names cannot be written in a template."""
 
 
@@ -33,9 +33,17 @@ class Instrument(NodeTransformer):
 
     def visit_Compare(self, node: nodes.Compare) -> nodes.Compare:
         self.generic_visit(node)
-        node.expr = _compared(node.expr)
-        for operand in node.ops:
-            operand.expr = _compared(operand.expr)
+        operands: list[nodes.Compare | nodes.Operand] = [node, *node.ops]
+        # Beside a constant nothing deep can happen: `tools != none`, `'x' in content`.
+        shallow = any(isinstance(operand.expr, nodes.Const) for operand in operands)
+        for operand in operands:
+            operand.expr = _filtered(operand.expr, READ if shallow else READ_DEEPLY)
+        return node
+
+    def visit_Getitem(self, node: nodes.Getitem) -> nodes.Getitem:
+        self.generic_visit(node)
+        if isinstance(node.arg, nodes.Slice):
+            node.node = _filtered(node.node, READ)
         return node
 
 
@@ -47,10 +55,6 @@ class Generation(Extension):
     def parse(self, parser: Parser) -> list[nodes.Node]:
         next(parser.stream)
         return parser.parse_statements(("name:endgeneration",), drop_needle=True)
-
-
-def _compared(operand: nodes.Expr) -> nodes.Expr:
-    return operand if isinstance(operand, nodes.Const) else _filtered(operand, COMPARED)
 
 
 def _filtered(node: nodes.Node, name: str) -> nodes.Expr:

@@ -65,11 +65,6 @@ class ChatEnvironment(ImmutableSandboxedEnvironment):
             return False  # bytes carry no marks
         return super().is_safe_attribute(obj, attr, value)
 
-    def getitem(self, obj: Any, argument: Any) -> Any:
-        if isinstance(argument, slice) and isinstance(obj, str | list | tuple):
-            self._spend_on_copy(obj, len(obj))
-        return super().getitem(obj, argument)
-
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:
         """The parameters are named as in Jinja: a template's own keyword arguments must not collide."""
         __self.budget.spend(steps=_CALL_STEPS)

@@ -18,7 +18,7 @@ from jinja2.nodes import EvalContext
 from jinja2.runtime import Context
 
 from pennyweight.text.budget import MAX_WIDTH, BudgetExceededError
-from pennyweight.text.instrument import COMPARED, JOINED, METERED
+from pennyweight.text.instrument import JOINED, METERED, READ, READ_DEEPLY
 from pennyweight.text.marked import MarkedText, SafeText, concat, marks_of, spread_mark, written
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ class TemplateFilters:
         jinja = {name: self._paid(name, FILTERS[name]) for name in _OF_JINJA}
         hooks: dict[str, Callable[..., Any]] = {
             METERED: self._budget.metered,
-            COMPARED: self._budget.compare,
+            READ: self._budget.read,
+            READ_DEEPLY: self._budget.read_deeply,
             JOINED: self.joined,
         }
         own: dict[str, Callable[..., Any]] = {
@@ -139,7 +140,9 @@ class TemplateFilters:
 
     def indent(self, s: Any, width: int | str = 4, first: bool = False, blank: bool = False) -> str:
         text = self.text_of(s)
-        pad = width if isinstance(width, str) else " " * min(width, MAX_WIDTH)
+        if isinstance(width, int) and width > MAX_WIDTH:
+            raise BudgetExceededError(f"it indents by {width}; the limit is {MAX_WIDTH}")
+        pad = width if isinstance(width, str) else " " * width
         self._budget.spend(chars=len(text) + (text.count("\n") + 1) * len(pad))
         return spread_mark(str(FILTERS["indent"](str.__str__(text), pad, first, blank)), [text, pad])
 
