@@ -8,9 +8,6 @@ from pennyweight.errors import PennyweightError
 from pennyweight.text.template import ChatTemplate
 
 GROW = (
-    "{%% set ns = namespace(x=%s) %%}{%% for i in range(99) %%}"
-    "{%% set ns.x = %s %%}{%% endfor %%}{{ ns.x }}"
-)
     "{%% set ns = namespace(x=%s) %%}{%% for i in range(99) %%}{%% set ns.x = %s %%}{%% endfor %%}{{ ns.x }}"
 )
 BIG = "{% set x = 'a' * 1000000 %}"
