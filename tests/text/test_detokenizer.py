@@ -33,7 +33,7 @@ def test_texts_of_many_languages_add_up(shared_data: Path, name: str) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @pytest.mark.parametrize("name", vocabularies.NAMES)
 def test_random_ids_add_up(shared_data: Path, name: str, data: Any) -> None:
     tokenizer = vocabularies.tokenizer(shared_data, name)

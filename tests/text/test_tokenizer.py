@@ -73,7 +73,7 @@ def test_parts_equal_the_whole_text(shared_data: Path, name: str) -> None:
 
 
 @given(data=st.data(), cuts=st.lists(st.integers(0, 60), max_size=4))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @pytest.mark.parametrize("name", ["gpt-2", "llama-spm", "phi-3", "deepseek-coder", "falcon"])
 def test_content_never_becomes_a_control_token(
     shared_data: Path, name: str, data: Any, cuts: list[int]
