@@ -37,6 +37,7 @@ template <int kRows>
 PW_INLINE void attend_rows(const PageView& page, int head_dim, int first, int last, const Query* queries,
                            SoftmaxState* states, const uint8_t* next) {
   F32 scores[kRows][4];
+  const int groups = head_dim / 4;
   const size_t group_bytes = static_cast<size_t>(head_dim) * 16;
   for (int tg = 0; tg < 4; ++tg) {
     I32 dots[kRows];
@@ -44,7 +45,7 @@ PW_INLINE void attend_rows(const PageView& page, int head_dim, int first, int la
     for (int r = 0; r < kRows; ++r) dots[r] = broadcast_i32(queries[r].minus_128_sums);
     const uint8_t* k = page.keys + tg * group_bytes;
 #pragma GCC unroll 4
-    for (int g = 0; g < head_dim / 4; ++g) {
+    for (int g = 0; g < groups; ++g) {
       const B64 keys = load_bytes(k + 64 * g);
       prefetch_far(next + tg * group_bytes + 64 * g);
 #pragma GCC unroll 4

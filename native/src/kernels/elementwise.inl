@@ -26,13 +26,12 @@ static void quantize(const float* x, int n, ActivationBlock* out) {
     const I32 q = round_to_int(mul(b, broadcast(s.inverse)));
     store_s8(out->q, p);
     store_s8(out->q + 16, q);
-    const int32_t lower = sum_i32(p);
-    const int32_t upper = sum_i32(q);
+    out->half_sums[0] = static_cast<int16_t>(sum_i32(p));
+    out->half_sums[1] = static_cast<int16_t>(sum_i32(q));
+    const int32_t sum = out->half_sums[0] + out->half_sums[1];
     out->scale = s.scale;
-    out->scaled_sum = s.scale * static_cast<float>(lower + upper);
-    out->minus_8_sums = -8 * (lower + upper);
-    out->half_sums[0] = static_cast<int16_t>(lower);
-    out->half_sums[1] = static_cast<int16_t>(upper);
+    out->scaled_sum = s.scale * static_cast<float>(sum);
+    out->minus_8_sums = -8 * sum;
   }
 }
 
@@ -90,7 +89,7 @@ static float quantize_head(const float* x, int n, int8_t* q, int32_t* sum) {
     total = add_i32(total, v);
     store_s8(q + i, v);
   }
-  *sum = sum_i32(total);
+  *sum = static_cast<int16_t>(sum_i32(total));  // it fits, unless x is not a number
   return s.scale;
 }
 

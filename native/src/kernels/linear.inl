@@ -1,50 +1,34 @@
 // Linear layers over packed panels: one kernel for every number of tokens and every format.
-// T tokens x 16 rows stay in registers; a block's weights are unpacked once and used by all T tokens. Each lane adds
-// its blocks in ascending order whatever T is, so a token's result never depends on its company.
+// The dots of T tokens x 16 rows stay in registers; a block's weights are unpacked four columns at a time and used by
+// all T tokens at once. Each lane adds its blocks in ascending order whatever T is, so a token's result never depends
+// on its company.
 #pragma once
 
 #include "pennyweight/kernels.h"
 
 namespace pennyweight::PW_TARGET {
 
+// Left by kBits, or right if negative; the caller masks what crosses a byte.
 template <int kBits>
-PW_INLINE void unpack(const uint8_t* p, B64 (&w)[8]) {
-  if constexpr (kBits == 8) {
-#pragma GCC unroll 8
-    for (int g = 0; g < 8; ++g) w[g] = load_bytes(p + 64 * g);
-    return;
-  }
-  const B64 low = set_bytes(15);
-#pragma GCC unroll 4
-  for (int g = 0; g < 4; ++g) {
-    const B64 nibbles = load_bytes(p + 64 * g);
-    w[g] = and_bytes(nibbles, low);
-    w[g + 4] = and_bytes(shift_right_16<4>(nibbles), low);
-  }
-  if constexpr (kBits == 5) {
-    const B64 bit = set_bytes(16);
-    const B64 h = load_bytes(p + 256);
-    w[0] = or_bytes(w[0], and_bytes(shift_left_16<4>(h), bit));
-    w[1] = or_bytes(w[1], and_bytes(shift_left_16<3>(h), bit));
-    w[2] = or_bytes(w[2], and_bytes(shift_left_16<2>(h), bit));
-    w[3] = or_bytes(w[3], and_bytes(shift_left_16<1>(h), bit));
-    w[4] = or_bytes(w[4], and_bytes(h, bit));
-    w[5] = or_bytes(w[5], and_bytes(shift_right_16<1>(h), bit));
-    w[6] = or_bytes(w[6], and_bytes(shift_right_16<2>(h), bit));
-    w[7] = or_bytes(w[7], and_bytes(shift_right_16<3>(h), bit));
-  }
+PW_INLINE B64 shift(B64 a) {
+  if constexpr (kBits > 0) return shift_left_16<kBits>(a);
+  if constexpr (kBits < 0) return shift_right_16<-kBits>(a);
+  return a;
+}
+
+// The weights of columns 4 kGroup .. 4 kGroup + 3 of a block.
+template <int kBits, int kGroup>
+PW_INLINE B64 unpack(const uint8_t* p) {
+  if constexpr (kBits == 8) return load_bytes(p + 64 * kGroup);
+  B64 w = load_bytes(p + 64 * (kGroup % 4));
+  if constexpr (kGroup >= 4) w = shift_right_16<4>(w);
+  w = and_bytes(w, set_bytes(15));
+  if constexpr (kBits == 5) return or_bytes(w, and_bytes(shift<4 - kGroup>(load_bytes(p + 256)), set_bytes(16)));
   if constexpr (kBits == 6) {
-    const B64 bits = set_bytes(48);
-#pragma GCC unroll 2
-    for (int half = 0; half < 2; ++half) {
-      const B64 h = load_bytes(p + 256 + 64 * half);
-      B64* v = w + 4 * half;
-      v[0] = or_bytes(v[0], and_bytes(shift_left_16<4>(h), bits));
-      v[1] = or_bytes(v[1], and_bytes(shift_left_16<2>(h), bits));
-      v[2] = or_bytes(v[2], and_bytes(h, bits));
-      v[3] = or_bytes(v[3], and_bytes(shift_right_16<2>(h), bits));
-    }
+    const B64 upper = load_bytes(p + 256 + 64 * (kGroup / 4));
+    return or_bytes(w, and_bytes(shift<4 - 2 * (kGroup % 4)>(upper), set_bytes(48)));
   }
+  return w;
 }
 
 // Float scales of one block; `minimum` is used where the format has it, `upper` by groups of 16.
@@ -87,32 +71,49 @@ PW_INLINE I32 zero_start(const ActivationBlock& a) {
   return eights;
 }
 
-template <Format kFormat>
-PW_INLINE F32 add_block(const B64 (&w)[8], const Scales& s, const ActivationBlock& a, F32 acc) {
+// dots[t] += columns 4 kGroup .. 4 kGroup + 3, for all tokens of the tile.
+template <Format kFormat, int kGroup, int kTokens>
+PW_INLINE void step_tokens(const uint8_t* p, const ActivationBlock* x, size_t x_stride,
+                           WeightDot<traits(kFormat).bits>* dots) {
+  const B64 w = unpack<traits(kFormat).bits, kGroup>(p);
+#pragma GCC unroll 16
+  for (int t = 0; t < kTokens; ++t)
+    WeightDot<traits(kFormat).bits>::step(dots[t], w, x[t * x_stride].q + 4 * kGroup);
+}
+
+// A block's contribution to acc[t], for all tokens of the tile.
+template <Format kFormat, int kTokens>
+PW_INLINE void add_block(const uint8_t* p, const Scales& s, const ActivationBlock* x, size_t x_stride, F32* acc) {
   constexpr FormatTraits f = traits(kFormat);
   using Dot = WeightDot<f.bits>;
-  const F32 scale = broadcast(a.scale);
+  Dot dots[kTokens];
+#pragma GCC unroll 16
+  for (int t = 0; t < kTokens; ++t) {
+    const ActivationBlock& a = x[t * x_stride];
+    dots[t] = Dot::begin(f.group == 16 ? broadcast_i32(-f.zero * a.half_sums[0]) : zero_start<f.zero>(a));
+  }
+  step_tokens<kFormat, 0, kTokens>(p, x, x_stride, dots);
+  step_tokens<kFormat, 1, kTokens>(p, x, x_stride, dots);
+  step_tokens<kFormat, 2, kTokens>(p, x, x_stride, dots);
+  step_tokens<kFormat, 3, kTokens>(p, x, x_stride, dots);
   if constexpr (f.group == 16) {
-    Dot lower = Dot::begin(broadcast_i32(-f.zero * a.half_sums[0]));
-    Dot upper = Dot::begin(broadcast_i32(-f.zero * a.half_sums[1]));
-#pragma GCC unroll 4
-    for (int g = 0; g < 4; ++g) {
-      Dot::step(lower, w[g], a.q + 4 * g);
-      Dot::step(upper, w[g + 4], a.q + 16 + 4 * g);
+#pragma GCC unroll 16
+    for (int t = 0; t < kTokens; ++t) {
+      const ActivationBlock& a = x[t * x_stride];
+      acc[t] = fma(to_float(Dot::end(dots[t])), mul(s.scale, broadcast(a.scale)), acc[t]);
+      dots[t] = Dot::begin(broadcast_i32(-f.zero * a.half_sums[1]));
     }
-    acc = fma(to_float(Dot::end(lower)), mul(s.scale, scale), acc);
-    return fma(to_float(Dot::end(upper)), mul(s.upper, scale), acc);
-  } else {
-    Dot lower = Dot::begin(zero_start<f.zero>(a));
-    Dot upper = Dot::begin(broadcast_i32(0));
-#pragma GCC unroll 4
-    for (int g = 0; g < 4; ++g) {
-      Dot::step(lower, w[g], a.q + 4 * g);
-      Dot::step(upper, w[g + 4], a.q + 16 + 4 * g);
-    }
-    acc = fma(to_float(Dot::end_both(lower, upper)), mul(s.scale, scale), acc);
-    if constexpr (f.has_minimum) acc = fma(s.minimum, broadcast(a.scaled_sum), acc);
-    return acc;
+  }
+  step_tokens<kFormat, 4, kTokens>(p, x, x_stride, dots);
+  step_tokens<kFormat, 5, kTokens>(p, x, x_stride, dots);
+  step_tokens<kFormat, 6, kTokens>(p, x, x_stride, dots);
+  step_tokens<kFormat, 7, kTokens>(p, x, x_stride, dots);
+#pragma GCC unroll 16
+  for (int t = 0; t < kTokens; ++t) {
+    const ActivationBlock& a = x[t * x_stride];
+    const F32 scale = mul(f.group == 16 ? s.upper : s.scale, broadcast(a.scale));
+    acc[t] = fma(to_float(Dot::end(dots[t])), scale, acc[t]);
+    if constexpr (f.has_minimum) acc[t] = fma(s.minimum, broadcast(a.scaled_sum), acc[t]);
   }
 }
 
@@ -136,11 +137,8 @@ PW_INLINE void panel_times_tokens(const uint8_t* p, int num_blocks, const Activa
     p += f.super_header_bytes();
     for (int i = 0; i < f.blocks_per_super(); ++i, p += f.block_bytes()) {
       for (int line = 0; line < kLines; ++line) prefetch(p + kPrefetchBytes + 64 * line);
-      B64 w[8];
-      unpack<f.bits>(p, w);
       const Scales s = load_scales<kFormat>(super, p + f.quant_bytes());
-#pragma GCC unroll 16
-      for (int t = 0; t < kTokens; ++t) acc[t] = add_block<kFormat>(w, s, x[t * x_stride + b + i], acc[t]);
+      add_block<kFormat, kTokens>(p, s, x + b + i, x_stride, acc);
     }
   }
 #pragma GCC unroll 16
@@ -162,7 +160,7 @@ void linear(const PanelRange& w, const ActivationBlock* x, size_t x_stride, int 
       if (tokens % kTokenTile != 4 || tokens > kTokenTile + 4) run.template operator()<kTokenTile>();
     }
     if constexpr (kTokenTile >= 8) run.template operator()<8>();
-    run.template operator()<4>();
+    if constexpr (kTokenTile >= 4) run.template operator()<4>();
     run.template operator()<2>();
     run.template operator()<1>();
   }
@@ -174,6 +172,8 @@ PW_INLINE F32 load_column(const uint8_t* p) {
   if constexpr (kFormat == Format::kF16) return load_half(p);
   return load_bf16(p);
 }
+
+inline constexpr int kFloatTile = kTokenTile < 8 ? 4 : 8;
 
 template <Format kFormat, int kTokens>
 PW_INLINE void float_panel(const uint8_t* p, int columns, const float* x, size_t x_stride, float* out,
@@ -198,8 +198,8 @@ void linear_float(const PanelRange& w, const float* x, size_t x_stride, int toke
   for (int panel = w.begin; panel < w.end; ++panel, out += kPanelRows) {
     const uint8_t* p = w.panels + w.panel_bytes * panel;
     int t = 0;
-    for (; tokens - t >= 8; t += 8)
-      float_panel<kFormat, 8>(p, columns, x + t * x_stride, x_stride, out + t * out_stride, out_stride, accumulate);
+    for (; tokens - t >= kFloatTile; t += kFloatTile)
+      float_panel<kFormat, kFloatTile>(p, columns, x + t * x_stride, x_stride, out + t * out_stride, out_stride, accumulate);
     for (; t < tokens; ++t)
       float_panel<kFormat, 1>(p, columns, x + t * x_stride, x_stride, out + t * out_stride, out_stride, accumulate);
   }

@@ -161,7 +161,7 @@ PW_INLINE I32 dot_u8s8(I32 acc, B64 u, B64 s) {
   return {_mm256_dpbusd_avx_epi32(acc.lo, u.lo, s.lo), _mm256_dpbusd_avx_epi32(acc.hi, u.hi, s.hi)};
 }
 
-// Dot of up to 4 groups of weights (unsigned, kBits wide; 8: value + 128) with signed activations.
+// Dot of up to 8 groups of weights (unsigned, kBits wide; 8: value + 128) with signed activations.
 inline constexpr bool kSignedWeights8 = false;  // 8-bit weights are used as value + 128
 template <int kBits>
 struct WeightDot {
@@ -169,7 +169,6 @@ struct WeightDot {
   PW_INLINE WeightDot begin(I32 start) { return {start}; }
   PW_INLINE void step(WeightDot& d, B64 w, const void* x_dword) { d.acc = dot_u8s8(d.acc, w, broadcast_bytes(x_dword)); }
   PW_INLINE I32 end(const WeightDot& d) { return d.acc; }
-  PW_INLINE I32 end_both(const WeightDot& a, const WeightDot& b) { return add_i32(a.acc, b.acc); }
 };
 
 #else
@@ -188,7 +187,7 @@ PW_INLINE I32 dot_u8s8(I32 acc, B64 u, B64 s) {
   return {dot_u8s8_256(acc.lo, u.lo, s.lo), dot_u8s8_256(acc.hi, u.hi, s.hi)};
 }
 
-// Dot of up to 4 groups of weights (unsigned, kBits wide; 8: value + 128) with activations in [-127, 127].
+// Dot of up to 8 groups of weights (unsigned, kBits wide; 8: value + 128) with activations in [-127, 127].
 // Products of pairs are added in int16 as long as they fit: 8 steps of 4 bits reach 8 * 2 * 15 * 127 = 30480.
 inline constexpr bool kSignedWeights8 = true;  // 8-bit weights are used as the value itself
 template <int kBits>
@@ -203,6 +202,8 @@ struct WeightDot {
     const B64 x = broadcast_bytes(x_dword);
     d.chain.lo = _mm256_add_epi16(d.chain.lo, products(w.lo, x.lo));
     d.chain.hi = _mm256_add_epi16(d.chain.hi, products(w.hi, x.hi));
+    // Left to itself GCC adds as a tree, which keeps all products alive, in memory.
+    __asm__("" : "+x"(d.chain.lo), "+x"(d.chain.hi));
     if (++d.steps == kChain) d = begin(end(d));
   }
   PW_INLINE I32 end(const WeightDot& d) {
@@ -210,11 +211,6 @@ struct WeightDot {
     const __m256i ones = _mm256_set1_epi16(1);
     return {_mm256_add_epi32(d.acc.lo, _mm256_madd_epi16(d.chain.lo, ones)),
             _mm256_add_epi32(d.acc.hi, _mm256_madd_epi16(d.chain.hi, ones))};
-  }
-  PW_INLINE I32 end_both(const WeightDot& a, const WeightDot& b) {
-    if constexpr (kBits > 4) return add_i32(end(a), end(b));
-    const B64 both = {_mm256_add_epi16(a.chain.lo, b.chain.lo), _mm256_add_epi16(a.chain.hi, b.chain.hi)};
-    return end({add_i32(a.acc, b.acc), both, 1});
   }
   PW_INLINE __m256i products(__m256i w, __m256i x) {
     if constexpr (kBits < 8) return _mm256_maddubs_epi16(w, x);

@@ -44,7 +44,12 @@ template <int kBits>
 PW_INLINE I32 shift_left(I32 a) {
   return {_mm512_slli_epi32(a.v, kBits)};
 }
-PW_INLINE int32_t sum_i32(I32 a) { return _mm512_reduce_add_epi32(a.v); }
+PW_INLINE int32_t sum_i32(I32 a) {  // wraps around; GCC's reduction is undefined where it overflows
+  const __m256i eight = _mm256_add_epi32(_mm512_castsi512_si256(a.v), _mm512_extracti64x4_epi64(a.v, 1));
+  const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+  const __m128i two = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
+  return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 0xb1)));
+}
 PW_INLINE I32 lane_index() { return {_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)}; }
 PW_INLINE F32 to_float(I32 a) { return {_mm512_cvtepi32_ps(a.v)}; }
 PW_INLINE I32 round_to_int(F32 a) { return {_mm512_cvtps_epi32(a.v)}; }
@@ -97,7 +102,7 @@ PW_INLINE B64 shift_left_16(B64 a) {
 // acc + dot of 4 unsigned with 4 signed bytes per lane, exact for all byte values.
 PW_INLINE I32 dot_u8s8(I32 acc, B64 u, B64 s) { return {_mm512_dpbusd_epi32(acc.v, u.v, s.v)}; }
 
-// Dot of up to 4 groups of weights (unsigned, kBits wide; 8: value + 128) with signed activations.
+// Dot of up to 8 groups of weights (unsigned, kBits wide; 8: value + 128) with signed activations.
 inline constexpr bool kSignedWeights8 = false;  // 8-bit weights are used as value + 128
 template <int kBits>
 struct WeightDot {
@@ -105,7 +110,6 @@ struct WeightDot {
   PW_INLINE WeightDot begin(I32 start) { return {start}; }
   PW_INLINE void step(WeightDot& d, B64 w, const void* x_dword) { d.acc = dot_u8s8(d.acc, w, broadcast_bytes(x_dword)); }
   PW_INLINE I32 end(const WeightDot& d) { return d.acc; }
-  PW_INLINE I32 end_both(const WeightDot& a, const WeightDot& b) { return add_i32(a.acc, b.acc); }
 };
 
 PW_INLINE void prefetch(const void* p) { _mm_prefetch((const char*)p, _MM_HINT_T0); }

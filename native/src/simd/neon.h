@@ -165,7 +165,7 @@ PW_INLINE I32 dot_u8s8(I32 acc, B64 u, B64 s) {
   return acc;
 }
 
-// Dot of up to 4 groups of weights (unsigned, kBits wide; 8: value + 128) with signed activations.
+// Dot of up to 8 groups of weights (unsigned, kBits wide; 8: value + 128) with signed activations.
 template <int kBits>
 struct WeightDot {
   I32 acc;
@@ -179,8 +179,9 @@ struct WeightDot {
     }
   }
   PW_INLINE I32 end(const WeightDot& d) { return d.acc; }
-  PW_INLINE I32 end_both(const WeightDot& a, const WeightDot& b) { return add_i32(a.acc, b.acc); }
 };
+
+inline constexpr int kTokenTile = 4;  // tokens of the largest register block
 
 #else
 
@@ -203,7 +204,7 @@ PW_INLINE I32 dot_u8s8(I32 acc, B64 u, B64 s) {
   return acc;
 }
 
-// Dot of up to 4 groups of weights (unsigned, kBits wide; 8: value + 128) with activations in [-127, 127].
+// Dot of up to 8 groups of weights (unsigned, kBits wide; 8: value + 128) with activations in [-127, 127].
 // Products of a column are added in int16 as long as they fit: 4 steps of 6 bits reach 4 * 63 * 127 = 32004.
 template <int kBits>
 struct WeightDot {
@@ -235,14 +236,14 @@ struct WeightDot {
     if (d.steps == 0) return d.acc;
     PW_QUARTERS(I32, vaddq_s32(d.acc.v[q], row_sums(d.lower[q], d.upper[q])));
   }
-  PW_INLINE I32 end_both(const WeightDot& a, const WeightDot& b) { return add_i32(end(a), end(b)); }
 };
+
+inline constexpr int kTokenTile = 2;  // tokens of the largest register block
 
 #endif
 
 PW_INLINE void prefetch(const void* p) { __builtin_prefetch(p); }
 PW_INLINE void prefetch_far(const void* p) { __builtin_prefetch(p, 0, 2); }
 
-inline constexpr int kTokenTile = 4;  // tokens of the largest register block
 
 }  // namespace pennyweight::PW_TARGET

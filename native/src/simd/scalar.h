@@ -243,7 +243,7 @@ PW_CALL I32 dot_u8s8(I32 acc, B64 u, B64 s) {
   });
 }
 
-// Dot of up to 4 groups of weights (unsigned, kBits wide; 8: value + 128) with signed activations.
+// Dot of up to 8 groups of weights (unsigned, kBits wide; 8: value + 128) with signed activations.
 inline constexpr bool kSignedWeights8 = false;  // 8-bit weights are used as value + 128
 template <int kBits>
 struct WeightDot {
@@ -251,7 +251,6 @@ struct WeightDot {
   PW_INLINE WeightDot begin(I32 start) { return {start}; }
   PW_INLINE void step(WeightDot& d, B64 w, const void* x_dword) { d.acc = dot_u8s8(d.acc, w, broadcast_bytes(x_dword)); }
   PW_INLINE I32 end(const WeightDot& d) { return d.acc; }
-  PW_INLINE I32 end_both(const WeightDot& a, const WeightDot& b) { return add_i32(a.acc, b.acc); }
 };
 
 PW_INLINE void prefetch(const void* p) { __builtin_prefetch(p); }

@@ -1,0 +1,15 @@
+# Fails if a unit of one instruction set holds a weak symbol that another unit may hold too: the linker keeps one copy
+# of each, and an old processor would stop at an instruction it lacks. NM, NAMESPACE, OBJECTS are given.
+execute_process(COMMAND ${NM} ${OBJECTS} OUTPUT_VARIABLE listing RESULT_VARIABLE status)
+if(NOT status EQUAL 0 OR listing STREQUAL "")
+  message(FATAL_ERROR "${NM} could not read ${OBJECTS}")
+endif()
+string(REGEX MATCHALL "[^\n]* [VWu] [^\n]*" weak "${listing}")
+string(LENGTH "${NAMESPACE}" length)
+foreach(symbol ${weak})
+  if(NOT symbol MATCHES "11pennyweight${length}${NAMESPACE}")
+    message(FATAL_ERROR "weak symbol outside of namespace ${NAMESPACE}: ${symbol}")
+  endif()
+endforeach()
+list(LENGTH weak count)
+message(STATUS "${count} weak symbols, all in namespace ${NAMESPACE}")
