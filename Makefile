@@ -7,7 +7,7 @@ JOBS ?= $(shell nproc)
 CXX_FILES := $(wildcard native/bind/*.cc native/bind/*.h native/include/pennyweight/*.h native/src/*.cc \
 	native/src/*.h native/src/*/*.cc native/src/*/*.h native/src/*/*.inl native/tests/*.cc native/tests/*.h)
 
-.PHONY: setup test lint fix native native-test emulated bench bench-peers docs wheels
+.PHONY: setup test lint lint-ruff lint-mypy lint-cxx fix native native-test emulated bench bench-peers docs wheels
 
 setup:  ## a virtual environment with the package (editable) and everything below needs
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -16,11 +16,17 @@ setup:  ## a virtual environment with the package (editable) and everything belo
 test:  ## the Python tests
 	$(BIN)/python -m pytest
 
-lint:  ## ruff, mypy, clang-format
+lint: lint-ruff lint-mypy lint-cxx  ## ruff, mypy, clang-format
+
+lint-ruff:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+lint-mypy:
 	$(BIN)/mypy
 	$(BIN)/mypy --package benchmarks
+
+lint-cxx:
 	$(BIN)/clang-format --dry-run -Werror $(CXX_FILES)
 
 fix:  ## what the linters can mend by themselves
