@@ -9,6 +9,7 @@
 
 #include <cstring>
 #include <stdexcept>
+#include <string>
 
 #include "module.h"
 
@@ -56,6 +57,7 @@ void bind_rows(nb::module_& m) {
       .def_ro("logprobs", &RowResult::logprobs)
       .def_ro("top", &RowResult::top)
       .def_ro("target_logprobs", &RowResult::target_logprobs)
+      .def_ro("error", &RowResult::error)
       .def_prop_ro("hidden", [](const RowResult& r) { return bytes_of(r.hidden); });
 }
 
@@ -83,7 +85,9 @@ int open_sampler(Decoder& decoder, uint64_t seed, uint32_t choice, float tempera
 std::pair<std::vector<StepResult>, bool> finish(Decoder& decoder, const std::vector<std::pair<int, nb::object>>& masks,
                                                double timeout_s) {
   std::map<int, Mask> words;
-  for (const auto& [row, object] : masks) words.emplace(row, mask_of(object));
+  for (const auto& [row, object] : masks)
+    if (!words.emplace(row, mask_of(object)).second)
+      throw std::invalid_argument("row " + std::to_string(row) + " was given two masks");
   const nb::gil_scoped_release release;
   return decoder.finish(std::move(words), std::chrono::duration<double>(timeout_s));
 }

@@ -129,7 +129,6 @@ void Decoder::begin(std::vector<PlanRow> rows, int steps) {
     finished_.clear();
     masks_.clear();
     masks_given_ = std::none_of(rows_.begin(), rows_.end(), [](const PlanRow& r) { return r.masked; });
-    error_.clear();
     done_ = false;
   }
   team_.start([this](int thread) { run(thread); });
@@ -173,8 +172,7 @@ void Decoder::run(int thread) {
         score_targets(active_[i], scratch_[thread], results_[i]);
         sample_row(active_[i], scratch_[thread], results_[i]);
       } catch (const std::exception& e) {
-        const std::scoped_lock lock(mutex_);
-        error_ = "row " + std::to_string(active_[i]) + ": " + e.what();
+        results_[i].error = e.what();
       }
     });
     if (thread == 0) go_on_ = advance();
@@ -227,19 +225,14 @@ void Decoder::sample_row(int index, SamplingScratch& scratch, RowResult& result)
 bool Decoder::advance() {
   std::vector<int> next;
   for (const RowResult& result : results_) {
-    if (result.stopped || result.tokens.empty()) continue;
+    if (result.stopped || result.tokens.empty() || !result.error.empty()) continue;
     PlanRow& row = rows_[result.row];
     row.position += static_cast<int>(row.tokens.size());
     row.tokens = {result.tokens.back()};
     next.push_back(result.row);
   }
   --steps_left_;
-  bool failed = false;
-  {
-    const std::scoped_lock lock(mutex_);
-    failed = !error_.empty();
-  }
-  const bool go_on = steps_left_ > 0 && !next.empty() && !failed && !interrupted_.load(std::memory_order_relaxed);
+  const bool go_on = steps_left_ > 0 && !next.empty() && !interrupted_.load(std::memory_order_relaxed);
   publish(!go_on);
   if (!go_on) return false;
   active_ = std::move(next);
@@ -262,6 +255,9 @@ std::pair<std::vector<StepResult>, bool> Decoder::finish(std::map<int, Mask> mas
   for (const auto& [row, mask] : masks)
     require(mask.size() == words, "the mask of row " + std::to_string(row) + " has " + std::to_string(mask.size()) +
                                       " words, expected " + std::to_string(words));
+  for (const auto& [row, mask] : masks)
+    require(row >= 0 && row < static_cast<int>(rows_.size()) && rows_[row].masked,
+            "a mask was given for row " + std::to_string(row) + ", which is not masked");
   std::unique_lock lock(mutex_);
   const bool was_waiting = !masks_given_;
   if (was_waiting) {
@@ -278,7 +274,6 @@ std::pair<std::vector<StepResult>, bool> Decoder::finish(std::map<int, Mask> mas
     changed_.wait_for(lock, timeout, ready);
   std::vector<StepResult> steps(std::make_move_iterator(finished_.begin()), std::make_move_iterator(finished_.end()));
   finished_.clear();
-  if (done_ && !error_.empty()) throw std::runtime_error(error_);
   return {std::move(steps), done_};
 }
 

@@ -209,7 +209,7 @@ int Sampler::draw_filtered(std::vector<std::pair<float, int>>& candidates, doubl
   return candidates[kept - 1].second;
 }
 
-float philox_uniform(uint64_t seed, uint32_t choice, uint32_t n) {
+double philox_uniform(uint64_t seed, uint32_t choice, uint32_t n) {
   std::array<uint32_t, 4> c = {n, 0, choice, 0};
   auto k0 = static_cast<uint32_t>(seed);
   auto k1 = static_cast<uint32_t>(seed >> 32);
@@ -221,7 +221,7 @@ float philox_uniform(uint64_t seed, uint32_t choice, uint32_t n) {
     k0 += 0x9E3779B9U;
     k1 += 0xBB67AE85U;
   }
-  return static_cast<float>(c[0] >> 8) * 0x1p-24F;
+  return ((c[0] >> 8) + 0.5) * 0x1p-24;
 }
 
 double log_sum_exp(const KernelTable& kernels, const float* logits, int n, float maximum, SamplingScratch& scratch) {

@@ -40,7 +40,8 @@ void Step::prepare(const Batch& batch) {
     const auto n = static_cast<size_t>(capacity_);
     x_ = allocate<float>(n * model_.d_model);
     qkv_ = allocate<float>(n * (model_.query_size() + 2 * model_.kv_size()));
-    mixed_ = allocate<float>(n * std::max(model_.query_size(), model_.d_model));
+    mixed_ = allocate<float>(n * model_.query_size());
+    projected_ = allocate<float>(n * model_.d_model);
     input_ = allocate<ActivationBlock>(n * max_columns_ / kBlock);
     hidden_ = allocate<ActivationBlock>(n * model_.d_ff / kBlock);
     if (float_inputs_) {
@@ -128,9 +129,9 @@ void Step::residual(int thread, const Activations& x, const PackedMatrix& w, con
     linear_stage(kernels_, team_, thread, part, x, rows, x_.get(), d, true);
     return;
   }
-  linear_stage(kernels_, team_, thread, part, x, rows, mixed_.get(), d, false);
+  linear_stage(kernels_, team_, thread, part, x, rows, projected_.get(), d, false);
   team_.for_each(thread, rows, [&](int row) {
-    float* y = mixed_.get() + static_cast<size_t>(row) * d;
+    float* y = projected_.get() + static_cast<size_t>(row) * d;
     kernels_.rmsnorm(y, post_norm.data(), model_.norm_eps, d, y);
     kernels_.add(x_.get() + static_cast<size_t>(row) * d, y, d);
   });

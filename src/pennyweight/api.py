@@ -144,6 +144,11 @@ class Engine:
             raise EngineError("this engine is closed; open another one")
         return self._blocking.iterate(self.answerer.answer(source, options, LOCAL))
 
+    @property
+    def is_serving(self) -> bool:
+        """False once the engine is closed or has failed: nothing more will be answered."""
+        return self._loop.is_serving
+
     def stats(self) -> EngineStats:
         """What the engine does at this moment."""
         return self._loop.stats()

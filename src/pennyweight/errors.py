@@ -55,11 +55,17 @@ class ModelNotFoundError(NotFoundError):
     code = "model_not_found"
 
 
-class OverloadedError(PennyweightError):
-    """More work than the queue or the memory for contexts holds; try again later."""
+class UnavailableError(PennyweightError):
+    """The engine is closed or has failed, and answers nothing more."""
 
     status = 503
     type = "service_unavailable_error"
+    code = "engine_stopped"
+
+
+class OverloadedError(UnavailableError):
+    """More work than the queue or the memory for contexts holds; try again later."""
+
     code = "overloaded"
 
 

@@ -12,7 +12,7 @@ import pytest
 from pennyweight.core import FinishReason
 from pennyweight.engine.limits import Limits
 from pennyweight.engine.loop import StepLoop
-from pennyweight.errors import ContextLengthError, EngineError, InvalidRequestError, OverloadedError
+from pennyweight.errors import ContextLengthError, InvalidRequestError, OverloadedError, UnavailableError
 from tests.engine import toy_decoder
 from tests.engine.listening import PATIENCE_S, Listening
 from tests.engine.requests import GREEDY, expected_text, request, tokens
@@ -232,7 +232,7 @@ def test_a_defect_leaves_nobody_waiting() -> None:
     for listener in heard[:1]:
         assert {f.reason for f in listener.wait().finished.values()} == {FinishReason.ERROR}
     loop._thread.join()
-    with pytest.raises(EngineError, match="broken"):
+    with pytest.raises(UnavailableError, match="broken"):
         loop.submit(request(tokens(10)), heard[1])
     loop.close()
 
@@ -293,7 +293,7 @@ def test_close_cancels_what_is_left(num_requests: int) -> None:
             closing.start()
         closing.join(PATIENCE_S)
         assert all(listener.finished[0].reason is FinishReason.CANCELLED for listener in heard)
-        with pytest.raises(EngineError, match="closed"):
+        with pytest.raises(UnavailableError, match="closed"):
             loop.submit(request(tokens(3)), Listening())
 
 

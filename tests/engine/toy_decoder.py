@@ -54,6 +54,7 @@ class RowResult:
     top: list[list[tuple[int, float]]] = field(default_factory=list)
     target_logprobs: list[float] = field(default_factory=list)
     hidden: bytes = b""
+    error: str = ""
 
 
 @dataclass(kw_only=True)

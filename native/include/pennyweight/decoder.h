@@ -45,6 +45,7 @@ struct RowResult {
   std::vector<std::vector<std::pair<int, float>>> top;
   std::vector<float> target_logprobs;
   std::vector<float> hidden;
+  std::string error;  // not empty: this row failed, the others did not
 };
 
 using StepResult = std::vector<RowResult>;
@@ -66,7 +67,7 @@ class Decoder {
 
   // Throws std::invalid_argument naming what does not fit; nothing has started then.
   void begin(std::vector<PlanRow> rows, int steps);
-  // Finished steps not returned before, and whether the plan is done. Rethrows what went wrong in the step.
+  // Finished steps not returned before, and whether the plan is done.
   std::pair<std::vector<StepResult>, bool> finish(std::map<int, Mask> masks, std::chrono::duration<double> timeout);
   void interrupt() { interrupted_.store(true, std::memory_order_relaxed); }
   void copy_page(int source, int destination);
@@ -112,7 +113,6 @@ class Decoder {
   std::map<int, Mask> masks_;
   bool masks_given_ = false;
   bool done_ = true;
-  std::string error_;
 };
 
 }  // namespace pennyweight

@@ -74,8 +74,8 @@ class Sampler {
   uint32_t taken_ = 0;
 };
 
-// Uniform in [0, 1) with 24 bits: Philox4x32-10 (Salmon et al., SC 2011), key = seed, counter = (n, 0, choice, 0).
-float philox_uniform(uint64_t seed, uint32_t choice, uint32_t n);
+// Uniform in (0, 1) with 24 bits: Philox4x32-10 (Salmon et al., SC 2011), key = seed, counter = (n, 0, choice, 0).
+double philox_uniform(uint64_t seed, uint32_t choice, uint32_t n);
 
 // Natural log of the sum of exponentials.
 double log_sum_exp(const KernelTable& kernels, const float* logits, int n, float maximum, SamplingScratch& scratch);

@@ -64,7 +64,8 @@ class Step {
 
   Buffer<float> x_;               // [rows][d_model] residual stream
   Buffer<float> qkv_;             // [rows][query | key | value]
-  Buffer<float> mixed_;           // [rows][max(query size, d_model)]: attention output; outputs before a post-norm
+  Buffer<float> mixed_;           // [rows][query size]: attention output
+  Buffer<float> projected_;       // [rows][d_model]: outputs before a post-norm; no thread may still read its input
   Buffer<float> normed_;          // [rows][max columns] float inputs
   Buffer<ActivationBlock> input_;  // [rows][max columns / 32]
   Buffer<ActivationBlock> hidden_;  // [rows][d_ff / 32]

@@ -20,7 +20,7 @@ from pennyweight.engine.scheduler import Scheduler
 from pennyweight.engine.sequence import Listener, SequenceGroup
 from pennyweight.engine.stats import EngineStats, Stopwatch
 from pennyweight.engine.step_cost import StepCost
-from pennyweight.errors import EngineError, OverloadedError
+from pennyweight.errors import OverloadedError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -98,7 +98,7 @@ class StepLoop:
     def submit(self, request: Request, listener: Listener) -> Handle:
         """Queue `request`. The engine's thread calls `listener`: TokenEvents, one FinishedEvent per choice.
 
-        Raises InvalidRequestError, ContextLengthError, OverloadedError or EngineError (closed); then nothing
+        Raises InvalidRequestError, ContextLengthError, OverloadedError or UnavailableError; then nothing
         was queued and `listener` is never called.
         """
         prompt = FlatPrompt.of(request.prompt)
@@ -120,8 +120,13 @@ class StepLoop:
             if self._outbox.is_open(cancellation.group):
                 self._post(cancellation)
 
+    @property
+    def is_serving(self) -> bool:
+        """False once the engine is closed or has failed: `submit` would raise."""
+        return self._state == "open"
+
     def stats(self) -> EngineStats:
-        """As of the last plan's end."""
+        """As of the last plan's end, or of what was taken in since."""
         return self._stats
 
     def close(self, pending: Literal["cancel", "drain"] = "cancel") -> None:
@@ -135,7 +140,7 @@ class StepLoop:
 
     def _check_open(self) -> None:
         if self._state != "open":
-            raise EngineError(f"The engine is {self._state} and takes no more requests; start it again.")
+            raise UnavailableError(f"The engine is {self._state} and takes no more requests; start it again.")
         if self._outbox.num_open >= self._limits.max_requests:
             raise OverloadedError(
                 f"{self._outbox.num_open} requests are queued or running, and the engine takes no more than "
@@ -174,6 +179,8 @@ class StepLoop:
         if state == "closed":
             self._scheduler.cancel_all(self._clock())
         self._retire()
+        if messages:
+            self._stats = self._stopwatch.snapshot(self._scheduler)
         return self._scheduler.has_work or state == "open"
 
     def _step(self, plan: StepPlan) -> None:

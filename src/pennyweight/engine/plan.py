@@ -55,3 +55,4 @@ class RowOutput(Protocol):
     logprobs: list[float]
     top: list[list[tuple[int, float]]]
     target_logprobs: list[float]
+    error: str

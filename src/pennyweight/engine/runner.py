@@ -101,6 +101,8 @@ class Runner:
         steps, done = self._decoder.finish(masks, timeout_s=DRAIN_S)
         for step in steps:
             for output in step:
+                if output.error:
+                    self._failures[output.row] = f"The decoder failed: {output.error}"
                 self._advance_mask(output)
         return steps, done
 
@@ -109,7 +111,7 @@ class Runner:
         self._decoder.interrupt()
 
     def take_failures(self) -> dict[int, str]:
-        """Rows whose grammar failed, with the reason: their results mean nothing."""
+        """Rows that failed, in the decoder or their grammar, with the reason: their results mean nothing."""
         failures, self._failures = self._failures, {}
         return failures
 

@@ -3,8 +3,10 @@
 Errors: ValueError for a wrong shape, type or range (nothing was changed), RuntimeError for a broken invariant.
 """
 
-from collections.abc import Buffer, Sequence
+from collections.abc import Sequence
 from enum import Enum
+
+from typing_extensions import Buffer
 
 PAGE_TOKENS: int
 
@@ -108,7 +110,7 @@ class Row:
     `tokens[i]` stands at `position + i`; `pages[j]` holds positions `64 j .. 64 j + 63` and must cover
     `position + len(tokens) + steps - 1` positions. The last `draft_length` tokens are a draft: the sampler checks
     them. `sampler` names a slot of the decoder; a row without one samples nothing. `logits` ALL also returns the
-    log-probability of each `targets[i]` under position `position + i` (prompt logprobs).
+    log-probability of each `targets[i]` under position `position + i` (prompt logprobs); one target per token.
     `embeddings` replaces the lookup of `tokens[start + k]` by vector `k`: pairs (start, float32 vectors).
     """
 
@@ -134,7 +136,8 @@ class RowResult:
     `tokens` has one entry, plus one for each accepted draft token; empty if the row has no sampler. `logprobs[i]`
     and `top[i]` belong to `tokens[i]` and are empty unless the slot asked. `stopped`: the last token is an end
     token of the slot. `target_logprobs` answers `Row.targets`; `hidden` is the final-norm state of the last
-    position, float32 `[d_model]`.
+    position, float32 `[d_model]`. `error` is empty, or says why this row has no result (logits that are not finite,
+    a mask that allows nothing); the other rows have theirs.
     """
 
     row: int
@@ -145,6 +148,7 @@ class RowResult:
     top: list[list[tuple[int, float]]]
     target_logprobs: list[float]
     hidden: bytes
+    error: str
 
 class Decoder:
     """The fused step over one model, its KV pages and its sampler slots; one engine thread drives it."""

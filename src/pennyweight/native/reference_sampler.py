@@ -61,8 +61,8 @@ def philox(counter: tuple[int, int, int, int], key: tuple[int, int]) -> tuple[in
 
 
 def uniform(seed: int, choice: int, count: int) -> float:
-    """In [0, 1), a multiple of 2^-24."""
-    return (philox((count, 0, choice, 0), (seed & _WORD, seed >> 32 & _WORD))[0] >> 8) * 2.0**-24
+    """In (0, 1): the middles of 2^24 equal parts."""
+    return ((philox((count, 0, choice, 0), (seed & _WORD, seed >> 32 & _WORD))[0] >> 8) + 0.5) * 2.0**-24
 
 
 def log_probabilities(z_V: Floats) -> NDArray[np.float64]:
@@ -107,8 +107,8 @@ def sample(
 
 def weights(a: Floats, temperature: float) -> Floats:
     """Unnormalised probabilities, 1 for the likeliest token and 0 for the impossible."""
-    p = exp2((a - a.max()) * F32(LOG2E / temperature))
-    return np.where(np.isneginf(a), F32(0), p)
+    t = (a - a.max()) * F32(LOG2E / temperature)
+    return np.where(t < -126, F32(0), exp2(t))
 
 
 def candidates(p: Floats, sampler: Sampler) -> NDArray[np.intp]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter
 from starlette.responses import Response  # noqa: TC002  FastAPI reads the annotation at run time
 
+from pennyweight.errors import UnavailableError
 from pennyweight.server.envelope import json_response
 from pennyweight.server.openapi import HEALTH_RESPONSES
 
@@ -21,6 +22,8 @@ def health_routes(engine: Engine) -> APIRouter:
 
     @router.get("/health", summary="State of the server", response_model=None, responses=HEALTH_RESPONSES)
     async def health() -> Response:
+        if not engine.is_serving:
+            raise UnavailableError("The engine has stopped; restart the server. Its log says why.")
         return json_response(
             {"status": "ok", "model": engine.name, "target": engine.target, "queue": asdict(engine.stats())}
         )
