@@ -51,7 +51,11 @@ class Random {
   // A multiple of 2^-23 in [-1, 1): exact in float32.
   float uniform() { return static_cast<float>(static_cast<int32_t>(next() >> 40) - (1 << 23)) * 0x1p-23F; }
   // Sum of four: roughly a bell, of unit variance.
-  float normal() { return (uniform() + uniform() + uniform() + uniform()) * 0.875F; }
+  float normal() {
+    float sum = 0;  // one after the other: operands of a sum are evaluated in no fixed order
+    for (int i = 0; i < 4; ++i) sum += uniform();
+    return sum * 0.875F;
+  }
   std::vector<float> floats(size_t n, float scale = 1.0F) {
     std::vector<float> v(n);
     for (float& x : v) x = normal() * scale;

@@ -29,9 +29,8 @@ struct Group {
 };
 
 constexpr Group kGroups[] = {
-    {"linear", test_linear},
-    {"attention", test_attention},
-    {"elementwise", test_elementwise},
+    {"linear", test_linear}, {"attention", test_attention}, {"elementwise", test_elementwise},
+    {"team", test_team},     {"decoder", test_decoder},     {"plans", test_plans},
 };
 
 std::string joined(const std::vector<std::string>& names) {

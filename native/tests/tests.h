@@ -8,5 +8,8 @@ namespace pennyweight::test {
 void test_linear(Report& report, const Options& options);
 void test_attention(Report& report, const Options& options);
 void test_elementwise(Report& report, const Options& options);
+void test_team(Report& report, const Options& options);
+void test_decoder(Report& report, const Options& options);
+void test_plans(Report& report, const Options& options);
 
 }  // namespace pennyweight::test
