@@ -35,7 +35,8 @@ std::vector<float> row(const PackedMatrix& m, int index) {
   return values;
 }
 
-nb::bytes multiply(const PackedMatrix& m, nb::handle x, int tokens, const std::optional<std::string>& target) {
+nb::bytes multiply(const PackedMatrix& m, nb::handle x, int tokens, bool fine,
+                   const std::optional<std::string>& target) {
   const std::vector<float> values = floats_of(x, "x");
   const auto columns = static_cast<size_t>(m.columns());
   if (tokens < 1 || values.size() != columns * tokens)
@@ -45,12 +46,13 @@ nb::bytes multiply(const PackedMatrix& m, nb::handle x, int tokens, const std::o
   const Buffer<float> input = allocate<float>(values.size());
   std::copy(values.begin(), values.end(), input.get());
   const size_t stride = columns / kBlock;
+  const Grain grain = fine ? Grain::kFine : Grain::kCoarse;
   const Buffer<ActivationBlock> blocks = allocate<ActivationBlock>(stride * tokens);
   for (int t = 0; t < tokens; ++t)
-    kernels.quantize(input.get() + columns * t, m.columns(), blocks.get() + stride * t);
+    kernels.quantize(input.get() + columns * t, m.columns(), grain, blocks.get() + stride * t);
   const auto padded = static_cast<size_t>(m.padded_rows());
   const Buffer<float> out = allocate<float>(padded * tokens);
-  multiply_panels(kernels, m, 0, m.num_panels(), {blocks.get(), stride, input.get(), columns}, 0, tokens, out.get(),
+  multiply_panels(kernels, m, 0, m.num_panels(), {grain, blocks.get(), stride, input.get(), columns}, 0, tokens, out.get(),
                   padded, false);
   std::vector<float> result;
   for (int t = 0; t < tokens; ++t)
@@ -142,7 +144,7 @@ void bind_weights(nb::module_& m) {
       .def_prop_ro("type", [](const PackedMatrix& m_) { return std::string(traits(m_.format()).name); })
       .def_prop_ro("nbytes", &PackedMatrix::nbytes)
       .def("row", &row, "index"_a)
-      .def("multiply", &multiply, "x"_a, nb::kw_only(), "tokens"_a, "target"_a = nb::none());
+      .def("multiply", &multiply, "x"_a, nb::kw_only(), "tokens"_a, "fine"_a = false, "target"_a = nb::none());
   bind_layer(m);
   bind_model(m);
 }

@@ -209,14 +209,18 @@ int AttentionStage::fill_tile(const Task& task, int window, const Query* queries
   for (int i = 0; i < kTileRows; ++i) {
     tile.first[i] = 0;
     tile.last[i] = -1;
-    tile.scale[i] = 0;
-    tile.minus_128_sums[i] = 0;
+    for (int g = 0; g < head_groups(model_.head_dim); ++g) {
+      tile.scale[g][i] = 0;
+      tile.minus_128_sums[g][i] = 0;
+    }
     if (i >= task.num_pairs) continue;
     const Query& q = queries[pairs[i].row * model_.num_heads + task.kv_head * model_.group() + pairs[i].head];
     tile.last[i] = task.shared ? task.last_position : task.first_position + (pairs[i].row - pairs[0].row);
     tile.first[i] = first_visible(tile.last[i], window);
-    tile.scale[i] = q.scale;
-    tile.minus_128_sums[i] = q.minus_128_sums;
+    for (int g = 0; g < head_groups(model_.head_dim); ++g) {
+      tile.scale[g][i] = q.scale[g];
+      tile.minus_128_sums[g][i] = q.minus_128_sums[g];
+    }
     earliest_last = std::min(earliest_last, tile.last[i]);
     for (int g = 0; g < model_.head_dim / 4; ++g)
       std::memcpy(tile.queries + (static_cast<size_t>(g) * kTileRows + i) * 4, q.q + 4 * g, 4);

@@ -10,7 +10,7 @@ Cache::Cache(int num_layers, int num_kv_heads, int head_dim, int num_pages)
     arenas_.push_back(allocate<uint8_t>(head_bytes_ * num_kv_heads * static_cast<size_t>(num_pages)));
 }
 
-void Cache::store(uint8_t* head, int slot, const int8_t* key, float key_scale, const int8_t* value,
+void Cache::store(uint8_t* head, int slot, const int8_t* key, const float* key_scales, const int8_t* value,
                   float value_scale) const {
   uint8_t* keys = head + static_cast<size_t>(slot / 16) * head_dim_ * 16 + 4 * (slot % 16);
   for (int g = 0; g < head_dim_ / 4; ++g) {
@@ -19,7 +19,8 @@ void Cache::store(uint8_t* head, int slot, const int8_t* key, float key_scale, c
     dword ^= 0x80808080U;
     std::memcpy(keys + 64 * g, &dword, 4);
   }
-  std::memcpy(head + PageHead::key_scales(head_dim_) + 4 * slot, &key_scale, 4);
+  for (int group = 0; group < head_groups(head_dim_); ++group)
+    std::memcpy(head + PageHead::key_scales(head_dim_) + 256 * group + 4 * slot, key_scales + group, 4);
   std::memcpy(head + PageHead::value_scales(head_dim_) + 4 * slot, &value_scale, 4);
   uint8_t* values = head + PageHead::values(head_dim_) + 64 * (slot % 16) + slot / 16;
   for (int d = 0; d < head_dim_; ++d)

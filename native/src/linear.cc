@@ -31,7 +31,7 @@ void multiply_panels(const KernelTable& kernels, const PackedMatrix& w, int begi
     if (traits(w.format()).is_float())
       kernels.linear_float[format](range, x.values + row * x.value_stride, x.value_stride, n, to, out_stride, accumulate);
     else
-      kernels.linear[format](range, x.blocks + row * x.block_stride, x.block_stride, n, to, out_stride, accumulate);
+      kernels.linear[static_cast<int>(x.grain)][format](range, x.blocks + row * x.block_stride, x.block_stride, n, to, out_stride, accumulate);
   }
 }
 
@@ -80,7 +80,7 @@ void gated_stage(const KernelTable& kernels, Team& team, int thread, Activation 
       for (int i = 0; i < n; ++i) {
         const size_t row = static_cast<size_t>(t) + i;
         if (values != nullptr) std::copy_n(g + kBlock * i, kBlock, values + row * gate.rows() + kBlock * unit);
-        kernels.quantize(g + kBlock * i, kBlock, blocks + row * units + unit);
+        kernels.quantize(g + kBlock * i, kBlock, Grain::kFine, blocks + row * units + unit);
       }
     }
   });

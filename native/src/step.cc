@@ -95,7 +95,7 @@ void Step::embed(int thread, const Batch& batch) {
   });
 }
 
-Activations Step::input(int thread, const float* x, const float* weight, int columns, int rows) {
+Activations Step::input(int thread, const float* x, const float* weight, int columns, int rows, Grain grain) {
   const size_t blocks = static_cast<size_t>(columns) / kBlock;
   auto prepare_row = [&](int row, ActivationBlock* to, float* values) {
     const float* from = x + static_cast<size_t>(row) * columns;
@@ -105,19 +105,19 @@ Activations Step::input(int thread, const float* x, const float* weight, int col
     } else if (float_inputs_) {
       std::copy_n(from, columns, values);
     }
-    kernels_.quantize(from, columns, to);
+    kernels_.quantize(from, columns, grain, to);
   };
   Private& own = private_[thread];
   if (rows <= kPrivateRows) {
     for (int row = 0; row < rows; ++row)
       prepare_row(row, own.blocks.get() + row * blocks, own.values.get() + static_cast<size_t>(row) * columns);
-    return {own.blocks.get(), blocks, own.values.get(), static_cast<size_t>(columns)};
+    return {grain, own.blocks.get(), blocks, own.values.get(), static_cast<size_t>(columns)};
   }
   team_.for_each(thread, rows, [&](int row) {
     float* values = float_inputs_ ? normed_.get() + static_cast<size_t>(row) * columns : own.values.get();
     prepare_row(row, input_.get() + row * blocks, values);
   });
-  return {input_.get(), blocks, normed_.get(), static_cast<size_t>(columns)};
+  return {grain, input_.get(), blocks, normed_.get(), static_cast<size_t>(columns)};
 }
 
 // x += linear(input), through the post-norm if the model has one.
@@ -142,16 +142,16 @@ void Step::layer(int thread, const Batch& batch, int index) {
   const int rows = static_cast<int>(batch.tokens.size());
   const int d = model_.d_model;
   const std::array<const PackedMatrix*, 3> qkv = {w.query.get(), w.key.get(), w.value.get()};
-  linear_stage(kernels_, team_, thread, qkv, input(thread, x_.get(), w.attention_norm.data(), d, rows), rows,
+  linear_stage(kernels_, team_, thread, qkv, input(thread, x_.get(), w.attention_norm.data(), d, rows, Grain::kFine), rows,
                qkv_.get(), model_.query_size() + 2 * model_.kv_size(), false);
   heads(thread, batch, index);
   attention_.run(team_, thread, index, queries_.data(), mixed_.get());
-  residual(thread, input(thread, mixed_.get(), nullptr, model_.query_size(), rows), *w.output, w.post_attention_norm, rows);
+  residual(thread, input(thread, mixed_.get(), nullptr, model_.query_size(), rows, Grain::kCoarse), *w.output, w.post_attention_norm, rows);
 
-  const Activations normed = input(thread, x_.get(), w.feed_forward_norm.data(), d, rows);
+  const Activations normed = input(thread, x_.get(), w.feed_forward_norm.data(), d, rows, Grain::kCoarse);
   gated_stage(kernels_, team_, thread, model_.activation, *w.gate, *w.up, normed, rows, hidden_.get(),
               float_inputs_ ? hidden_values_.get() : nullptr);
-  const Activations hidden = {hidden_.get(), static_cast<size_t>(model_.d_ff) / kBlock, hidden_values_.get(),
+  const Activations hidden = {Grain::kFine, hidden_.get(), static_cast<size_t>(model_.d_ff) / kBlock, hidden_values_.get(),
                               static_cast<size_t>(model_.d_ff)};
   residual(thread, hidden, *w.down, w.post_feed_forward_norm, rows);
 }
@@ -176,21 +176,27 @@ void Step::heads(int thread, const Batch& batch, int index) {
       const size_t slot = static_cast<size_t>(row) * model_.num_heads + h;
       int8_t* q = quantized_.get() + slot * dim;
       turn(base + h * dim, w.query_norm, angle);
-      int32_t sum = 0;
-      const float scale = kernels_.quantize_head(base + h * dim, dim, q, &sum);
-      queries_[slot] = {q, scale * query_factor_, -128 * sum};
+      Query& query = queries_[slot];
+      query.q = q;
+      kernels_.quantize_head(base + h * dim, dim, kHeadGroup, q, query.scale, query.minus_128_sums);
+      for (int g = 0; g < head_groups(dim); ++g) {
+        query.scale[g] *= query_factor_;
+        query.minus_128_sums[g] *= -128;
+      }
     }
     float* key = base + model_.query_size() + kv * dim;
     float* value = key + model_.kv_size();
     turn(key, w.key_norm, angle);
     std::array<int8_t, 256> k;
     std::array<int8_t, 256> v;
-    int32_t sum = 0;
-    const float key_scale = kernels_.quantize_head(key, dim, k.data(), &sum);
-    const float value_scale = kernels_.quantize_head(value, dim, v.data(), &sum);
+    std::array<float, kMaxHeadGroups> key_scales;
+    std::array<int32_t, kMaxHeadGroups> sums;
+    float value_scale = 0;
+    kernels_.quantize_head(key, dim, kHeadGroup, k.data(), key_scales.data(), sums.data());
+    kernels_.quantize_head(value, dim, dim, v.data(), &value_scale, sums.data());
     const int position = batch.positions[row];
     const int page = batch.sequences[sequence_of_row_[row]].pages[position / Cache::kPageTokens];
-    cache_.store(cache_.head(index, page, kv), position % Cache::kPageTokens, k.data(), key_scale, v.data(), value_scale);
+    cache_.store(cache_.head(index, page, kv), position % Cache::kPageTokens, k.data(), key_scales.data(), v.data(), value_scale);
   });
 }
 
@@ -202,7 +208,7 @@ void Step::head(int thread, const Batch& batch) {
                      final_.get() + static_cast<size_t>(i) * d);
   });
   const std::array<const PackedMatrix*, 1> part = {model_.head.get()};
-  linear_stage(kernels_, team_, thread, part, input(thread, final_.get(), nullptr, d, rows), rows, logits_.get(),
+  linear_stage(kernels_, team_, thread, part, input(thread, final_.get(), nullptr, d, rows, Grain::kFine), rows, logits_.get(),
                model_.padded_vocab(), false);
 }
 

@@ -41,12 +41,13 @@ def inputs(columns: int) -> np.ndarray:
 
 
 @cache
-def expected(type: str, rows: int, columns: int) -> np.ndarray:
-    return linear(inputs(columns), matrix(type, rows, columns).weights())
+def expected(type: str, rows: int, columns: int, fine: bool = False) -> np.ndarray:
+    return linear(inputs(columns), matrix(type, rows, columns).weights(), fine=fine)
 
 
-def multiply(blocks: Blocks, x: np.ndarray, target: str | None = None) -> np.ndarray:
-    return np.frombuffer(packed(blocks).multiply(x, tokens=len(x), target=target), F32).reshape(len(x), -1)
+def multiply(blocks: Blocks, x: np.ndarray, target: str | None = None, fine: bool = False) -> np.ndarray:
+    product = packed(blocks).multiply(x, tokens=len(x), fine=fine, target=target)
+    return np.frombuffer(product, F32).reshape(len(x), -1)
 
 
 def agrees(ours: np.ndarray, theirs: np.ndarray) -> bool:
@@ -55,12 +56,13 @@ def agrees(ours: np.ndarray, theirs: np.ndarray) -> bool:
     return bool((np.abs(ours - theirs) <= limit).all())
 
 
+@pytest.mark.parametrize("fine", [False, True], ids=["coarse", "fine"])
 @pytest.mark.parametrize(("target", "type"), list(product(TARGETS, TYPES)))
-def test_products_are_exact(target: str, type: str) -> None:
+def test_products_are_exact(target: str, type: str, fine: bool) -> None:
     for rows, columns in product(ROWS, columns_of(type)):
         for tokens in TOKENS:
-            ours = multiply(matrix(type, rows, columns), inputs(columns)[:tokens], target)
-            theirs = expected(type, rows, columns)[:tokens]
+            ours = multiply(matrix(type, rows, columns), inputs(columns)[:tokens], target, fine)
+            theirs = expected(type, rows, columns, fine)[:tokens]
             np.testing.assert_array_equal(ours, theirs, err_msg=f"{tokens} tokens {rows} x {columns}")
 
 

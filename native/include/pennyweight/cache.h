@@ -22,7 +22,8 @@ class Cache {
     return arenas_[layer].get() + (static_cast<size_t>(page) * num_kv_heads_ + kv_head) * head_bytes_;
   }
   // Stores one token's key and value of one head, quantised, at `slot` of its page.
-  void store(uint8_t* head, int slot, const int8_t* key, float key_scale, const int8_t* value, float value_scale) const;
+  void store(uint8_t* head, int slot, const int8_t* key, const float* key_scales, const int8_t* value,
+             float value_scale) const;
   void copy_page(int source, int destination);
 
  private:

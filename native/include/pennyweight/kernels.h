@@ -16,11 +16,16 @@ struct PanelRange {
   int end;
 };
 
+// Queries and keys have a scale per group of 32 elements of a head; the last group may have 16.
+inline constexpr int kHeadGroup = 32;
+inline constexpr int kMaxHeadGroups = 8;
+constexpr int head_groups(int head_dim) { return (head_dim + kHeadGroup - 1) / kHeadGroup; }
+
 // One query row and head, rotated and quantised.
 struct Query {
-  const int8_t* q;  // [D]
-  float scale;      // of q, times attention scale and log2 e
-  int32_t minus_128_sums;
+  const int8_t* q;                         // [D]
+  float scale[kMaxHeadGroups];             // of q, times attention scale and log2 e
+  int32_t minus_128_sums[kMaxHeadGroups];  // of q
 };
 
 // The online softmax of one query row and head over one segment or over the total.
@@ -30,13 +35,15 @@ struct SoftmaxState {
   float* output;  // [D]
 };
 
-// Geometry of one KV head within one page of one layer: keys | key scales | value scales | values.
+// Geometry of one KV head within one page of one layer: keys | key scales [groups][64] | value scales [64] | values.
 struct PageHead {
   static constexpr int kTokens = 64;
-  static constexpr size_t bytes(int head_dim) { return 2 * 64 * static_cast<size_t>(head_dim) + 512; }
   static constexpr size_t key_scales(int head_dim) { return 64 * static_cast<size_t>(head_dim); }
-  static constexpr size_t value_scales(int head_dim) { return 64 * static_cast<size_t>(head_dim) + 256; }
-  static constexpr size_t values(int head_dim) { return 64 * static_cast<size_t>(head_dim) + 512; }
+  static constexpr size_t value_scales(int head_dim) {
+    return key_scales(head_dim) + 256 * static_cast<size_t>(head_groups(head_dim));
+  }
+  static constexpr size_t values(int head_dim) { return value_scales(head_dim) + 256; }
+  static constexpr size_t bytes(int head_dim) { return values(head_dim) + 64 * static_cast<size_t>(head_dim); }
 };
 
 inline constexpr int kTileVectors = 3;                  // query vectors of a tile
@@ -48,8 +55,8 @@ inline constexpr float kMinusInfinity = -1e30F;         // finite, so that diffe
 struct AttentionTile {
   int8_t* queries;             // [D/4][kTileVectors][16][4]
   float* output;               // [D][kTileVectors][16]
-  float scale[kTileRows];
-  int32_t minus_128_sums[kTileRows];
+  float scale[kMaxHeadGroups][kTileRows];
+  int32_t minus_128_sums[kMaxHeadGroups][kTileRows];
   int32_t first[kTileRows];    // first visible position
   int32_t last[kTileRows];     // last visible position; before first: the row is empty
   float maximum[kTileRows];
@@ -62,13 +69,13 @@ struct KernelTable {
   const char* name;
 
   // out[t * out_stride + 16 * (panel - begin) + r] = (or +=, if accumulate) row of the linear layer.
-  void (*linear[kNumFormats])(const PanelRange& w, const ActivationBlock* x, size_t x_stride, int tokens, float* out,
-                              size_t out_stride, bool accumulate);
+  void (*linear[2][kNumFormats])(const PanelRange& w, const ActivationBlock* x, size_t x_stride, int tokens, float* out,
+                                 size_t out_stride, bool accumulate);  // by grain of x
   // The same for float formats, from float activations.
   void (*linear_float[3])(const PanelRange& w, const float* x, size_t x_stride, int tokens, float* out,
                           size_t out_stride, bool accumulate);
 
-  void (*quantize)(const float* x, int n, ActivationBlock* out);
+  void (*quantize)(const float* x, int n, Grain grain, ActivationBlock* out);
   // y = rmsnorm(x, weight); y may be x. n is a multiple of 16.
   void (*rmsnorm)(const float* x, const float* weight, float eps, int n, float* y);
   void (*add)(float* x, const float* y, int n);
@@ -76,8 +83,8 @@ struct KernelTable {
   void (*gate)(Activation activation, const float* g, const float* u, int n, float* h);
   // Rotates pairs (i, i + half) in place.
   void (*rotate)(float* x, const float* cosines, const float* sines, int half);
-  // Quantises one head; returns its scale, stores the sum.
-  float (*quantize_head)(const float* x, int n, int8_t* q, int32_t* sum);
+  // Quantises one head in groups of `group` (a multiple of 16), the last of which may be shorter.
+  void (*quantize_head)(const float* x, int n, int group, int8_t* q, float* scales, int32_t* sums);
 
   // Attends `rows` query rows of one stream, all seeing positions [first, last] of the page at `page_start`.
   void (*attend_page)(const uint8_t* head, int head_dim, int page_start, int first, int last, const Query* queries,

@@ -10,6 +10,7 @@ namespace pennyweight {
 
 // Input of a linear layer, row-major by token: quantised blocks, and the float values where a float matrix needs them.
 struct Activations {
+  Grain grain;
   const ActivationBlock* blocks;
   size_t block_stride;
   const float* values;
@@ -24,7 +25,7 @@ void multiply_panels(const KernelTable& kernels, const PackedMatrix& w, int begi
 void linear_stage(const KernelTable& kernels, Team& team, int thread, std::span<const PackedMatrix* const> parts,
                   const Activations& x, int tokens, float* out, size_t out_stride, bool accumulate);
 
-// hidden = gate(x W_gate) * (x W_up), in units of 32 columns, quantised (or kept as floats for a float matrix).
+// hidden = gate(x W_gate) * (x W_up), in units of 32 columns, finely quantised; also kept as floats if `values`.
 void gated_stage(const KernelTable& kernels, Team& team, int thread, Activation activation, const PackedMatrix& gate,
                  const PackedMatrix& up, const Activations& x, int tokens, ActivationBlock* blocks, float* values);
 

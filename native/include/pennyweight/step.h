@@ -46,7 +46,7 @@ class Step {
   void heads(int thread, const Batch& batch, int index);
   void head(int thread, const Batch& batch);
   // Normalises (if `weight`) and quantises rows of `x` into this layer's input; the result is seen by all threads.
-  Activations input(int thread, const float* x, const float* weight, int columns, int rows);
+  Activations input(int thread, const float* x, const float* weight, int columns, int rows, Grain grain);
   void residual(int thread, const Activations& x, const PackedMatrix& w, const std::vector<float>& post_norm, int rows);
 
   const Model& model_;

@@ -37,27 +37,36 @@ template <int kRows>
 PW_INLINE void attend_rows(const PageView& page, int head_dim, int first, int last, const Query* queries,
                            SoftmaxState* states, const uint8_t* next) {
   F32 scores[kRows][4];
-  const int groups = head_dim / 4;
-  const size_t group_bytes = static_cast<size_t>(head_dim) * 16;
+  const int dwords = head_dim / 4;
+  const size_t sixteen_keys = static_cast<size_t>(head_dim) * 16;
   for (int tg = 0; tg < 4; ++tg) {
-    I32 dots[kRows];
+    F32 sums[kRows];
+    for (int begin = 0, group = 0; begin < dwords; begin += kHeadGroup / 4, ++group) {
+      const int end = begin + kHeadGroup / 4 < dwords ? begin + kHeadGroup / 4 : dwords;
+      I32 dots[kRows];
 #pragma GCC unroll 4
-    for (int r = 0; r < kRows; ++r) dots[r] = broadcast_i32(queries[r].minus_128_sums);
-    const uint8_t* k = page.keys + tg * group_bytes;
+      for (int r = 0; r < kRows; ++r) dots[r] = broadcast_i32(queries[r].minus_128_sums[group]);
+      const uint8_t* k = page.keys + tg * sixteen_keys;
 #pragma GCC unroll 4
-    for (int g = 0; g < groups; ++g) {
-      const B64 keys = load_bytes(k + 64 * g);
-      prefetch_far(next + tg * group_bytes + 64 * g);
+      for (int g = begin; g < end; ++g) {
+        const B64 keys = load_bytes(k + 64 * g);
+        prefetch_far(next + tg * sixteen_keys + 64 * g);
 #pragma GCC unroll 4
-      for (int r = 0; r < kRows; ++r) dots[r] = dot_u8s8(dots[r], keys, broadcast_bytes(queries[r].q + 4 * g));
+        for (int r = 0; r < kRows; ++r) dots[r] = dot_u8s8(dots[r], keys, broadcast_bytes(queries[r].q + 4 * g));
+      }
+      const F32 key_scale = load(page.key_scales + 64 * group + 16 * tg);
+#pragma GCC unroll 4
+      for (int r = 0; r < kRows; ++r) {
+        const F32 s = mul(to_float(dots[r]), key_scale);
+        const F32 scale = broadcast(queries[r].scale[group]);
+        sums[r] = group == 0 ? mul(s, scale) : fma(s, scale, sums[r]);
+      }
     }
-    const F32 key_scale = load(page.key_scales + 16 * tg);
     const I32 index = add_i32(lane_index(), broadcast_i32(16 * tg));
 #pragma GCC unroll 4
-    for (int r = 0; r < kRows; ++r) {
-      const F32 s = mul(mul(to_float(dots[r]), key_scale), broadcast(queries[r].scale));
-      scores[r][tg] = select_between(index, broadcast_i32(first), broadcast_i32(last), s, broadcast(kMinusInfinity));
-    }
+    for (int r = 0; r < kRows; ++r)
+      scores[r][tg] =
+          select_between(index, broadcast_i32(first), broadcast_i32(last), sums[r], broadcast(kMinusInfinity));
   }
   float page_max[kRows];
   float exponents[16] = {};  // of the old state, then of the page: one vector exponential for all rows
@@ -136,33 +145,47 @@ PW_INLINE void tile_scores(const PageView& page, int head_dim, int page_start, b
                            const AttentionTile& tile, float* scores, F32* page_max) {
   constexpr int Z = kTileVectors;
   for (int z = 0; z < Z; ++z) page_max[z] = broadcast(kMinusInfinity);
-  const size_t group_bytes = static_cast<size_t>(head_dim) * 16;
+  const int dwords = head_dim / 4;
+  const size_t sixteen_keys = static_cast<size_t>(head_dim) * 16;
   for (int t = 0; t < 64; t += 4) {
-    I32 dots[4][Z];
+    const uint8_t* k = page.keys + (t >> 4) * sixteen_keys + 4 * (t & 15);
+    F32 sums[4][Z];
+    for (int begin = 0, group = 0; begin < dwords; begin += kHeadGroup / 4, ++group) {
+      const int end = begin + kHeadGroup / 4 < dwords ? begin + kHeadGroup / 4 : dwords;
+      I32 dots[4][Z];
 #pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i)
+      for (int i = 0; i < 4; ++i)
 #pragma GCC unroll 4
-      for (int z = 0; z < Z; ++z) dots[i][z] = load_i32(tile.minus_128_sums + 16 * z);
-    const uint8_t* k = page.keys + (t >> 4) * group_bytes + 4 * (t & 15);
+        for (int z = 0; z < Z; ++z) dots[i][z] = load_i32(tile.minus_128_sums[group] + 16 * z);
 #pragma GCC unroll 4
-    for (int g = 0; g < head_dim / 4; ++g) {
-      B64 q[Z];
+      for (int g = begin; g < end; ++g) {
+        B64 q[Z];
 #pragma GCC unroll 4
-      for (int z = 0; z < Z; ++z) q[z] = load_bytes(tile.queries + (static_cast<size_t>(g) * Z + z) * 64);
+        for (int z = 0; z < Z; ++z) q[z] = load_bytes(tile.queries + (static_cast<size_t>(g) * Z + z) * 64);
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; ++i) {
+          const B64 key = broadcast_bytes(k + 64 * g + 4 * i);
+#pragma GCC unroll 4
+          for (int z = 0; z < Z; ++z) dots[i][z] = dot_u8s8(dots[i][z], key, q[z]);
+        }
+      }
 #pragma GCC unroll 4
       for (int i = 0; i < 4; ++i) {
-        const B64 key = broadcast_bytes(k + 64 * g + 4 * i);
+        const F32 key_scale = broadcast(page.key_scales[64 * group + t + i]);
 #pragma GCC unroll 4
-        for (int z = 0; z < Z; ++z) dots[i][z] = dot_u8s8(dots[i][z], key, q[z]);
+        for (int z = 0; z < Z; ++z) {
+          const F32 s = mul(to_float(dots[i][z]), key_scale);
+          const F32 scale = load(tile.scale[group] + 16 * z);
+          sums[i][z] = group == 0 ? mul(s, scale) : fma(s, scale, sums[i][z]);
+        }
       }
     }
 #pragma GCC unroll 4
     for (int i = 0; i < 4; ++i) {
-      const F32 key_scale = broadcast(page.key_scales[t + i]);
       const I32 position = broadcast_i32(page_start + t + i);
 #pragma GCC unroll 4
       for (int z = 0; z < Z; ++z) {
-        F32 s = mul(mul(to_float(dots[i][z]), key_scale), load(tile.scale + 16 * z));
+        F32 s = sums[i][z];
         if (!all_visible)
           s = select_between(position, load_i32(tile.first + 16 * z), load_i32(tile.last + 16 * z), s,
                              broadcast(kMinusInfinity));

@@ -17,21 +17,31 @@ PW_INLINE QuantScale quant_scale(float amax) {
   return {amax / 127.0F, 127.0F / amax};
 }
 
-static void quantize(const float* x, int n, ActivationBlock* out) {
+// 16 values to int8; returns their sum.
+PW_INLINE int32_t quantize_half(F32 x, float inverse, int8_t* q) {
+  const I32 v = round_to_int(mul(x, broadcast(inverse)));
+  store_s8(q, v);
+  return sum_i32(v);
+}
+
+static void quantize(const float* x, int n, Grain grain, ActivationBlock* out) {
   for (; n > 0; n -= kBlock, x += kBlock, ++out) {
     const F32 a = load(x);
     const F32 b = load(x + 16);
-    const QuantScale s = quant_scale(maximum(max(abs(a), abs(b))));
-    const I32 p = round_to_int(mul(a, broadcast(s.inverse)));
-    const I32 q = round_to_int(mul(b, broadcast(s.inverse)));
-    store_s8(out->q, p);
-    store_s8(out->q + 16, q);
-    out->half_sums[0] = static_cast<int16_t>(sum_i32(p));
-    out->half_sums[1] = static_cast<int16_t>(sum_i32(q));
-    const int32_t sum = out->half_sums[0] + out->half_sums[1];
-    out->scale = s.scale;
-    out->scaled_sum = s.scale * static_cast<float>(sum);
-    out->minus_8_sums = -8 * sum;
+    float lower = maximum(abs(a));
+    float upper = maximum(abs(b));
+    if (grain == Grain::kCoarse) lower = upper = lower > upper ? lower : upper;
+    const QuantScale s = quant_scale(lower);
+    const QuantScale t = quant_scale(upper);
+    const int32_t sums[2] = {quantize_half(a, s.inverse, out->q), quantize_half(b, t.inverse, out->q + 16)};
+    out->scale[0] = s.scale;
+    out->scale[1] = t.scale;
+    out->scaled_sum = grain == Grain::kCoarse
+                          ? s.scale * static_cast<float>(sums[0] + sums[1])
+                          : s.scale * static_cast<float>(sums[0]) + t.scale * static_cast<float>(sums[1]);
+    out->minus_8_sums = -8 * (sums[0] + sums[1]);
+    out->half_sums[0] = static_cast<int16_t>(sums[0]);
+    out->half_sums[1] = static_cast<int16_t>(sums[1]);
   }
 }
 
@@ -79,18 +89,16 @@ static void rotate(float* x, const float* cosines, const float* sines, int half)
   }
 }
 
-static float quantize_head(const float* x, int n, int8_t* q, int32_t* sum) {
-  F32 amax = zero();
-  for (int i = 0; i < n; i += 16) amax = max(amax, abs(load(x + i)));
-  const QuantScale s = quant_scale(maximum(amax));
-  I32 total = broadcast_i32(0);
-  for (int i = 0; i < n; i += 16) {
-    const I32 v = round_to_int(mul(load(x + i), broadcast(s.inverse)));
-    total = add_i32(total, v);
-    store_s8(q + i, v);
+static void quantize_head(const float* x, int n, int group, int8_t* q, float* scales, int32_t* sums) {
+  for (int first = 0; first < n; first += group, ++scales, ++sums) {
+    const int end = first + group < n ? first + group : n;
+    F32 amax = zero();
+    for (int i = first; i < end; i += 16) amax = max(amax, abs(load(x + i)));
+    const QuantScale s = quant_scale(maximum(amax));
+    *scales = s.scale;
+    *sums = 0;
+    for (int i = first; i < end; i += 16) *sums += quantize_half(load(x + i), s.inverse, q + i);
   }
-  *sum = static_cast<int16_t>(sum_i32(total));  // it fits, unless x is not a number
-  return s.scale;
 }
 
 static float maximum_of(const float* x, int n) {

@@ -71,6 +71,13 @@ PW_INLINE I32 zero_start(const ActivationBlock& a) {
   return eights;
 }
 
+// The same for the lower or the upper 16 columns.
+template <int kZero>
+PW_INLINE I32 half_start(const ActivationBlock& a, int half) {
+  if constexpr (kZero == 0 || (kZero == 128 && kSignedWeights8)) return broadcast_i32(0);
+  return broadcast_i32(-kZero * a.half_sums[half]);
+}
+
 // dots[t] += columns 4 kGroup .. 4 kGroup + 3, for all tokens of the tile.
 template <Format kFormat, int kGroup, int kTokens>
 PW_INLINE void step_tokens(const uint8_t* p, const ActivationBlock* x, size_t x_stride,
@@ -82,26 +89,27 @@ PW_INLINE void step_tokens(const uint8_t* p, const ActivationBlock* x, size_t x_
 }
 
 // A block's contribution to acc[t], for all tokens of the tile.
-template <Format kFormat, int kTokens>
+template <Format kFormat, Grain kGrain, int kTokens>
 PW_INLINE void add_block(const uint8_t* p, const Scales& s, const ActivationBlock* x, size_t x_stride, F32* acc) {
   constexpr FormatTraits f = traits(kFormat);
   using Dot = WeightDot<f.bits>;
+  constexpr bool kHalves = f.group == 16 || kGrain == Grain::kFine;
   Dot dots[kTokens];
 #pragma GCC unroll 16
   for (int t = 0; t < kTokens; ++t) {
     const ActivationBlock& a = x[t * x_stride];
-    dots[t] = Dot::begin(f.group == 16 ? broadcast_i32(-f.zero * a.half_sums[0]) : zero_start<f.zero>(a));
+    dots[t] = Dot::begin(kHalves ? half_start<f.zero>(a, 0) : zero_start<f.zero>(a));
   }
   step_tokens<kFormat, 0, kTokens>(p, x, x_stride, dots);
   step_tokens<kFormat, 1, kTokens>(p, x, x_stride, dots);
   step_tokens<kFormat, 2, kTokens>(p, x, x_stride, dots);
   step_tokens<kFormat, 3, kTokens>(p, x, x_stride, dots);
-  if constexpr (f.group == 16) {
+  if constexpr (kHalves) {
 #pragma GCC unroll 16
     for (int t = 0; t < kTokens; ++t) {
       const ActivationBlock& a = x[t * x_stride];
-      acc[t] = fma(to_float(Dot::end(dots[t])), mul(s.scale, broadcast(a.scale)), acc[t]);
-      dots[t] = Dot::begin(broadcast_i32(-f.zero * a.half_sums[1]));
+      acc[t] = fma(to_float(Dot::end(dots[t])), mul(s.scale, broadcast(a.scale[0])), acc[t]);
+      dots[t] = Dot::begin(half_start<f.zero>(a, 1));
     }
   }
   step_tokens<kFormat, 4, kTokens>(p, x, x_stride, dots);
@@ -111,7 +119,7 @@ PW_INLINE void add_block(const uint8_t* p, const Scales& s, const ActivationBloc
 #pragma GCC unroll 16
   for (int t = 0; t < kTokens; ++t) {
     const ActivationBlock& a = x[t * x_stride];
-    const F32 scale = mul(f.group == 16 ? s.upper : s.scale, broadcast(a.scale));
+    const F32 scale = mul(f.group == 16 ? s.upper : s.scale, broadcast(a.scale[1]));
     acc[t] = fma(to_float(Dot::end(dots[t])), scale, acc[t]);
     if constexpr (f.has_minimum) acc[t] = fma(s.minimum, broadcast(a.scaled_sum), acc[t]);
   }
@@ -124,7 +132,7 @@ PW_INLINE void emit(float* out, F32 value, bool accumulate) {
 // One token runs a panel at a time and fetches ahead: what bounds it is memory.
 inline constexpr size_t kPrefetchBytes = 1536;
 
-template <Format kFormat, int kTokens>
+template <Format kFormat, Grain kGrain, int kTokens>
 PW_INLINE void panel_times_tokens(const uint8_t* p, int num_blocks, const ActivationBlock* x, size_t x_stride,
                                   float* out, size_t out_stride, bool accumulate) {
   constexpr FormatTraits f = traits(kFormat);
@@ -138,14 +146,14 @@ PW_INLINE void panel_times_tokens(const uint8_t* p, int num_blocks, const Activa
     for (int i = 0; i < f.blocks_per_super(); ++i, p += f.block_bytes()) {
       for (int line = 0; line < kLines; ++line) prefetch(p + kPrefetchBytes + 64 * line);
       const Scales s = load_scales<kFormat>(super, p + f.quant_bytes());
-      add_block<kFormat, kTokens>(p, s, x + b + i, x_stride, acc);
+      add_block<kFormat, kGrain, kTokens>(p, s, x + b + i, x_stride, acc);
     }
   }
 #pragma GCC unroll 16
   for (int t = 0; t < kTokens; ++t) emit(out + t * out_stride, acc[t], accumulate);
 }
 
-template <Format kFormat>
+template <Format kFormat, Grain kGrain>
 void linear(const PanelRange& w, const ActivationBlock* x, size_t x_stride, int tokens, float* out, size_t out_stride,
             bool accumulate) {
   for (int panel = w.begin; panel < w.end; ++panel, out += kPanelRows) {
@@ -153,8 +161,8 @@ void linear(const PanelRange& w, const ActivationBlock* x, size_t x_stride, int 
     int t = 0;
     auto run = [&]<int kTokens>() {
       for (; tokens - t >= kTokens; t += kTokens)
-        panel_times_tokens<kFormat, kTokens>(p, w.num_blocks, x + t * x_stride, x_stride, out + t * out_stride,
-                                             out_stride, accumulate);
+        panel_times_tokens<kFormat, kGrain, kTokens>(p, w.num_blocks, x + t * x_stride, x_stride, out + t * out_stride,
+                                                     out_stride, accumulate);
     };
     if constexpr (kTokenTile > 8) {
       if (tokens % kTokenTile != 4 || tokens > kTokenTile + 4) run.template operator()<kTokenTile>();

@@ -7,7 +7,8 @@ namespace pennyweight::PW_TARGET {
 
 template <Format kFormat>
 static void use(KernelTable& table) {
-  table.linear[static_cast<int>(kFormat)] = linear<kFormat>;
+  table.linear[0][static_cast<int>(kFormat)] = linear<kFormat, Grain::kCoarse>;
+  table.linear[1][static_cast<int>(kFormat)] = linear<kFormat, Grain::kFine>;
 }
 
 void fill_linear(KernelTable& table) {

@@ -47,8 +47,11 @@ class PackedMatrix:
     def nbytes(self) -> int: ...
     def row(self, index: int) -> list[float]:
         """One row, dequantised (tests and the embedding lookup share this code)."""
-    def multiply(self, x: Buffer, *, tokens: int, target: str | None = None) -> bytes:
-        """`x` float32 `[tokens, columns]` -> float32 `[tokens, rows]`, as the decoder computes it."""
+    def multiply(self, x: Buffer, *, tokens: int, fine: bool = False, target: str | None = None) -> bytes:
+        """`x` float32 `[tokens, columns]` -> float32 `[tokens, rows]`, as the decoder computes it.
+
+        `fine` quantises `x` with a scale per 16 columns instead of 32.
+        """
 
 class LayerWeights:
     """Every matrix is `[out, in]`; every vector float32. Parts of `qkv` and `gate`/`up` may differ in type."""

@@ -89,7 +89,7 @@ class ReferenceDecoder:
     def head(self, hidden_TN: Floats) -> Floats:
         """`[T, V]` from `hidden`."""
         name = "head" if "head" in self.tensors else "embedding"
-        return np.asarray(self.arithmetic.linear(hidden_TN, self.tensors[name]))
+        return self._linear(name, hidden_TN, fine=True)
 
     def _attention(self, index: int, x_TN: Floats) -> Floats:
         spec, layer, part = self.spec, self.spec.layers[index], f"layers.{index}."
@@ -114,14 +114,15 @@ class ReferenceDecoder:
         part = f"layers.{index}."
         b_TN = self._norm(part + "feed_forward_norm", x_TN)
         gate, up = self._linear(part + "gate", b_TN), self._linear(part + "up", b_TN)
-        down_TN = self._linear(part + "down", self.arithmetic.gate(self.spec.activation, gate, up))
+        hidden_TF = self.arithmetic.gate(self.spec.activation, gate, up)
+        down_TN = self._linear(part + "down", hidden_TF, fine=True)
         return x_TN + self._optional_norm(part + "post_feed_forward_norm", down_TN)
 
-    def _linear(self, name: str, x_TN: Floats) -> Floats:
-        return np.asarray(self.arithmetic.linear(x_TN, self.tensors[name]))
+    def _linear(self, name: str, x_TN: Floats, *, fine: bool = False) -> Floats:
+        return np.asarray(self.arithmetic.linear(x_TN, self.tensors[name], fine=fine))
 
     def _heads(self, name: str, x_TN: Floats, count: int) -> Floats:
-        return self._linear(name, x_TN).reshape(len(x_TN), count, self.spec.head_dim)
+        return self._linear(name, x_TN, fine=True).reshape(len(x_TN), count, self.spec.head_dim)
 
     def _norm(self, name: str, x: Floats) -> Floats:
         return np.asarray(self.arithmetic.rmsnorm(x, self.tensors[name], self.spec.norm_eps))

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BLOCK = 32
+FINE = 16  # columns of a scale of a finely quantised input
+HEAD_GROUP = 32  # elements of a query or key head with a scale of their own
 SEGMENT_PAGES = 4
 LOG2E = 1.4426950408889634
 _EXP2_COEFFICIENTS = (
@@ -115,13 +117,13 @@ def gate(activation: Literal["silu", "gelu_tanh"], g: Floats, u: Floats) -> Floa
 
 
 # --- linear layers ------------------------------------------------------------------------------------------
-def linear(x_TN: Floats, weights: Weights) -> Floats:
-    """`[T, N]` times `[R, N]` transposed."""
+def linear(x_TN: Floats, weights: Weights, *, fine: bool = False) -> Floats:
+    """`[T, N]` times `[R, N]` transposed; `fine` quantises `x` with a scale per 16 columns instead of 32."""
     chunks = range(0, weights.rows, _ROW_CHUNK)
     parts = [take_rows(weights, range(c, min(c + _ROW_CHUNK, weights.rows))) for c in chunks]
     if weights.d_RG is None:
         return np.concatenate([_float_rows(x_TN, part) for part in parts], axis=1)
-    x = quantise(x_TN.reshape(len(x_TN), -1, BLOCK))
+    x = quantise(x_TN.reshape(len(x_TN), -1, FINE if fine else BLOCK))
     return np.concatenate([_integer_rows(x, part) for part in parts], axis=1)
 
 
@@ -132,21 +134,23 @@ def _float_rows(x_TN: Floats, weights: Weights) -> Floats:
     return acc_TR
 
 
-def _integer_rows(x_TB: Quantised, weights: Weights) -> Floats:
+def _integer_rows(x_TG: Quantised, weights: Weights) -> Floats:
+    """Integer sums run over the columns that share a scale on both sides."""
     assert weights.d_RG is not None
-    acc_TR = np.zeros((len(x_TB.scale), weights.rows), F32)
-    sums_TB = x_TB.scale * x_TB.sums
-    groups = BLOCK // weights.group
-    for block in range(weights.columns // BLOCK):
-        scale_T1 = x_TB.scale[:, block, None]
-        for part in range(groups):
-            group = block * groups + part
-            columns = slice(group * weights.group, (group + 1) * weights.group)
-            w = (weights.values[:, columns] - np.int16(weights.zero)).astype(F32)
-            q = x_TB.values[:, block, part * weights.group : (part + 1) * weights.group]
-            acc_TR = fma(q @ w.T, weights.d_RG[None, :, group] * scale_T1, acc_TR)
-        if weights.m_RG is not None:
-            acc_TR = fma(weights.m_RG[None, :, block], sums_TB[:, block, None], acc_TR)
+    acc_TR = np.zeros((len(x_TG.scale), weights.rows), F32)
+    grain = x_TG.values.shape[-1]
+    run = min(grain, weights.group)
+    values_TN = x_TG.values.reshape(len(acc_TR), -1)
+    sums_TB = (x_TG.scale * x_TG.sums).reshape(len(acc_TR), -1, BLOCK // grain)
+    for first in range(0, weights.columns, run):
+        columns = slice(first, first + run)
+        w = (weights.values[:, columns] - np.int16(weights.zero)).astype(F32)
+        d_TR = weights.d_RG[None, :, first // weights.group] * x_TG.scale[:, first // grain, None]
+        acc_TR = fma(values_TN[:, columns] @ w.T, d_TR, acc_TR)
+        if weights.m_RG is not None and (first + run) % BLOCK == 0:
+            block = first // BLOCK
+            sums_T = sums_TB[:, block, 0] if grain == BLOCK else sums_TB[:, block, 0] + sums_TB[:, block, 1]
+            acc_TR = fma(weights.m_RG[None, :, block], sums_T[:, None], acc_TR)
     return acc_TR
 
 
@@ -201,9 +205,9 @@ def attend(q_THD: Floats, k_TKD: Floats, v_TKD: Floats, *, scale: float, window:
     """Queries and keys of the positions `0 .. T - 1`, rotated; returns `[T, H, D]`."""
     tokens, heads, head_dim = q_THD.shape
     shape_KQT = (k_TKD.shape[1], heads // k_TKD.shape[1], tokens)
-    q = quantise(q_THD.transpose(1, 0, 2).reshape(*shape_KQT, head_dim))
-    q_scale = q.scale * F32(scale * LOG2E)
-    k, v = quantise(k_TKD.transpose(1, 0, 2)), quantise(v_TKD.transpose(1, 0, 2))
+    q = _head_groups(q_THD.transpose(1, 0, 2).reshape(*shape_KQT, head_dim))
+    q = [Quantised(part.values, part.scale * F32(scale * LOG2E)) for part in q]
+    k, v = _head_groups(k_TKD.transpose(1, 0, 2)), quantise(v_TKD.transpose(1, 0, 2))
     total = Softmax.empty(shape_KQT, head_dim)
     begun = np.zeros(shape_KQT, bool)
     for first in range(0, tokens, SEGMENT_PAGES * PAGE_TOKENS):
@@ -212,13 +216,18 @@ def attend(q_THD: Floats, k_TKD: Floats, v_TKD: Floats, *, scale: float, window:
         for start in range(first, min(first + SEGMENT_PAGES * PAGE_TOKENS, tokens), PAGE_TOKENS):
             keys = np.arange(start, min(start + PAGE_TOKENS, tokens))
             mask_TP = visible(np.arange(tokens), keys, window)
-            segment = _page(Quantised(q.values, q_scale), _take(k, keys), _take(v, keys), mask_TP, segment)
+            segment = _page(q, [_take(part, keys) for part in k], _take(v, keys), mask_TP, segment)
             seen |= mask_TP.any(axis=1)
         merged = total.merge(segment.m, segment.l, segment.O).where(begun, segment)
         total = merged.where(seen, total)
         begun |= seen
     o = total.O * (F32(1) / total.l)[..., None]
     return o.reshape(heads, tokens, head_dim).transpose(1, 0, 2)
+
+
+def _head_groups(x: Floats) -> list[Quantised]:
+    """Runs of 32 elements of a head, the last of which may be shorter, quantised apart."""
+    return [quantise(x[..., first : first + HEAD_GROUP]) for first in range(0, x.shape[-1], HEAD_GROUP)]
 
 
 def _take(heads: Quantised, keys: NDArray[np.intp]) -> Quantised:
@@ -228,11 +237,24 @@ def _take(heads: Quantised, keys: NDArray[np.intp]) -> Quantised:
     return Quantised(values, np.pad(heads.scale[:, keys], ((0, 0), (0, missing))))
 
 
-def _page(q: Quantised, k: Quantised, v: Quantised, mask_TP: NDArray[np.bool_], into: Softmax) -> Softmax:
+def _scores(q: list[Quantised], k: list[Quantised]) -> Floats:
+    """`[K, Q, T, P]`, the groups of a head added in order."""
+    s: Floats | None = None
+    for q_part, k_part in zip(q, k, strict=True):
+        dots_KQTP = q_part.values @ k_part.values[:, None].transpose(0, 1, 3, 2)
+        part = dots_KQTP * k_part.scale[:, None, None, :]
+        q_scale = np.broadcast_to(q_part.scale[..., None], part.shape)
+        s = part * q_scale if s is None else fma(part, q_scale, s)
+    assert s is not None
+    return s
+
+
+def _page(
+    q: list[Quantised], k: list[Quantised], v: Quantised, mask_TP: NDArray[np.bool_], into: Softmax
+) -> Softmax:
     """One page merged into a segment, for all heads; queries that see none of it keep their bits."""
     mask = np.pad(mask_TP, ((0, 0), (0, PAGE_TOKENS - mask_TP.shape[1])))
-    dots_KQTP = q.values @ k.values[:, None].transpose(0, 1, 3, 2)
-    s = (dots_KQTP * k.scale[:, None, None, :]) * q.scale[..., None]
+    s = _scores(q, k)
     any_T = mask.any(axis=1)
     m = np.where(any_T, np.where(mask, s, -np.inf).max(axis=-1), F32(0)).astype(F32)
     e = np.where(mask, exp2(s - m[..., None]), F32(0))

@@ -16,7 +16,7 @@ F32 = np.float32
 _QUERY_CHUNK = 512  # queries whose scores are in memory at once
 
 
-def linear(x_TN: Floats, weights_RN: Floats) -> Floats:
+def linear(x_TN: Floats, weights_RN: Floats, *, fine: bool = False) -> Floats:  # noqa: ARG001
     return x_TN @ weights_RN.T
 
 
