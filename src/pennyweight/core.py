@@ -5,10 +5,12 @@ A `Request` goes into the engine; `TokenEvent`s and exactly one `FinishedEvent` 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PAGE_TOKENS = 64
 """Tokens of one KV page; the native cache and the prefix tree share this constant."""
@@ -57,7 +59,7 @@ class TokenSpan:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingSpan:
-    """A run of positions given as vectors (an image), float32 little-endian, `[positions, d_model]` row-major."""
+    """A run of positions given as vectors (an image): float32 little-endian, `[positions, d_model]`."""
 
     content_hash: bytes
     positions: int

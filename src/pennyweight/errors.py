@@ -1,8 +1,8 @@
 """One tree of errors; every class knows how it looks over HTTP and on a terminal.
 
 A message names the value, the limit and the remedy. `status`, `type`, `code` and `param` are the fields of
-OpenAI's error object (https://platform.openai.com/docs/guides/error-codes); the command line prints the message
-alone and exits with 1.
+OpenAI's error object (https://platform.openai.com/docs/guides/error-codes); the command line prints the
+message alone and exits with 1.
 """
 
 from __future__ import annotations

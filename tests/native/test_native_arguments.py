@@ -82,7 +82,13 @@ def test_wrong_rows_for_several_steps(row: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "masks",
-    [[], [(0, bytes(4))], [(1, bytes(20))], [(0, bytes(20)), (0, bytes(20))], [(0, bytes(20)), (1, bytes(20))]],
+    [
+        [],
+        [(0, bytes(4))],
+        [(1, bytes(20))],
+        [(0, bytes(20)), (0, bytes(20))],
+        [(0, bytes(20)), (1, bytes(20))],
+    ],
     ids=["none", "short", "another row", "twice", "a row too many"],
 )
 def test_wrong_masks(masks: list[tuple[int, bytes]]) -> None:

@@ -1,6 +1,7 @@
 """The compiled extension: shapes are checked here, the work is done in C++ without the GIL.
 
-Errors: ValueError for a wrong shape, type or range (nothing was changed), RuntimeError for a broken invariant.
+Errors: ValueError for a wrong shape, type or range (nothing was changed), RuntimeError for a broken
+invariant.
 """
 
 from collections.abc import Sequence
@@ -10,9 +11,11 @@ from typing_extensions import Buffer
 
 PAGE_TOKENS: int
 
-# --- instruction sets -------------------------------------------------------------------------------------------
+# --- instruction sets -------------------------------------------------------------------------------------
 def targets() -> list[str]:
-    """Targets this processor and operating system can run, best first: avx512vnni, avxvnni, avx2, neon_dotprod, neon, scalar."""
+    """Targets this processor and operating system can run, best first: avx512vnni, avxvnni, avx2,
+    neon_dotprod, neon, scalar.
+    """
 
 def compiled_targets() -> list[str]: ...
 def active_target() -> str: ...
@@ -25,17 +28,20 @@ def cpu_features() -> dict[str, bool]:
 def useful_threads() -> int:
     """Physical cores this process may use: affinity, cgroup quota and SMT siblings considered."""
 
-# --- weights ----------------------------------------------------------------------------------------------------
+# --- weights ----------------------------------------------------------------------------------------------
 class PackedMatrix:
-    """A `[rows, columns]` weight matrix in panels of 16 rows x 32 columns, losslessly transcoded from `type`."""
+    """A `[rows, columns]` weight matrix in panels of 16 rows x 32 columns, losslessly transcoded from
+    `type`.
+    """
 
     def __init__(
         self, data: Buffer, *, type: str, rows: int, columns: int, row_map: Sequence[int] | None = None
     ) -> None:
-        """`data` holds GGUF blocks row by row: `type` is one of F32 F16 BF16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q4_K Q5_K Q6_K.
+        """`data` holds GGUF blocks row by row: `type` is one of F32 F16 BF16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0
+        Q4_K Q5_K Q6_K.
 
-        Packed row `i` is source row `row_map[i]`. `columns` is a multiple of the type's block (256 for K types,
-        else 32).
+        Packed row `i` is source row `row_map[i]`. `columns` is a multiple of the type's block (256 for K
+        types, else 32).
         """
     @property
     def rows(self) -> int: ...
@@ -54,7 +60,9 @@ class PackedMatrix:
         """
 
 class LayerWeights:
-    """Every matrix is `[out, in]`; every vector float32. Parts of `qkv` and `gate`/`up` may differ in type."""
+    """Every matrix is `[out, in]`; every vector float32. Parts of `qkv` and `gate`/`up` may differ in
+    type.
+    """
 
     def __init__(
         self,
@@ -75,7 +83,9 @@ class LayerWeights:
     ) -> None: ...
 
 class Model:
-    """An immutable decoder: `ModelSpec` fields, layers in order, embedding, final norm and head (None: tied)."""
+    """An immutable decoder: `ModelSpec` fields, layers in order, embedding, final norm and head (None:
+    tied).
+    """
 
     def __init__(
         self,
@@ -101,7 +111,7 @@ class Model:
     @property
     def weight_bytes(self) -> int: ...
 
-# --- the step ---------------------------------------------------------------------------------------------------
+# --- the step ---------------------------------------------------------------------------------------------
 class Logits(Enum):
     NONE = 0
     LAST = 1
@@ -111,10 +121,11 @@ class Row:
     """One sequence's share of a step.
 
     `tokens[i]` stands at `position + i`; `pages[j]` holds positions `64 j .. 64 j + 63` and must cover
-    `position + len(tokens) + steps - 1` positions. The last `draft_length` tokens are a draft: the sampler checks
-    them. `sampler` names a slot of the decoder; a row without one samples nothing. `logits` ALL also returns the
-    log-probability of each `targets[i]` under position `position + i` (prompt logprobs); one target per token.
-    `embeddings` replaces the lookup of `tokens[start + k]` by vector `k`: pairs (start, float32 vectors).
+    `position + len(tokens) + steps - 1` positions. The last `draft_length` tokens are a draft: the
+    sampler checks them. `sampler` names a slot of the decoder; a row without one samples nothing.
+    `logits` ALL also returns the log-probability of each `targets[i]` under position `position + i`
+    (prompt logprobs); one target per token. `embeddings` replaces the lookup of `tokens[start + k]` by
+    vector `k`: pairs (start, float32 vectors).
     """
 
     def __init__(
@@ -136,11 +147,11 @@ class Row:
 class RowResult:
     """What one row of one step produced.
 
-    `tokens` has one entry, plus one for each accepted draft token; empty if the row has no sampler. `logprobs[i]`
-    and `top[i]` belong to `tokens[i]` and are empty unless the slot asked. `stopped`: the last token is an end
-    token of the slot. `target_logprobs` answers `Row.targets`; `hidden` is the final-norm state of the last
-    position, float32 `[d_model]`. `error` is empty, or says why this row has no result (logits that are not finite,
-    a mask that allows nothing); the other rows have theirs.
+    `tokens` has one entry, plus one for each accepted draft token; empty if the row has no sampler.
+    `logprobs[i]` and `top[i]` belong to `tokens[i]` and are empty unless the slot asked. `stopped`: the
+    last token is an end token of the slot. `target_logprobs` answers `Row.targets`; `hidden` is the
+    final-norm state of the last position, float32 `[d_model]`. `error` is empty, or says why this row has
+    no result (logits that are not finite, a mask that allows nothing); the other rows have theirs.
     """
 
     row: int
@@ -157,7 +168,9 @@ class Decoder:
     """The fused step over one model, its KV pages and its sampler slots; one engine thread drives it."""
 
     def __init__(self, model: Model, *, num_pages: int, num_threads: int = 0) -> None:
-        """`num_threads` 0: as many as physical cores, affinity and cgroup quota allow. Pages cost memory when touched."""
+        """`num_threads` 0: as many as physical cores, affinity and cgroup quota allow. Pages cost memory
+        when touched.
+        """
     @property
     def target(self) -> str:
         """The instruction set this decoder was made for."""
@@ -186,7 +199,9 @@ class Decoder:
         top_logprobs: int | None = None,
         prompt: Sequence[int] = (),
     ) -> int:
-        """A slot. It outlives preemption: its counts and its random counter follow the tokens it has sampled."""
+        """A slot. It outlives preemption: its counts and its random counter follow the tokens it has
+        sampled.
+        """
     def close_sampler(self, slot: int) -> None: ...
     def begin(self, rows: Sequence[Row], *, steps: int = 1) -> None:
         """Start and return at once. With `steps` > 1 every row is one token, unmasked and without draft."""
@@ -194,11 +209,12 @@ class Decoder:
         self, masks: Sequence[tuple[int, Buffer]] = (), *, timeout_s: float = 0.01
     ) -> tuple[list[list[RowResult]], bool]:
         """Give the masks of the masked rows (row index, bitmask words), wait until a step has finished or
-        `timeout_s` has passed, and return the finished steps not returned before, and whether the plan is done.
+        `timeout_s` has passed, and return the finished steps not returned before, and whether the plan
+        is done.
 
-        The first call after `begin` supplies all masks. A row that stopped takes no part in later steps; the plan
-        ends early when all have stopped or `interrupt` was called. Without masked rows `finish` waits at most
-        `timeout_s`; with them until the step is done.
+        The first call after `begin` supplies all masks. A row that stopped takes no part in later steps;
+        the plan ends early when all have stopped or `interrupt` was called. Without masked rows `finish`
+        waits at most `timeout_s`; with them until the step is done.
         """
     def interrupt(self) -> None:
         """End a plan of several steps after the step under way. Safe from any thread, harmless when idle."""
@@ -210,7 +226,7 @@ class Decoder:
         For measurements and tests; valid until the next `begin`.
         """
 
-# --- measurements -----------------------------------------------------------------------------------------------
+# --- measurements -----------------------------------------------------------------------------------------
 def measure_bandwidth(num_threads: int) -> float:
     """Bytes per second of a streaming read that fits no cache."""
 
