@@ -27,12 +27,12 @@ class Report {
   long failures_ = 0;
 };
 
-#define CHECK(report, condition, what)                                                                  \
-  do {                                                                                                  \
-    if (condition)                                                                                      \
-      (report).pass();                                                                                  \
-    else                                                                                                \
-      (report).fail(__FILE__, __LINE__, std::string(#condition) + ": " + (what));                      \
+#define CHECK(report, condition, what)                                            \
+  do {                                                                            \
+    if (condition)                                                                \
+      (report).pass();                                                            \
+    else                                                                          \
+      (report).fail(__FILE__, __LINE__, std::string(#condition) + ": " + (what)); \
   } while (false)
 
 // SplitMix64 (Steele, Lea and Flood, 2014): the same numbers on every machine.

@@ -20,19 +20,22 @@ void compare(Report& report, const std::string& what, Kernel kernel) {
     CHECK(report, same_bits(want, kernel(*target)), std::string(target->name) + " " + what);
 }
 
-std::vector<uint8_t> quantized(const KernelTable& target, const std::vector<float>& x) {
+std::vector<uint8_t> quantized(const KernelTable& target, const std::vector<float>& x, Grain grain) {
   std::vector<ActivationBlock> blocks(x.size() / kBlock);
-  target.quantize(x.data(), static_cast<int>(x.size()), blocks.data());
+  target.quantize(x.data(), static_cast<int>(x.size()), grain, blocks.data());
   std::vector<uint8_t> bytes(blocks.size() * sizeof(ActivationBlock));
   std::memcpy(bytes.data(), blocks.data(), bytes.size());
   return bytes;
 }
 
-std::vector<float> quantized_head(const KernelTable& target, const std::vector<float>& x) {
+// Scales, sums, then the values.
+std::vector<float> quantized_head(const KernelTable& target, const std::vector<float>& x, int group) {
   std::vector<int8_t> q(x.size());
-  int32_t sum = 0;
-  std::vector<float> result = {target.quantize_head(x.data(), static_cast<int>(x.size()), q.data(), &sum)};
-  result.push_back(static_cast<float>(sum));
+  const size_t groups = (x.size() + group - 1) / group;
+  std::vector<int32_t> sums(groups);
+  std::vector<float> result(groups);
+  target.quantize_head(x.data(), static_cast<int>(x.size()), group, q.data(), result.data(), sums.data());
+  for (int32_t sum : sums) result.push_back(static_cast<float>(sum));
   for (int8_t v : q) result.push_back(v);
   return result;
 }
@@ -49,11 +52,13 @@ void check_quantize(Report& report, Random& random) {
   std::vector<std::vector<float>> cases = {std::vector<float>(64, 0.0F), ties(), random.floats(576)};
   for (const float scale : {1e-38F, 9e-31F, 1.1e-30F, 1e-20F, 1e20F, 8e37F}) cases.push_back(random.floats(64, scale));
   for (const std::vector<float>& x : cases) {
-    compare(report, "quantize", [&](const KernelTable& k) { return quantized(k, x); });
-    compare(report, "quantize_head", [&](const KernelTable& k) { return quantized_head(k, x); });
+    for (const Grain grain : {Grain::kCoarse, Grain::kFine})
+      compare(report, "quantize", [&](const KernelTable& k) { return quantized(k, x, grain); });
+    for (const int group : {16, 32, 48, 1024})
+      compare(report, "quantize_head", [&](const KernelTable& k) { return quantized_head(k, x, group); });
   }
   std::vector<ActivationBlock> block(1);
-  scalar().quantize(ties().data(), kBlock, block.data());
+  scalar().quantize(ties().data(), kBlock, Grain::kCoarse, block.data());
   for (int i = 0; i < kBlock; ++i)
     CHECK(report, block[0].q[i] == static_cast<int>(std::nearbyint(ties()[i])), "ties go to even");
 }
@@ -67,10 +72,12 @@ void check_not_numbers(Report& report, Random& random) {
       std::vector<float> x = random.floats(96);
       x[0] = x[17] = x[40] = bad;
       const std::vector<float> last(x.begin() + 64, x.end());
-      const std::vector<uint8_t> bytes = quantized(*target, x);
-      const std::vector<uint8_t> want = quantized(scalar(), last);
-      CHECK(report, std::memcmp(bytes.data() + 2 * want.size(), want.data(), want.size()) == 0, target->name);
-      quantized_head(*target, x);
+      for (const Grain grain : {Grain::kCoarse, Grain::kFine}) {
+        const std::vector<uint8_t> bytes = quantized(*target, x, grain);
+        const std::vector<uint8_t> want = quantized(scalar(), last, grain);
+        CHECK(report, std::memcmp(bytes.data() + 2 * want.size(), want.data(), want.size()) == 0, target->name);
+      }
+      quantized_head(*target, x, 32);
       std::vector<float> y(96);
       target->gate(Activation::kGeluTanh, x.data(), x.data(), 96, y.data());
       target->exponentials(x.data(), 1.0F, 1.0F, 96, y.data());
@@ -149,13 +156,13 @@ void check_sampling(Report& report, Random& random) {
     compare(report, "maximum", [&](const KernelTable& k) { return std::vector<float>{k.maximum(x.data(), n)}; });
     for (const float factor : {0.01F, 1.44269502F, 100.0F}) {
       const std::vector<float> p = exponentials(scalar(), x, largest, factor);
-      for (int i = 0; i < n; ++i) CHECK(report, (x[i] == -kInfinity) == (p[i] == 0.0F) || factor > 1, "what is forbidden");
+      for (int i = 0; i < n; ++i)
+        CHECK(report, (x[i] == -kInfinity) == (p[i] == 0.0F) || factor > 1, "what is forbidden");
       for (size_t i = n; i < p.size() - 16; ++i) CHECK(report, p[i] == 0.0F, "tail of " + std::to_string(n));
       CHECK(report, p[p.size() - 16] == 7.0F && p.back() == 7.0F, "beyond the end of " + std::to_string(n));
       compare(report, "exponentials", [&](const KernelTable& k) { return exponentials(k, x, largest, factor); });
-      compare(report, "sum", [&](const KernelTable& k) {
-        return std::vector<double>{k.sum(p.data(), static_cast<int>(p.size()))};
-      });
+      compare(report, "sum",
+              [&](const KernelTable& k) { return std::vector<double>{k.sum(p.data(), static_cast<int>(p.size()))}; });
     }
   }
 }

@@ -11,10 +11,11 @@ namespace pennyweight::test {
 namespace {
 
 // The best of some runs of 10 ms, in 10^9 a second.
-double speed(const KernelTable& target, const Panels& w, const std::vector<ActivationBlock>& x, int tokens) {
+double speed(const KernelTable& target, const Panels& w, Grain grain, const std::vector<ActivationBlock>& x,
+             int tokens) {
   std::vector<float> out(static_cast<size_t>(w.count) * kPanelRows * tokens);
   const PanelRange range = w.range(0, w.count);
-  const auto linear = target.linear[static_cast<int>(w.format)];
+  const auto linear = target.linear[static_cast<int>(grain)][static_cast<int>(w.format)];
   double best = 0;
   for (int run = 0; run < 8; ++run) {
     const std::clock_t start = std::clock();
@@ -30,14 +31,14 @@ double speed(const KernelTable& target, const Panels& w, const std::vector<Activ
   return best / 1e9;
 }
 
-void measure(const FormatTraits& f, Format format, const KernelTable& target) {
+void measure(const FormatTraits& f, Format format, Grain grain, const KernelTable& target) {
   Random random(4);
   for (const int columns : {576, 1536}) {
     if (columns % (kBlock * f.blocks_per_super()) != 0) continue;
     const Panels w = random_panels(random, format, columns, 12, Fill::kRandom, 0);
-    const std::vector<ActivationBlock> x = random_activations(random, 96, columns / kBlock);
-    std::printf("%-13s %-5s K=%-5d", target.name, f.name, columns);
-    for (const int tokens : {1, 4, 12, 24, 96}) std::printf(" %3d: %6.1f", tokens, speed(target, w, x, tokens));
+    const std::vector<ActivationBlock> x = random_activations(random, 96, columns / kBlock, grain);
+    std::printf("%-12s %-5s %-6s K=%-5d", target.name, f.name, grain == Grain::kFine ? "fine" : "coarse", columns);
+    for (const int tokens : {1, 4, 12, 24, 96}) std::printf(" %3d: %6.1f", tokens, speed(target, w, grain, x, tokens));
     std::printf("  GMAC/s, tokens: rate\n");
   }
 }
@@ -63,7 +64,9 @@ void run(const std::vector<std::string>& arguments) {
   formats = chosen(arguments, formats);
   for (const std::string& target : chosen(arguments, supported_targets()))
     for (int i = 0; i < kNumFormats; ++i)
-      if (contains(formats, kFormats[i].name)) measure(kFormats[i], static_cast<Format>(i), kernels_of(target));
+      for (const Grain grain : {Grain::kCoarse, Grain::kFine})
+        if (contains(formats, kFormats[i].name))
+          measure(kFormats[i], static_cast<Format>(i), grain, kernels_of(target));
 }
 
 }  // namespace

@@ -13,6 +13,11 @@ uint16_t get_half(const uint8_t* p) {
   return h;
 }
 
+float random_scale(Random& random) {
+  if (random.one_in(8)) return random.one_in(2) ? 0.0F : 1e-32F;
+  return (1.5F + random.uniform()) * 0.01F;
+}
+
 float random_element(Random& random) {
   if (random.one_in(16)) return 0.0F;
   if (random.one_in(16)) return random.uniform() * 1e-38F;
@@ -73,8 +78,7 @@ uint16_t half_bits(Random& random) {
 float half_value(uint16_t half) {
   const int exponent = half >> 10 & 31;
   const float fraction = static_cast<float>(half & 1023);
-  const float magnitude =
-      exponent == 0 ? std::ldexp(fraction, -24) : std::ldexp(1024.0F + fraction, exponent - 25);
+  const float magnitude = exponent == 0 ? std::ldexp(fraction, -24) : std::ldexp(1024.0F + fraction, exponent - 25);
   return (half & 0x8000) != 0 ? -magnitude : magnitude;
 }
 
@@ -94,7 +98,8 @@ Panels random_panels(Random& random, Format format, int columns, int count, Fill
       for (size_t i = 0; i < f.quant_bytes(); ++i)
         *p++ = static_cast<uint8_t>(fill == Fill::kZeros ? 0 : fill == Fill::kOnes ? 255 : random.below(256));
       if (f.super_scales)
-        for (size_t i = 0; i < f.scale_bytes(); ++i) *p++ = static_cast<uint8_t>(random.one_in(8) ? 255 : random.below(256));
+        for (size_t i = 0; i < f.scale_bytes(); ++i)
+          *p++ = static_cast<uint8_t>(random.one_in(8) ? 255 : random.below(256));
       else
         for (size_t i = 0; i < f.scale_bytes(); i += 2, p += 2) put_half(p, half_bits(random));
     }
@@ -102,7 +107,7 @@ Panels random_panels(Random& random, Format format, int columns, int count, Fill
   return panels;
 }
 
-std::vector<ActivationBlock> random_activations(Random& random, int tokens, int blocks) {
+std::vector<ActivationBlock> random_activations(Random& random, int tokens, int blocks, Grain grain) {
   std::vector<ActivationBlock> x(static_cast<size_t>(tokens) * blocks);
   for (ActivationBlock& a : x) {
     const int kind = random.below(8);  // 0, 1: extremes
@@ -111,8 +116,9 @@ std::vector<ActivationBlock> random_activations(Random& random, int tokens, int 
       a.q[i] = static_cast<int8_t>(kind == 0 ? 127 : kind == 1 ? -127 : random.between(-127, 127));
       sums[i / 16] += a.q[i];
     }
-    a.scale = random.one_in(16) ? 0.0F : random.one_in(16) ? 1e-32F : (1.5F + random.uniform()) * 0.01F;
-    a.scaled_sum = a.scale * static_cast<float>(sums[0] + sums[1]);
+    a.scale[0] = random_scale(random);
+    a.scale[1] = grain == Grain::kFine ? random_scale(random) : a.scale[0];
+    a.scaled_sum = random.normal();
     a.minus_8_sums = -8 * (sums[0] + sums[1]);
     a.half_sums[0] = static_cast<int16_t>(sums[0]);
     a.half_sums[1] = static_cast<int16_t>(sums[1]);
@@ -120,8 +126,9 @@ std::vector<ActivationBlock> random_activations(Random& random, int tokens, int 
   return x;
 }
 
-float defined_row(const Panels& panels, int panel, int row, const ActivationBlock* x) {
+float defined_row(const Panels& panels, int panel, int row, const ActivationBlock* x, Grain grain) {
   const FormatTraits& f = traits(panels.format);
+  const int group = grain == Grain::kFine ? 16 : f.group;
   const uint8_t* p = panels.data() + panels.panel_bytes * panel;
   const uint8_t* super = p;
   float acc = 0;
@@ -131,10 +138,10 @@ float defined_row(const Panels& panels, int panel, int row, const ActivationBloc
       p += f.super_header_bytes();
     }
     const DefinedScales s = defined_scales(f, super, p + f.quant_bytes(), row);
-    for (int first = 0; first < kBlock; first += f.group) {
+    for (int first = 0; first < kBlock; first += group) {
       int dot = 0;
-      for (int c = first; c < first + f.group; ++c) dot += (stored_weight(f, p, row, c) - f.zero) * x[b].q[c];
-      acc = std::fma(static_cast<float>(dot), s.d[first / 16] * x[b].scale, acc);
+      for (int c = first; c < first + group; ++c) dot += (stored_weight(f, p, row, c) - f.zero) * x[b].q[c];
+      acc = std::fma(static_cast<float>(dot), s.d[first / 16] * x[b].scale[first / 16], acc);
     }
     if (f.has_minimum) acc = std::fma(s.m, x[b].scaled_sum, acc);
   }

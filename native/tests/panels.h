@@ -23,10 +23,10 @@ struct Panels {
 Panels random_panels(Random& random, Format format, int columns, int count, Fill fill, size_t misalignment);
 
 // [tokens][blocks]: quantised activations; in every fourth block all are -127 or 127.
-std::vector<ActivationBlock> random_activations(Random& random, int tokens, int blocks);
+std::vector<ActivationBlock> random_activations(Random& random, int tokens, int blocks, Grain grain);
 
 // Row `row` of panel `panel` for one token, from format.h and docs/numerics.md, one operation at a time.
-float defined_row(const Panels& panels, int panel, int row, const ActivationBlock* x);
+float defined_row(const Panels& panels, int panel, int row, const ActivationBlock* x, Grain grain);
 
 uint16_t half_bits(Random& random);
 float half_value(uint16_t half);

@@ -29,7 +29,8 @@ std::pair<int, int> open(const Case& c, Decoder& decoder, int first) {
 }
 
 PlanRow next_row(const Case& c, std::vector<int> tokens, int taken, int first, int slot) {
-  PlanRow row = row_of(std::move(tokens), static_cast<int>(c.prompt.size()) + taken - 1, page_run(first, 4), Logits::kLast);
+  PlanRow row =
+      row_of(std::move(tokens), static_cast<int>(c.prompt.size()) + taken - 1, page_run(first, 4), Logits::kLast);
   row.sampler = slot;
   return row;
 }
@@ -56,7 +57,8 @@ void check_steps(const Case& c, Decoder& decoder, const std::vector<int>& want) 
     const int steps = std::min<int>(5, static_cast<int>(want.size() - tokens.size()));
     const int taken = static_cast<int>(tokens.size());
     for (const StepResult& step : run_plan(
-             decoder, {next_row(c, {others.back()}, taken, 8, other), next_row(c, {tokens.back()}, taken, 4, slot)}, steps)) {
+             decoder, {next_row(c, {others.back()}, taken, 8, other), next_row(c, {tokens.back()}, taken, 4, slot)},
+             steps)) {
       others.push_back(step[0].tokens[0]);
       tokens.push_back(step[1].tokens[0]);
     }
@@ -75,7 +77,8 @@ void check_draft(const Case& c, Decoder& decoder, const std::vector<int>& want, 
   row.draft_length = 5;
   const RowResult result = run_plan(decoder, {row})[0][0];
   const int accepted = std::min(wrong - 1, 5);
-  CHECK(c.report, token == want[0] && result.accepted_drafts == accepted, c.what + " draft, wrong at " + std::to_string(wrong));
+  CHECK(c.report, token == want[0] && result.accepted_drafts == accepted,
+        c.what + " draft, wrong at " + std::to_string(wrong));
   const std::vector<int> expected(want.begin() + 1, want.begin() + 2 + accepted);
   CHECK(c.report, result.tokens == expected, c.what + " tokens of a draft, wrong at " + std::to_string(wrong));
   decoder.close_sampler(slot);

@@ -7,7 +7,8 @@
 namespace pennyweight::test {
 
 // Runs a plan to its end; the finished steps.
-std::vector<StepResult> run_plan(Decoder& decoder, std::vector<PlanRow> rows, int steps = 1, std::map<int, Mask> masks = {});
+std::vector<StepResult> run_plan(Decoder& decoder, std::vector<PlanRow> rows, int steps = 1,
+                                 std::map<int, Mask> masks = {});
 
 std::vector<int> random_tokens(Random& random, const Model& model, int n);
 

@@ -44,7 +44,9 @@ void check_uneven(Report& report) {
 
 // Teams end while idle, at once after a job, and with a job under way.
 void check_end(Report& report) {
-  { const Team idle(2); }
+  {
+    const Team idle(2);
+  }
   std::atomic<int> ran{0};
   {
     Team busy(2);

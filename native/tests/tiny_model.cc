@@ -16,15 +16,24 @@ struct HalfScale {
 
 std::vector<HalfScale> half_scales(Format format) {
   switch (format) {
-    case Format::kQ4_0: return {{0, 9, false}};
-    case Format::kQ4_1: return {{0, 9, false}, {2, 12, true}};
-    case Format::kQ5_0: return {{0, 8, false}};
-    case Format::kQ5_1: return {{0, 8, false}, {2, 12, true}};
-    case Format::kQ8_0: return {{0, 5, false}};
-    case Format::kQ4_K: return {{0, 4, false}, {2, 7, false}};
-    case Format::kQ5_K: return {{0, 3, false}, {2, 7, false}};
-    case Format::kQ6_K: return {{208, 1, false}};
-    default: return {};
+    case Format::kQ4_0:
+      return {{0, 9, false}};
+    case Format::kQ4_1:
+      return {{0, 9, false}, {2, 12, true}};
+    case Format::kQ5_0:
+      return {{0, 8, false}};
+    case Format::kQ5_1:
+      return {{0, 8, false}, {2, 12, true}};
+    case Format::kQ8_0:
+      return {{0, 5, false}};
+    case Format::kQ4_K:
+      return {{0, 4, false}, {2, 7, false}};
+    case Format::kQ5_K:
+      return {{0, 3, false}, {2, 7, false}};
+    case Format::kQ6_K:
+      return {{208, 1, false}};
+    default:
+      return {};
   }
 }
 
@@ -49,7 +58,8 @@ void put_float(Random& random, Format format, uint8_t* p) {
 }
 
 MatrixPointer matrix(Random& random, Format format, int rows, int columns) {
-  return std::make_shared<PackedMatrix>(random_source(random, format, rows, columns), format, rows, columns, std::span<const int>());
+  return std::make_shared<PackedMatrix>(random_source(random, format, rows, columns), format, rows, columns,
+                                        std::span<const int>());
 }
 
 std::vector<float> norm(Random& random, int n) {

@@ -21,7 +21,7 @@ PW_INLINE QuantScale quant_scale(float amax) {
 PW_INLINE int32_t quantize_half(F32 x, float inverse, int8_t* q) {
   const I32 v = round_to_int(mul(x, broadcast(inverse)));
   store_s8(q, v);
-  return sum_i32(v);
+  return static_cast<int16_t>(sum_i32(v));  // it fits, unless x is not a number
 }
 
 static void quantize(const float* x, int n, Grain grain, ActivationBlock* out) {

@@ -84,8 +84,7 @@ PW_INLINE void step_tokens(const uint8_t* p, const ActivationBlock* x, size_t x_
                            WeightDot<traits(kFormat).bits>* dots) {
   const B64 w = unpack<traits(kFormat).bits, kGroup>(p);
 #pragma GCC unroll 16
-  for (int t = 0; t < kTokens; ++t)
-    WeightDot<traits(kFormat).bits>::step(dots[t], w, x[t * x_stride].q + 4 * kGroup);
+  for (int t = 0; t < kTokens; ++t) WeightDot<traits(kFormat).bits>::step(dots[t], w, x[t * x_stride].q + 4 * kGroup);
 }
 
 // A block's contribution to acc[t], for all tokens of the tile.
@@ -125,9 +124,7 @@ PW_INLINE void add_block(const uint8_t* p, const Scales& s, const ActivationBloc
   }
 }
 
-PW_INLINE void emit(float* out, F32 value, bool accumulate) {
-  store(out, accumulate ? add(load(out), value) : value);
-}
+PW_INLINE void emit(float* out, F32 value, bool accumulate) { store(out, accumulate ? add(load(out), value) : value); }
 
 // One token runs a panel at a time and fetches ahead: what bounds it is memory.
 inline constexpr size_t kPrefetchBytes = 1536;
@@ -207,7 +204,8 @@ void linear_float(const PanelRange& w, const float* x, size_t x_stride, int toke
     const uint8_t* p = w.panels + w.panel_bytes * panel;
     int t = 0;
     for (; tokens - t >= kFloatTile; t += kFloatTile)
-      float_panel<kFormat, kFloatTile>(p, columns, x + t * x_stride, x_stride, out + t * out_stride, out_stride, accumulate);
+      float_panel<kFormat, kFloatTile>(p, columns, x + t * x_stride, x_stride, out + t * out_stride, out_stride,
+                                       accumulate);
     for (; t < tokens; ++t)
       float_panel<kFormat, 1>(p, columns, x + t * x_stride, x_stride, out + t * out_stride, out_stride, accumulate);
   }

@@ -167,7 +167,9 @@ template <int kBits>
 struct WeightDot {
   I32 acc;
   PW_INLINE WeightDot begin(I32 start) { return {start}; }
-  PW_INLINE void step(WeightDot& d, B64 w, const void* x_dword) { d.acc = dot_u8s8(d.acc, w, broadcast_bytes(x_dword)); }
+  PW_INLINE void step(WeightDot& d, B64 w, const void* x_dword) {
+    d.acc = dot_u8s8(d.acc, w, broadcast_bytes(x_dword));
+  }
   PW_INLINE I32 end(const WeightDot& d) { return d.acc; }
 };
 

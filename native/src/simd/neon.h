@@ -20,11 +20,9 @@ struct B64 {  // 64 bytes: 16 rows (or tokens, or queries) of 4
 
 PW_INLINE F32 load(const float* p) { return {{vld1q_f32(p), vld1q_f32(p + 4), vld1q_f32(p + 8), vld1q_f32(p + 12)}}; }
 // The four quarters of `r` in terms of their number q.
-#define PW_QUARTERS(type, expression)                   \
-  type r;                                               \
-  _Pragma("GCC unroll 4") for (int q = 0; q < 4; ++q) { \
-    r.v[q] = expression;                                \
-  }                                                     \
+#define PW_QUARTERS(type, expression)                                          \
+  type r;                                                                      \
+  _Pragma("GCC unroll 4") for (int q = 0; q < 4; ++q) { r.v[q] = expression; } \
   return r
 
 PW_INLINE void store(float* p, F32 a) {
@@ -70,9 +68,7 @@ template <int kBits>
 PW_INLINE I32 shift_left(I32 a) {
   PW_QUARTERS(I32, vshlq_n_s32(a.v[q], kBits));
 }
-PW_INLINE int32_t sum_i32(I32 a) {
-  return vaddvq_s32(vaddq_s32(vaddq_s32(a.v[0], a.v[1]), vaddq_s32(a.v[2], a.v[3])));
-}
+PW_INLINE int32_t sum_i32(I32 a) { return vaddvq_s32(vaddq_s32(vaddq_s32(a.v[0], a.v[1]), vaddq_s32(a.v[2], a.v[3]))); }
 PW_INLINE I32 lane_index() {
   const int32_t four[4] = {0, 1, 2, 3};
   PW_QUARTERS(I32, vaddq_s32(vld1q_s32(four), vdupq_n_s32(4 * q)));
@@ -101,9 +97,7 @@ PW_INLINE void store_s8(int8_t* p, I32 a) {
 PW_INLINE uint16x4_t load_four_halves(const void* p, int q) {
   return vreinterpret_u16_u8(vld1_u8((const uint8_t*)p + 8 * q));
 }
-PW_INLINE F32 load_half(const void* p) {
-  PW_QUARTERS(F32, vcvt_f32_f16(vreinterpret_f16_u16(load_four_halves(p, q))));
-}
+PW_INLINE F32 load_half(const void* p) { PW_QUARTERS(F32, vcvt_f32_f16(vreinterpret_f16_u16(load_four_halves(p, q)))); }
 PW_INLINE F32 load_bf16(const void* p) {
   PW_QUARTERS(F32, vreinterpretq_f32_u32(vshll_n_u16(load_four_halves(p, q), 16)));
 }
@@ -244,6 +238,5 @@ inline constexpr int kTokenTile = 2;  // tokens of the largest register block
 
 PW_INLINE void prefetch(const void* p) { __builtin_prefetch(p); }
 PW_INLINE void prefetch_far(const void* p) { __builtin_prefetch(p, 0, 2); }
-
 
 }  // namespace pennyweight::PW_TARGET
