@@ -33,7 +33,7 @@ VERSION = "11434.0.0"
 RELEASE = "b11434"  # llama.cpp's own name of it
 AVX2_OPTIONS = ("-DGGML_NATIVE=OFF", "-DGGML_AVX2=ON", "-DGGML_FMA=ON", "-DGGML_F16C=ON", "-DGGML_BMI2=ON")
 _TOOLS_ONLY = ("-DLLAMA_BUILD_TESTS=OFF", "-DLLAMA_BUILD_EXAMPLES=OFF")
-_TOOLS = ("llama-bench", "llama-batched-bench", "llama-quantize")
+_TOOLS = ("llama-bench", "llama-batched-bench", "llama-quantize", "llama-perplexity")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

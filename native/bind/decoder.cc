@@ -19,9 +19,7 @@ using namespace nb::literals;
 
 namespace {
 
-nb::bytes bytes_of(const std::vector<float>& values) {
-  return nb::bytes(values.data(), values.size() * 4);
-}
+nb::bytes bytes_of(const std::vector<float>& values) { return nb::bytes(values.data(), values.size() * 4); }
 
 Mask mask_of(nb::handle object) {
   const BufferView view(object);
@@ -33,22 +31,21 @@ Mask mask_of(nb::handle object) {
 
 void bind_rows(nb::module_& m) {
   nb::enum_<Logits>(m, "Logits").value("NONE", Logits::kNone).value("LAST", Logits::kLast).value("ALL", Logits::kAll);
-  nb::class_<PlanRow>(m, "Row")
-      .def(
-          "__init__",
-          [](PlanRow* self, std::vector<int> tokens, int position, std::vector<int> pages, std::optional<int> sampler,
-             Logits logits, int draft_length, std::vector<int> targets,
-             const std::vector<std::pair<int, nb::object>>& embeddings, bool masked, bool hidden,
-             std::optional<int> adapter) {
-            std::vector<std::pair<int, std::vector<float>>> vectors;
-            for (const auto& [start, data] : embeddings) vectors.emplace_back(start, floats_of(data, "embeddings"));
-            new (self) PlanRow{std::move(tokens), position, std::move(pages), sampler, logits, draft_length,
-                               std::move(targets), std::move(vectors), masked, hidden, adapter};
-          },
-          nb::kw_only(), "tokens"_a, "position"_a, "pages"_a, "sampler"_a = nb::none(), "logits"_a = Logits::kNone,
-          "draft_length"_a = 0, "targets"_a = std::vector<int>(),
-          "embeddings"_a = std::vector<std::pair<int, nb::object>>(), "masked"_a = false, "hidden"_a = false,
-          "adapter"_a = nb::none());
+  nb::class_<PlanRow>(m, "Row").def(
+      "__init__",
+      [](PlanRow* self, std::vector<int> tokens, int position, std::vector<int> pages, std::optional<int> sampler,
+         Logits logits, int draft_length, std::vector<int> targets,
+         const std::vector<std::pair<int, nb::object>>& embeddings, bool masked, bool hidden,
+         std::optional<int> adapter) {
+        std::vector<std::pair<int, std::vector<float>>> vectors;
+        for (const auto& [start, data] : embeddings) vectors.emplace_back(start, floats_of(data, "embeddings"));
+        new (self) PlanRow{std::move(tokens),  position,           std::move(pages), sampler, logits, draft_length,
+                           std::move(targets), std::move(vectors), masked,           hidden,  adapter};
+      },
+      nb::kw_only(), "tokens"_a, "position"_a, "pages"_a, "sampler"_a = nb::none(), "logits"_a = Logits::kNone,
+      "draft_length"_a = 0, "targets"_a = std::vector<int>(),
+      "embeddings"_a = std::vector<std::pair<int, nb::object>>(), "masked"_a = false, "hidden"_a = false,
+      "adapter"_a = nb::none());
   nb::class_<RowResult>(m, "RowResult")
       .def_ro("row", &RowResult::row)
       .def_ro("tokens", &RowResult::tokens)
@@ -83,7 +80,7 @@ int open_sampler(Decoder& decoder, uint64_t seed, uint32_t choice, float tempera
 }
 
 std::pair<std::vector<StepResult>, bool> finish(Decoder& decoder, const std::vector<std::pair<int, nb::object>>& masks,
-                                               double timeout_s) {
+                                                double timeout_s) {
   std::map<int, Mask> words;
   for (const auto& [row, object] : masks)
     if (!words.emplace(row, mask_of(object)).second)
@@ -121,7 +118,8 @@ void bind_decoder(nb::module_& m) {
             decoder.begin(std::move(rows), steps);
           },
           "rows"_a, nb::kw_only(), "steps"_a = 1)
-      .def("finish", &finish, "masks"_a = std::vector<std::pair<int, nb::object>>(), nb::kw_only(), "timeout_s"_a = 0.01)
+      .def("finish", &finish, "masks"_a = std::vector<std::pair<int, nb::object>>(), nb::kw_only(),
+           "timeout_s"_a = 0.01)
       .def("interrupt", &Decoder::interrupt)
       .def("copy_page", &Decoder::copy_page, "source"_a, "destination"_a)
       .def("logits", [](const Decoder& decoder, int row) { return bytes_of(decoder.logits(row)); }, "row"_a);

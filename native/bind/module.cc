@@ -29,7 +29,8 @@ std::span<const uint8_t> BufferView::bytes() const {
 std::vector<float> floats_of(nb::handle object, const char* name) {
   const BufferView view(object);
   if (view.bytes().size() % 4 != 0)
-    throw std::invalid_argument(std::string(name) + ": " + std::to_string(view.bytes().size()) + " bytes are no float32 values");
+    throw std::invalid_argument(std::string(name) + ": " + std::to_string(view.bytes().size()) +
+                                " bytes are no float32 values");
   std::vector<float> values(view.bytes().size() / 4);
   if (!values.empty()) std::memcpy(values.data(), view.bytes().data(), view.bytes().size());
   return values;

@@ -11,7 +11,8 @@ namespace pennyweight::bind {
 
 namespace nb = nanobind;
 
-// A contiguous buffer of any Python object that has one (bytes, bytearray, memoryview, array, numpy), held while in use.
+// A contiguous buffer of any Python object that has one (bytes, bytearray, memoryview, array, numpy), held while in
+// use.
 class BufferView {
  public:
   explicit BufferView(nb::handle object);

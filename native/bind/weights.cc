@@ -52,8 +52,8 @@ nb::bytes multiply(const PackedMatrix& m, nb::handle x, int tokens, bool fine,
     kernels.quantize(input.get() + columns * t, m.columns(), grain, blocks.get() + stride * t);
   const auto padded = static_cast<size_t>(m.padded_rows());
   const Buffer<float> out = allocate<float>(padded * tokens);
-  multiply_panels(kernels, m, 0, m.num_panels(), {grain, blocks.get(), stride, input.get(), columns}, 0, tokens, out.get(),
-                  padded, false);
+  multiply_panels(kernels, m, 0, m.num_panels(), {grain, blocks.get(), stride, input.get(), columns}, 0, tokens,
+                  out.get(), padded, false);
   std::vector<float> result;
   for (int t = 0; t < tokens; ++t)
     result.insert(result.end(), out.get() + padded * t, out.get() + padded * t + m.rows());

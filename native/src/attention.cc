@@ -58,8 +58,7 @@ struct AttentionStage::Scratch {
 
 AttentionStage::AttentionStage(const Model& model, Cache& cache, const KernelTable& kernels, int num_threads)
     : model_(model), cache_(cache), kernels_(kernels), state_floats_(model.head_dim + kStateHeader) {
-  for (int i = 0; i < num_threads; ++i)
-    scratch_.push_back(std::make_unique<Scratch>(model.head_dim, model.group()));
+  for (int i = 0; i < num_threads; ++i) scratch_.push_back(std::make_unique<Scratch>(model.head_dim, model.group()));
 }
 
 AttentionStage::~AttentionStage() = default;
@@ -73,7 +72,8 @@ void AttentionStage::plan(const std::vector<SequenceSpan>& sequences, int num_ro
     if (!plans_.contains(window)) plans_.emplace(window, cut(sequences, num_rows, window));
   const size_t floats = static_cast<size_t>(state_floats_);
   if (partials_.size() < floats * num_partials_) partials_.resize(floats * num_partials_);
-  if (counters_.size() < static_cast<size_t>(num_counters_)) counters_ = std::vector<std::atomic<int>>(2 * num_counters_);
+  if (counters_.size() < static_cast<size_t>(num_counters_))
+    counters_ = std::vector<std::atomic<int>>(2 * num_counters_);
   if (!plans_.begin()->second.shared.empty() && totals_.size() < floats * num_rows * model_.num_heads)
     totals_.resize(floats * num_rows * model_.num_heads);
 }
@@ -241,8 +241,8 @@ void AttentionStage::run_tile(const Task& task, int layer, const Query* queries,
     const int end = std::min((segment + 1) * kSegmentPages, task.last_position / Cache::kPageTokens + 1);
     for (int page = segment * kSegmentPages; page < end; ++page) {
       const int start = page * Cache::kPageTokens;
-      const bool all_visible = task.num_pairs == kTileRows && start + Cache::kPageTokens - 1 <= earliest_last &&
-                               start >= latest_first;
+      const bool all_visible =
+          task.num_pairs == kTileRows && start + Cache::kPageTokens - 1 <= earliest_last && start >= latest_first;
       kernels_.attend_tile(cache_.head(layer, task.pages[page], task.kv_head), dim, start, all_visible, tile,
                            scratch.tile_scratch.get());
     }

@@ -16,7 +16,8 @@ void require(bool ok, const std::string& message) {
 }
 
 int checked(int value, int least, const char* name) {
-  require(value >= least, std::string(name) + " must be at least " + std::to_string(least) + ", got " + std::to_string(value));
+  require(value >= least,
+          std::string(name) + " must be at least " + std::to_string(least) + ", got " + std::to_string(value));
   return value;
 }
 
@@ -76,8 +77,8 @@ void Decoder::check(const std::vector<PlanRow>& rows, int steps) const {
   for (size_t i = 0; i < rows.size(); ++i) {
     check_row(rows[i], static_cast<int>(i), steps);
     if (rows[i].sampler)
-      require(samplers.insert(*rows[i].sampler).second,
-              "row " + std::to_string(i) + ": sampler slot " + std::to_string(*rows[i].sampler) + " serves another row");
+      require(samplers.insert(*rows[i].sampler).second, "row " + std::to_string(i) + ": sampler slot " +
+                                                            std::to_string(*rows[i].sampler) + " serves another row");
   }
 }
 
@@ -87,21 +88,25 @@ void Decoder::check_row(const PlanRow& row, int index, int steps) const {
   require(count > 0, where + "no tokens");
   require(row.position >= 0, where + "negative position " + std::to_string(row.position));
   for (int token : row.tokens)
-    require(token >= 0 && token < model_->vocab_size, where + "token " + std::to_string(token) + " is outside the vocabulary of " +
+    require(token >= 0 && token < model_->vocab_size, where + "token " + std::to_string(token) +
+                                                          " is outside the vocabulary of " +
                                                           std::to_string(model_->vocab_size));
   const int64_t positions = int64_t{row.position} + count + steps - 1;
   require(static_cast<int64_t>(row.pages.size()) * Cache::kPageTokens >= positions,
           where + std::to_string(row.pages.size()) + " pages do not hold " + std::to_string(positions) + " positions");
   for (int page : row.pages)
     require(page >= 0 && page < num_pages(), where + "there is no page " + std::to_string(page));
-  require(!row.sampler || samplers_.contains(*row.sampler), where + "there is no sampler slot " + std::to_string(row.sampler.value_or(0)));
+  require(!row.sampler || samplers_.contains(*row.sampler),
+          where + "there is no sampler slot " + std::to_string(row.sampler.value_or(0)));
   require(!row.sampler || row.logits != Logits::kNone, where + "a sampled row needs logits");
-  require(row.draft_length >= 0 && row.draft_length < count, where + "a draft of " + std::to_string(row.draft_length) + " needs more tokens than " + std::to_string(count));
+  require(row.draft_length >= 0 && row.draft_length < count, where + "a draft of " + std::to_string(row.draft_length) +
+                                                                 " needs more tokens than " + std::to_string(count));
   require(row.draft_length == 0 || row.sampler, where + "a draft needs a sampler");
   require(row.targets.empty() || (row.logits == Logits::kAll && row.targets.size() == row.tokens.size()),
           where + "targets need logits ALL and one target per token");
   for (int token : row.targets)
-    require(token >= 0 && token < model_->vocab_size, where + "target " + std::to_string(token) + " is outside the vocabulary");
+    require(token >= 0 && token < model_->vocab_size,
+            where + "target " + std::to_string(token) + " is outside the vocabulary");
   require(!row.hidden || row.logits != Logits::kNone, where + "a hidden state needs logits");
   require(!row.masked || (row.sampler && row.draft_length == 0), where + "a masked row needs a sampler and no draft");
   require(!row.adapter, where + "there is no adapter slot " + std::to_string(row.adapter.value_or(0)));
@@ -110,7 +115,8 @@ void Decoder::check_row(const PlanRow& row, int index, int steps) const {
                 start + static_cast<int64_t>(vectors.size()) / model_->d_model <= count,
             where + "embeddings must be vectors of " + std::to_string(model_->d_model) + " inside the row's tokens");
   if (steps > 1)
-    require(row.sampler && count == 1 && !row.masked && row.logits == Logits::kLast && !row.hidden && row.embeddings.empty(),
+    require(row.sampler && count == 1 && !row.masked && row.logits == Logits::kLast && !row.hidden &&
+                row.embeddings.empty(),
             where + "with several steps a row is one sampled token, unmasked");
 }
 
@@ -250,7 +256,7 @@ void Decoder::publish(bool done) {
 }
 
 std::pair<std::vector<StepResult>, bool> Decoder::finish(std::map<int, Mask> masks,
-                                                        std::chrono::duration<double> timeout) {
+                                                         std::chrono::duration<double> timeout) {
   const size_t words = (static_cast<size_t>(model_->vocab_size) + 31) / 32;
   for (const auto& [row, mask] : masks)
     require(mask.size() == words, "the mask of row " + std::to_string(row) + " has " + std::to_string(mask.size()) +
@@ -262,7 +268,8 @@ std::pair<std::vector<StepResult>, bool> Decoder::finish(std::map<int, Mask> mas
   const bool was_waiting = !masks_given_;
   if (was_waiting) {
     for (size_t i = 0; i < rows_.size(); ++i)
-      require(!rows_[i].masked || masks.contains(static_cast<int>(i)), "row " + std::to_string(i) + " is masked, but no mask was given");
+      require(!rows_[i].masked || masks.contains(static_cast<int>(i)),
+              "row " + std::to_string(i) + " is masked, but no mask was given");
     masks_ = std::move(masks);
     masks_given_ = true;
     changed_.notify_all();

@@ -11,11 +11,11 @@
 #include <sys/auxv.h>
 #endif
 
-#define PW_DECLARE(target)               \
-  namespace target {                     \
-  void fill_linear(KernelTable&);        \
-  void fill_attention(KernelTable&);     \
-  void fill_elementwise(KernelTable&);   \
+#define PW_DECLARE(target)             \
+  namespace target {                   \
+  void fill_linear(KernelTable&);      \
+  void fill_attention(KernelTable&);   \
+  void fill_elementwise(KernelTable&); \
   }
 
 namespace pennyweight {

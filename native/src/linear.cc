@@ -29,9 +29,11 @@ void multiply_panels(const KernelTable& kernels, const PackedMatrix& w, int begi
     float* to = out + out_stride * t;
     const int format = static_cast<int>(w.format());
     if (traits(w.format()).is_float())
-      kernels.linear_float[format](range, x.values + row * x.value_stride, x.value_stride, n, to, out_stride, accumulate);
+      kernels.linear_float[format](range, x.values + row * x.value_stride, x.value_stride, n, to, out_stride,
+                                   accumulate);
     else
-      kernels.linear[static_cast<int>(x.grain)][format](range, x.blocks + row * x.block_stride, x.block_stride, n, to, out_stride, accumulate);
+      kernels.linear[static_cast<int>(x.grain)][format](range, x.blocks + row * x.block_stride, x.block_stride, n, to,
+                                                        out_stride, accumulate);
   }
 }
 

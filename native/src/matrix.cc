@@ -88,8 +88,7 @@ PackedMatrix::PackedMatrix(std::span<const uint8_t> source, Format format, int r
   panel_bytes_ = f.is_float() ? f.block_bytes() * (columns / kBlock)
                               : f.super_bytes() * (columns / (kBlock * f.blocks_per_super()));
   panels_ = allocate<uint8_t>(nbytes());
-  if (rows % kPanelRows != 0)
-    std::memset(panels_.get() + panel_bytes_ * (num_panels() - 1), 0, panel_bytes_);
+  if (rows % kPanelRows != 0) std::memset(panels_.get() + panel_bytes_ * (num_panels() - 1), 0, panel_bytes_);
   for (int i = 0; i < rows; ++i) {
     const int from = row_map.empty() ? i : row_map[i];
     if (from < 0 || from >= source_rows)

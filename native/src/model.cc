@@ -14,14 +14,14 @@ void require(bool ok, const std::string& message) {
 
 void check_matrix(const char* name, const MatrixPointer& m, int rows, int columns) {
   require(m != nullptr, std::string(name) + " is missing");
-  require(m->rows() == rows && m->columns() == columns,
-          std::string(name) + " is " + std::to_string(m->rows()) + " x " + std::to_string(m->columns()) +
-              ", expected " + std::to_string(rows) + " x " + std::to_string(columns));
+  require(m->rows() == rows && m->columns() == columns, std::string(name) + " is " + std::to_string(m->rows()) + " x " +
+                                                            std::to_string(m->columns()) + ", expected " +
+                                                            std::to_string(rows) + " x " + std::to_string(columns));
 }
 
 void check_vector(const char* name, const std::vector<float>& v, int size) {
-  require(v.size() == static_cast<size_t>(size), std::string(name) + " has " + std::to_string(v.size()) +
-                                                     " values, expected " + std::to_string(size));
+  require(v.size() == static_cast<size_t>(size),
+          std::string(name) + " has " + std::to_string(v.size()) + " values, expected " + std::to_string(size));
 }
 
 void check_layer(const Model& model, const Layer& layer) {
@@ -58,7 +58,8 @@ size_t Model::weight_bytes() const {
 void Model::check() const {
   require(vocab_size > 0 && num_heads > 0 && num_kv_heads > 0 && num_heads % num_kv_heads == 0,
           "vocab_size, num_heads and num_kv_heads must be positive, num_heads a multiple of num_kv_heads");
-  require(d_model > 0 && d_model % 32 == 0, "d_model must be a positive multiple of 32, got " + std::to_string(d_model));
+  require(d_model > 0 && d_model % 32 == 0,
+          "d_model must be a positive multiple of 32, got " + std::to_string(d_model));
   require(d_ff > 0 && d_ff % 32 == 0, "d_ff must be a positive multiple of 32, got " + std::to_string(d_ff));
   require(head_dim > 0 && head_dim % 16 == 0 && head_dim <= 256,
           "head_dim must be a multiple of 16 up to 256, got " + std::to_string(head_dim));
@@ -69,8 +70,8 @@ void Model::check() const {
   require(std::isfinite(attention_scale) && std::isfinite(embedding_scale), "scales must be finite");
   for (int window : windows) require(window >= 0, "a window is negative: " + std::to_string(window));
   for (int rope : rope_of_layer)
-    require(rope >= 0 && rope < static_cast<int>(ropes.size()), "rope_of_layer names rope " + std::to_string(rope) +
-                                                                    " of " + std::to_string(ropes.size()));
+    require(rope >= 0 && rope < static_cast<int>(ropes.size()),
+            "rope_of_layer names rope " + std::to_string(rope) + " of " + std::to_string(ropes.size()));
   for (const auto& rope : ropes)
     require(!rope.empty() && 2 * rope.size() <= static_cast<size_t>(head_dim),
             "a rope has " + std::to_string(rope.size()) + " frequencies for heads of " + std::to_string(head_dim));

@@ -22,9 +22,7 @@ bool before(const std::pair<float, int>& a, const std::pair<float, int>& b) {
   return a.first != b.first ? a.first > b.first : a.second < b.second;
 }
 
-int lowest_maximum(const float* a, int n, float maximum) {
-  return static_cast<int>(std::find(a, a + n, maximum) - a);
-}
+int lowest_maximum(const float* a, int n, float maximum) { return static_cast<int>(std::find(a, a + n, maximum) - a); }
 
 // The n largest logits with their log-probabilities, falling.
 std::vector<std::pair<int, float>> largest(const float* logits, int vocab, int n, double normalizer) {
@@ -111,7 +109,8 @@ Chosen Sampler::sample(const KernelTable& kernels, const float* logits, std::spa
     a = scratch.adjusted.data();
   }
   const float best = kernels.maximum(a, vocab_size_);
-  if (best == kForbidden) throw std::runtime_error("no token is allowed: the grammar, the bias or min_tokens forbid all");
+  if (best == kForbidden)
+    throw std::runtime_error("no token is allowed: the grammar, the bias or min_tokens forbid all");
   Chosen chosen;
   chosen.token = options_.temperature == 0 ? lowest_maximum(a, vocab_size_, best) : draw(kernels, a, best, scratch);
   if (options_.top_logprobs) {
@@ -120,7 +119,8 @@ Chosen Sampler::sample(const KernelTable& kernels, const float* logits, std::spa
     chosen.logprob = static_cast<float>(logits[chosen.token] - normalizer);
     chosen.top = largest(logits, vocab_size_, *options_.top_logprobs, normalizer);
   }
-  chosen.ends = std::find(options_.end_tokens.begin(), options_.end_tokens.end(), chosen.token) != options_.end_tokens.end();
+  chosen.ends =
+      std::find(options_.end_tokens.begin(), options_.end_tokens.end(), chosen.token) != options_.end_tokens.end();
   ++seen_[chosen.token].output;
   ++taken_;
   return chosen;

@@ -26,7 +26,8 @@ Step::Step(const Model& model, Cache& cache, const KernelTable& kernels, Team& t
   for (const auto& rope : model.ropes) rope_half_ = std::max(rope_half_, rope.size());
   float_inputs_ = is_float(model.head);
   for (const auto& layer : model.layers)
-    for (const MatrixPointer* m : {&layer->query, &layer->key, &layer->value, &layer->output, &layer->gate, &layer->up, &layer->down})
+    for (const MatrixPointer* m :
+         {&layer->query, &layer->key, &layer->value, &layer->output, &layer->gate, &layer->up, &layer->down})
       float_inputs_ = float_inputs_ || is_float(*m);
   for (int i = 0; i < team.size(); ++i)
     private_.push_back({allocate<ActivationBlock>(kPrivateRows * max_columns_ / kBlock),
@@ -76,8 +77,8 @@ void Step::embed(int thread, const Batch& batch) {
   const int d = model_.d_model;
   team_.for_each(thread, static_cast<int>(batch.tokens.size()), [&](int row) {
     float* x = x_.get() + static_cast<size_t>(row) * d;
-    const auto given = std::find_if(batch.embedded.begin(), batch.embedded.end(),
-                                    [&](const EmbeddedRow& e) { return e.row == row; });
+    const auto given =
+        std::find_if(batch.embedded.begin(), batch.embedded.end(), [&](const EmbeddedRow& e) { return e.row == row; });
     if (given != batch.embedded.end()) {
       std::copy_n(given->vector, d, x);
     } else {
@@ -142,17 +143,18 @@ void Step::layer(int thread, const Batch& batch, int index) {
   const int rows = static_cast<int>(batch.tokens.size());
   const int d = model_.d_model;
   const std::array<const PackedMatrix*, 3> qkv = {w.query.get(), w.key.get(), w.value.get()};
-  linear_stage(kernels_, team_, thread, qkv, input(thread, x_.get(), w.attention_norm.data(), d, rows, Grain::kFine), rows,
-               qkv_.get(), model_.query_size() + 2 * model_.kv_size(), false);
+  linear_stage(kernels_, team_, thread, qkv, input(thread, x_.get(), w.attention_norm.data(), d, rows, Grain::kFine),
+               rows, qkv_.get(), model_.query_size() + 2 * model_.kv_size(), false);
   heads(thread, batch, index);
   attention_.run(team_, thread, index, queries_.data(), mixed_.get());
-  residual(thread, input(thread, mixed_.get(), nullptr, model_.query_size(), rows, Grain::kCoarse), *w.output, w.post_attention_norm, rows);
+  residual(thread, input(thread, mixed_.get(), nullptr, model_.query_size(), rows, Grain::kCoarse), *w.output,
+           w.post_attention_norm, rows);
 
   const Activations normed = input(thread, x_.get(), w.feed_forward_norm.data(), d, rows, Grain::kCoarse);
   gated_stage(kernels_, team_, thread, model_.activation, *w.gate, *w.up, normed, rows, hidden_.get(),
               float_inputs_ ? hidden_values_.get() : nullptr);
-  const Activations hidden = {Grain::kFine, hidden_.get(), static_cast<size_t>(model_.d_ff) / kBlock, hidden_values_.get(),
-                              static_cast<size_t>(model_.d_ff)};
+  const Activations hidden = {Grain::kFine, hidden_.get(), static_cast<size_t>(model_.d_ff) / kBlock,
+                              hidden_values_.get(), static_cast<size_t>(model_.d_ff)};
   residual(thread, hidden, *w.down, w.post_feed_forward_norm, rows);
 }
 
@@ -196,7 +198,8 @@ void Step::heads(int thread, const Batch& batch, int index) {
     kernels_.quantize_head(value, dim, dim, v.data(), &value_scale, sums.data());
     const int position = batch.positions[row];
     const int page = batch.sequences[sequence_of_row_[row]].pages[position / Cache::kPageTokens];
-    cache_.store(cache_.head(index, page, kv), position % Cache::kPageTokens, k.data(), key_scales.data(), v.data(), value_scale);
+    cache_.store(cache_.head(index, page, kv), position % Cache::kPageTokens, k.data(), key_scales.data(), v.data(),
+                 value_scale);
   });
 }
 
@@ -204,12 +207,12 @@ void Step::head(int thread, const Batch& batch) {
   const int rows = static_cast<int>(batch.logit_rows.size());
   const int d = model_.d_model;
   team_.for_each(thread, rows, [&](int i) {
-    kernels_.rmsnorm(x_.get() + static_cast<size_t>(batch.logit_rows[i]) * d, model_.final_norm.data(), model_.norm_eps, d,
-                     final_.get() + static_cast<size_t>(i) * d);
+    kernels_.rmsnorm(x_.get() + static_cast<size_t>(batch.logit_rows[i]) * d, model_.final_norm.data(), model_.norm_eps,
+                     d, final_.get() + static_cast<size_t>(i) * d);
   });
   const std::array<const PackedMatrix*, 1> part = {model_.head.get()};
-  linear_stage(kernels_, team_, thread, part, input(thread, final_.get(), nullptr, d, rows, Grain::kFine), rows, logits_.get(),
-               model_.padded_vocab(), false);
+  linear_stage(kernels_, team_, thread, part, input(thread, final_.get(), nullptr, d, rows, Grain::kFine), rows,
+               logits_.get(), model_.padded_vocab(), false);
 }
 
 }  // namespace pennyweight

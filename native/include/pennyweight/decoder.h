@@ -96,9 +96,9 @@ class Decoder {
 
   // The plan under way; touched by the team only, from `begin` to done.
   std::vector<PlanRow> rows_;
-  std::vector<int> active_;          // rows that take part in the coming step
-  std::vector<int> first_logit_;     // per row, into batch_.logit_rows
-  std::vector<int> num_logits_;      // per row
+  std::vector<int> active_;       // rows that take part in the coming step
+  std::vector<int> first_logit_;  // per row, into batch_.logit_rows
+  std::vector<int> num_logits_;   // per row
   Batch batch_;
   StepResult results_;
   int steps_left_ = 0;

@@ -54,11 +54,11 @@ struct FormatTraits {
 };
 
 inline constexpr FormatTraits kFormats[kNumFormats] = {
-    {"F32", 32, 0, false, false, 32, 1, 4},      {"F16", 16, 0, false, false, 32, 1, 2},
-    {"BF16", 16, 0, false, false, 32, 1, 2},     {"Q4_0", 4, 8, false, false, 32, 32, 18},
-    {"Q4_1", 4, 0, true, false, 32, 32, 20},     {"Q5_0", 5, 16, false, false, 32, 32, 22},
-    {"Q5_1", 5, 0, true, false, 32, 32, 24},     {"Q8_0", 8, 128, false, false, 32, 32, 34},
-    {"Q4_K", 4, 0, true, true, 32, 256, 144},    {"Q5_K", 5, 0, true, true, 32, 256, 176},
+    {"F32", 32, 0, false, false, 32, 1, 4},     {"F16", 16, 0, false, false, 32, 1, 2},
+    {"BF16", 16, 0, false, false, 32, 1, 2},    {"Q4_0", 4, 8, false, false, 32, 32, 18},
+    {"Q4_1", 4, 0, true, false, 32, 32, 20},    {"Q5_0", 5, 16, false, false, 32, 32, 22},
+    {"Q5_1", 5, 0, true, false, 32, 32, 24},    {"Q8_0", 8, 128, false, false, 32, 32, 34},
+    {"Q4_K", 4, 0, true, true, 32, 256, 144},   {"Q5_K", 5, 0, true, true, 32, 256, 176},
     {"Q6_K", 6, 32, false, true, 16, 256, 210},
 };
 

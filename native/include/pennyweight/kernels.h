@@ -46,19 +46,19 @@ struct PageHead {
   static constexpr size_t bytes(int head_dim) { return values(head_dim) + 64 * static_cast<size_t>(head_dim); }
 };
 
-inline constexpr int kTileVectors = 3;                  // query vectors of a tile
-inline constexpr int kTileRows = 16 * kTileVectors;     // query rows of a tile
+inline constexpr int kTileVectors = 3;               // query vectors of a tile
+inline constexpr int kTileRows = 16 * kTileVectors;  // query rows of a tile
 inline constexpr int kSegmentPages = 4;
-inline constexpr float kMinusInfinity = -1e30F;         // finite, so that differences stay numbers
+inline constexpr float kMinusInfinity = -1e30F;  // finite, so that differences stay numbers
 
 // Query rows in the lanes: scratch of one attention tile. All arrays are 64-byte aligned.
 struct AttentionTile {
-  int8_t* queries;             // [D/4][kTileVectors][16][4]
-  float* output;               // [D][kTileVectors][16]
+  int8_t* queries;  // [D/4][kTileVectors][16][4]
+  float* output;    // [D][kTileVectors][16]
   float scale[kMaxHeadGroups][kTileRows];
   int32_t minus_128_sums[kMaxHeadGroups][kTileRows];
-  int32_t first[kTileRows];    // first visible position
-  int32_t last[kTileRows];     // last visible position; before first: the row is empty
+  int32_t first[kTileRows];  // first visible position
+  int32_t last[kTileRows];   // last visible position; before first: the row is empty
   float maximum[kTileRows];
   float sum[kTileRows];
 };

@@ -26,9 +26,7 @@ class PackedMatrix {
   size_t panel_bytes() const { return panel_bytes_; }
   size_t nbytes() const { return panel_bytes_ * num_panels(); }
   const uint8_t* panels() const { return panels_.get(); }
-  PanelRange range(int begin, int end) const {
-    return {panels_.get(), panel_bytes_, columns_ / kBlock, begin, end};
-  }
+  PanelRange range(int begin, int end) const { return {panels_.get(), panel_bytes_, columns_ / kBlock, begin, end}; }
   // out[columns] = the dequantised row.
   void row(int index, float* out) const;
 

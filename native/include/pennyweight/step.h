@@ -57,17 +57,17 @@ class Step {
   int capacity_ = 0;
   int logit_capacity_ = 0;
   size_t max_columns_;
-  size_t rope_half_ = 0;        // widest rope
-  bool float_inputs_ = false;   // some matrix is of a float format
-  float query_factor_;          // attention scale times log2 e
+  size_t rope_half_ = 0;       // widest rope
+  bool float_inputs_ = false;  // some matrix is of a float format
+  float query_factor_;         // attention scale times log2 e
   std::vector<int> sequence_of_row_;
 
-  Buffer<float> x_;               // [rows][d_model] residual stream
-  Buffer<float> qkv_;             // [rows][query | key | value]
-  Buffer<float> mixed_;           // [rows][query size]: attention output
-  Buffer<float> projected_;       // [rows][d_model]: outputs before a post-norm; no thread may still read its input
-  Buffer<float> normed_;          // [rows][max columns] float inputs
-  Buffer<ActivationBlock> input_;  // [rows][max columns / 32]
+  Buffer<float> x_;                 // [rows][d_model] residual stream
+  Buffer<float> qkv_;               // [rows][query | key | value]
+  Buffer<float> mixed_;             // [rows][query size]: attention output
+  Buffer<float> projected_;         // [rows][d_model]: outputs before a post-norm; no thread may still read its input
+  Buffer<float> normed_;            // [rows][max columns] float inputs
+  Buffer<ActivationBlock> input_;   // [rows][max columns / 32]
   Buffer<ActivationBlock> hidden_;  // [rows][d_ff / 32]
   Buffer<float> hidden_values_;     // [rows][d_ff]
   Buffer<float> cosines_;           // [rows][ropes][rope_half]

@@ -55,7 +55,8 @@ PW_INLINE F32 to_float(I32 a) { return {_mm512_cvtepi32_ps(a.v)}; }
 PW_INLINE I32 round_to_int(F32 a) { return {_mm512_cvtps_epi32(a.v)}; }
 // 2^n for integral n in [-126, 127].
 PW_INLINE F32 power_of_two(F32 n) {
-  return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n.v), _mm512_set1_epi32(127)), 23))};
+  return {
+      _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n.v), _mm512_set1_epi32(127)), 23))};
 }
 // Lanes with low <= x <= high keep `a`, the others get `b`.
 PW_INLINE F32 select_between(I32 x, I32 low, I32 high, F32 a, F32 b) {
@@ -108,7 +109,9 @@ template <int kBits>
 struct WeightDot {
   I32 acc;
   PW_INLINE WeightDot begin(I32 start) { return {start}; }
-  PW_INLINE void step(WeightDot& d, B64 w, const void* x_dword) { d.acc = dot_u8s8(d.acc, w, broadcast_bytes(x_dword)); }
+  PW_INLINE void step(WeightDot& d, B64 w, const void* x_dword) {
+    d.acc = dot_u8s8(d.acc, w, broadcast_bytes(x_dword));
+  }
   PW_INLINE I32 end(const WeightDot& d) { return d.acc; }
 };
 

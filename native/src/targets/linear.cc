@@ -1,6 +1,7 @@
 // Compiled once per instruction set: see native/CMakeLists.txt.
 #include PW_VOCABULARY
 #include "../kernels/linear.inl"
+
 #include "table.h"
 
 namespace pennyweight::PW_TARGET {
