@@ -9,7 +9,12 @@ import httpx
 import openai
 import pytest
 
+from pennyweight.api import Engine
+from tests.server.live import live_server
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.server.live import LiveServer
 
 
@@ -32,6 +37,18 @@ def test_health(server: LiveServer) -> None:
     assert health["model"] == server.model
     assert health["target"] == server.engine.target
     assert health["queue"]["waiting"] == 0
+
+
+def test_an_engine_that_has_stopped(tiny_llama_path: Path) -> None:
+    engine = Engine.open(tiny_llama_path, parallel=1, threads=1)
+    with live_server(engine) as server, server.client() as client:
+        engine.close()
+        health = httpx.get(f"{server.url}/health")
+        assert health.status_code == 503
+        assert health.json()["error"]["code"] == "engine_stopped"
+        with pytest.raises(openai.InternalServerError) as caught:
+            client.chat.completions.create(model=server.model, messages=[{"role": "user", "content": "Hi"}])
+        assert caught.value.status_code == 503
 
 
 def test_the_documentation_needs_nothing_from_elsewhere(server: LiveServer) -> None:
