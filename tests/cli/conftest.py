@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.cli.penny import Penny
 from tests.models.gguf_writer import write_gguf
-from tests.models.tiny import llama_shape, tiny_metadata, tiny_tensors, write_tiny_llama
+from tests.models.tiny import llama_shape, tiny_metadata, tiny_tensors
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+NUM_CONTROL_TOKENS = 3  # the first ids of the tiny llama's vocabulary
 
 
 @pytest.fixture
@@ -21,8 +24,18 @@ def penny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
 @pytest.fixture(scope="session")
 def endless_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that, asked at temperature 0, writes on until its long context is full."""
-    return write_tiny_llama(tmp_path_factory.mktemp("cli") / "tiny-endless.gguf", context_length=131_072)
+    """A model that, asked at temperature 0, writes on until its long context is full.
+
+    Rows of zeros keep its control tokens' logits at 0, and some other token is above that.
+    """
+    shape = llama_shape(context_length=131_072)
+    tensors = tiny_tensors(shape)
+    name = "output.weight" if "output.weight" in tensors else "token_embd.weight"
+    head = tensors[name]
+    row_bytes = len(head.data) // head.shape[0]
+    data = bytes(NUM_CONTROL_TOKENS * row_bytes) + head.data[NUM_CONTROL_TOKENS * row_bytes :]
+    tensors[name] = replace(head, data=data)
+    return write_gguf(tmp_path_factory.mktemp("cli") / "tiny-endless.gguf", tiny_metadata(shape), tensors)
 
 
 @pytest.fixture(scope="session")
