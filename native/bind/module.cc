@@ -42,6 +42,7 @@ NB_MODULE(_native, m) {
   namespace nb = nanobind;
   using namespace nb::literals;
   namespace pw = pennyweight;
+  nb::set_leak_warnings(false);  // a program may end with an engine open
   m.attr("PAGE_TOKENS") = pw::Cache::kPageTokens;
   m.def("targets", &pw::supported_targets);
   m.def("compiled_targets", &pw::compiled_targets);

@@ -143,6 +143,7 @@ void bind_weights(nb::module_& m) {
       .def_prop_ro("columns", &PackedMatrix::columns)
       .def_prop_ro("type", [](const PackedMatrix& m_) { return std::string(traits(m_.format()).name); })
       .def_prop_ro("nbytes", &PackedMatrix::nbytes)
+      .def_prop_ro("row_map", &PackedMatrix::row_map)
       .def("row", &row, "index"_a)
       .def("multiply", &multiply, "x"_a, nb::kw_only(), "tokens"_a, "fine"_a = false, "target"_a = nb::none());
   bind_layer(m);

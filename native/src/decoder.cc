@@ -266,6 +266,7 @@ std::pair<std::vector<StepResult>, bool> Decoder::finish(std::map<int, Mask> mas
             "a mask was given for row " + std::to_string(row) + ", which is not masked");
   std::unique_lock lock(mutex_);
   const bool was_waiting = !masks_given_;
+  require(was_waiting || masks.empty(), "this plan has its masks already, or needs none");
   if (was_waiting) {
     for (size_t i = 0; i < rows_.size(); ++i)
       require(!rows_[i].masked || masks.contains(static_cast<int>(i)),

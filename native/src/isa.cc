@@ -3,6 +3,7 @@
 #include <array>
 #include <atomic>
 #include <cstdlib>
+#include <mutex>
 #include <stdexcept>
 
 #if defined(__x86_64__)
@@ -121,18 +122,19 @@ std::vector<std::string> supported_targets() {
 
 const KernelTable& kernels_of(const std::string& name) {
   static std::array<KernelTable, 8> tables{};
+  static std::array<std::once_flag, 8> filled;
   const std::vector<Target> all = targets();
   for (size_t i = 0; i < all.size(); ++i) {
     if (name != all[i].name) continue;
     if (!all[i].supported)
       throw std::invalid_argument("this machine cannot run instruction set '" + name + "'; it can run: " + choices());
     KernelTable& table = tables[i];
-    if (table.name == nullptr) {
+    std::call_once(filled[i], [&] {
       all[i].fill_linear(table);
       all[i].fill_attention(table);
       all[i].fill_elementwise(table);
       table.name = all[i].name;
-    }
+    });
     return table;
   }
   throw std::invalid_argument("unknown instruction set '" + name + "'; this machine can run: " + choices());

@@ -69,7 +69,7 @@ size_t source_row_bytes(Format format, int columns) {
 
 PackedMatrix::PackedMatrix(std::span<const uint8_t> source, Format format, int rows, int columns,
                            std::span<const int> row_map)
-    : format_(format), rows_(rows), columns_(columns) {
+    : format_(format), rows_(rows), columns_(columns), row_map_(row_map.begin(), row_map.end()) {
   const FormatTraits& f = traits(format);
   const int unit = f.source_columns > kBlock ? f.source_columns : kBlock;
   if (rows <= 0 || columns <= 0 || columns % unit != 0)

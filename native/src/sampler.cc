@@ -109,6 +109,7 @@ Chosen Sampler::sample(const KernelTable& kernels, const float* logits, std::spa
     a = scratch.adjusted.data();
   }
   const float best = kernels.maximum(a, vocab_size_);
+  if (best > std::numeric_limits<float>::max()) throw std::runtime_error("a bias or a penalty makes a logit infinite");
   if (best == kForbidden)
     throw std::runtime_error("no token is allowed: the grammar, the bias or min_tokens forbid all");
   Chosen chosen;
@@ -121,7 +122,7 @@ Chosen Sampler::sample(const KernelTable& kernels, const float* logits, std::spa
   }
   chosen.ends =
       std::find(options_.end_tokens.begin(), options_.end_tokens.end(), chosen.token) != options_.end_tokens.end();
-  ++seen_[chosen.token].output;
+  ++seen_[chosen.token];
   ++taken_;
   return chosen;
 }
@@ -133,11 +134,10 @@ bool Sampler::adjusts(std::span<const uint32_t> mask) const {
 }
 
 void Sampler::adjust(std::span<const uint32_t> mask, float* a) const {
-  for (const auto& [token, seen] : seen_) {
+  for (const auto& [token, times] : seen_) {
     if (options_.repetition_penalty != 1)
       a[token] = a[token] > 0 ? a[token] / options_.repetition_penalty : a[token] * options_.repetition_penalty;
-    if (seen.output > 0)
-      a[token] -= options_.presence_penalty + options_.frequency_penalty * static_cast<float>(seen.output);
+    if (times > 0) a[token] -= options_.presence_penalty + options_.frequency_penalty * static_cast<float>(times);
   }
   for (const auto& [token, bias] : options_.logit_bias) a[token] += bias;
   if (!mask.empty())
@@ -151,7 +151,9 @@ int Sampler::draw(const KernelTable& kernels, const float* a, float maximum, Sam
   const int padded = round_up(vocab_size_);
   scratch.probabilities.resize(padded);
   float* p = scratch.probabilities.data();
-  kernels.exponentials(a, maximum, static_cast<float>(kLog2e / options_.temperature), vocab_size_, p);
+  // A temperature next to 0 must not make the factor infinite: 0 * inf is not a number.
+  const double factor = std::min<double>(kLog2e / options_.temperature, std::numeric_limits<float>::max());
+  kernels.exponentials(a, maximum, static_cast<float>(factor), vocab_size_, p);
   const double uniform = philox_uniform(options_.seed, options_.choice, taken_);
   if (options_.top_k == 0 && options_.top_p == 1 && options_.min_p == 0)
     return walk(p, padded, uniform * kernels.sum(p, padded), kernels);

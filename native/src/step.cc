@@ -37,8 +37,9 @@ Step::Step(const Model& model, Cache& cache, const KernelTable& kernels, Team& t
 void Step::prepare(const Batch& batch) {
   const int rows = static_cast<int>(batch.tokens.size());
   if (rows > capacity_) {
-    capacity_ = (rows + 63) / 64 * 64;
-    const auto n = static_cast<size_t>(capacity_);
+    const int capacity = (rows + 63) / 64 * 64;
+    const auto n = static_cast<size_t>(capacity);
+    capacity_ = 0;  // until all of it is there: an allocation may fail
     x_ = allocate<float>(n * model_.d_model);
     qkv_ = allocate<float>(n * (model_.query_size() + 2 * model_.kv_size()));
     mixed_ = allocate<float>(n * model_.query_size());
@@ -53,12 +54,15 @@ void Step::prepare(const Batch& batch) {
     sines_ = allocate<float>(n * model_.ropes.size() * rope_half_);
     quantized_ = allocate<int8_t>(n * model_.query_size());
     queries_.resize(n * model_.num_heads);
+    capacity_ = capacity;
   }
   const int logit_rows = static_cast<int>(batch.logit_rows.size());
   if (logit_rows > logit_capacity_) {
-    logit_capacity_ = (logit_rows + 7) / 8 * 8;
-    final_ = allocate<float>(static_cast<size_t>(logit_capacity_) * model_.d_model);
-    logits_ = allocate<float>(static_cast<size_t>(logit_capacity_) * model_.padded_vocab());
+    const int capacity = (logit_rows + 7) / 8 * 8;
+    logit_capacity_ = 0;
+    final_ = allocate<float>(static_cast<size_t>(capacity) * model_.d_model);
+    logits_ = allocate<float>(static_cast<size_t>(capacity) * model_.padded_vocab());
+    logit_capacity_ = capacity;
   }
   sequence_of_row_.resize(rows);
   for (size_t s = 0; s < batch.sequences.size(); ++s)

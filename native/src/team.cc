@@ -1,5 +1,8 @@
 #include "pennyweight/team.h"
 
+#include <stdexcept>
+#include <string>
+
 namespace pennyweight {
 
 namespace {
@@ -7,6 +10,14 @@ namespace {
 // About 50 microseconds of pauses at first: longer than any barrier of a step on an unshared machine.
 constexpr int kMaxSpins = 2000;
 constexpr int kMinSpins = 50;
+constexpr int kMaxThreads = 1024;
+
+int checked(int num_threads) {
+  if (num_threads < 1 || num_threads > kMaxThreads)
+    throw std::invalid_argument("threads must be 1 to " + std::to_string(kMaxThreads) + ", got " +
+                                std::to_string(num_threads));
+  return num_threads;
+}
 
 inline void pause() {
 #if defined(__x86_64__)
@@ -18,14 +29,23 @@ inline void pause() {
 
 }  // namespace
 
-Team::Team(int num_threads) : cursors_(num_threads) {
+Team::Team(int num_threads) : cursors_(checked(num_threads)) {
   for (Cursor& cursor : cursors_) cursor.spins = kMaxSpins;
   threads_.reserve(num_threads);
-  for (int i = 0; i < num_threads; ++i) threads_.emplace_back([this, i] { work(i); });
+  try {
+    for (int i = 0; i < num_threads; ++i) threads_.emplace_back([this, i] { work(i); });
+  } catch (...) {  // the system gives no more threads
+    stop();
+    throw;
+  }
 }
 
 Team::~Team() {
   wait();
+  stop();
+}
+
+void Team::stop() {
   stop_.store(true, std::memory_order_relaxed);
   started_.fetch_add(1, std::memory_order_release);
   started_.notify_all();

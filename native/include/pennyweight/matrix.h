@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "pennyweight/kernels.h"
 #include "pennyweight/memory.h"
@@ -27,6 +28,8 @@ class PackedMatrix {
   size_t nbytes() const { return panel_bytes_ * num_panels(); }
   const uint8_t* panels() const { return panels_.get(); }
   PanelRange range(int begin, int end) const { return {panels_.get(), panel_bytes_, columns_ / kBlock, begin, end}; }
+  // Packed row i is source row row_map()[i]; empty if the order was kept. Adapters find their rows by it.
+  const std::vector<int>& row_map() const { return row_map_; }
   // out[columns] = the dequantised row.
   void row(int index, float* out) const;
 
@@ -35,6 +38,7 @@ class PackedMatrix {
   int rows_;
   int columns_;
   size_t panel_bytes_;
+  std::vector<int> row_map_;
   Buffer<uint8_t> panels_;
 };
 

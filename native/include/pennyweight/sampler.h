@@ -58,10 +58,6 @@ class Sampler {
                 SamplingScratch& scratch);
 
  private:
-  struct Seen {
-    int output = 0;  // times taken
-  };
-
   bool adjusts(std::span<const uint32_t> mask) const;
   void adjust(std::span<const uint32_t> mask, float* a) const;
   int draw(const KernelTable& kernels, const float* a, float maximum, SamplingScratch& scratch) const;
@@ -70,7 +66,7 @@ class Sampler {
 
   SamplingOptions options_;
   int vocab_size_;
-  std::unordered_map<int, Seen> seen_;
+  std::unordered_map<int, int> seen_;  // tokens of prompt (if penalised) and output: times taken
   uint32_t taken_ = 0;
 };
 

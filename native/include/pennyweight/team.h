@@ -17,6 +17,7 @@ class Team {
   // Called by every thread with its index; must not throw.
   using Job = std::function<void(int thread)>;
 
+  // Throws std::invalid_argument, or std::system_error if the system gives no more threads.
   explicit Team(int num_threads);
   ~Team();
   Team(const Team&) = delete;
@@ -55,6 +56,7 @@ class Team {
   };
 
   void work(int thread);
+  void stop();
   void await(int thread, std::atomic<uint32_t>& word, uint32_t old);
 
   std::vector<Cursor> cursors_;

@@ -51,6 +51,9 @@ class PackedMatrix:
     def type(self) -> str: ...
     @property
     def nbytes(self) -> int: ...
+    @property
+    def row_map(self) -> list[int]:
+        """Source row of each packed row, for adapters; empty if the order was kept."""
     def row(self, index: int) -> list[float]:
         """One row, dequantised (tests and the embedding lookup share this code)."""
     def multiply(self, x: Buffer, *, tokens: int, fine: bool = False, target: str | None = None) -> bytes:
