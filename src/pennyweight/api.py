@@ -154,7 +154,7 @@ class Engine:
         return self._loop.stats()
 
     def close(self) -> None:
-        """Stop what runs and free the memory; harmless twice."""
+        """Stop what runs and end the threads; harmless twice. The memory goes with the last reference."""
         if self._closed:
             return
         self._closed = True
@@ -223,7 +223,12 @@ def _compose(
     tokenizer = Tokenizer.from_metadata(model.metadata)
     template = ChatTemplate.from_metadata(model.metadata)
     size = pool_size(model.spec, context=context, parallel=parallel, available_bytes=available_memory())
-    decoder = _native.Decoder(model.model, num_pages=size.num_pages, num_threads=threads or 0)
+    try:
+        decoder = _native.Decoder(model.model, num_pages=size.num_pages, num_threads=threads or 0)
+    except (MemoryError, RuntimeError, ValueError) as error:  # memory or threads the system does not give
+        raise ConfigError(
+            f"the engine could not start: {error}; lower context, parallel or threads"
+        ) from error
     limits = Limits(vocab_size=model.spec.vocab_size, context_length=size.context, num_pages=size.num_pages)
     loop = StepLoop(decoder, _native, limits=limits, end_tokens=frozenset(tokenizer.end_token_ids))
     answerer = Answerer(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -12,6 +12,9 @@ from pennyweight.native import _native
 from tests.native import tiny_decoders
 from tests.native.native_decoders import Driver, native_model, sampled
 from tests.native.tiny_decoders import TinyDecoder, random_tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 TINY = tiny_decoders.llama(("Q8_0",))
 TOKENS = random_tokens(TINY.spec, 70)
@@ -126,7 +129,9 @@ def test_wrong_pages_are_not_copied() -> None:
             decoder.copy_page(source, destination)
 
 
-@pytest.mark.parametrize("wrong", [{"num_pages": 0}, {"num_pages": -1}, {"num_threads": -1}], ids=str)
+@pytest.mark.parametrize(
+    "wrong", [{"num_pages": 0}, {"num_pages": -1}, {"num_threads": -1}, {"num_threads": 5000}], ids=str
+)
 def test_wrong_decoders(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         _native.Decoder(native_model(TINY), **{"num_pages": 4} | wrong)
@@ -168,3 +173,27 @@ def test_targets() -> None:
     with pytest.raises(ValueError, match="scalar"):
         _native.use_target("avx9000")
     assert _native.active_target() == active
+
+
+@pytest.mark.parametrize("measure", [_native.measure_bandwidth, _native.measure_int8_peak])
+def test_nobody_to_measure_with(measure: Callable[[int], float]) -> None:
+    with pytest.raises(ValueError, match="threads must be 1"):
+        measure(0)
+
+
+def test_masks_are_given_once() -> None:
+    driver = Driver(TINY)
+    slot = driver.decoder.open_sampler(seed=0)
+    mask = bytes([255]) * (4 * ((TINY.spec.vocab_size + 31) // 32))
+    driver.decoder.begin([sampled(**GOOD, slot=slot, masked=True)])
+    driver.decoder.finish([(0, mask)], timeout_s=1.0)
+    with pytest.raises(ValueError, match="masks already"):
+        driver.decoder.finish([(0, mask)], timeout_s=1.0)
+
+
+def test_a_row_map_is_kept_for_adapters() -> None:
+    rows = np.arange(16 * 32, dtype=np.float32)
+    order = list(range(15, -1, -1))
+    matrix = _native.PackedMatrix(rows, type="F32", rows=16, columns=32, row_map=order)
+    assert matrix.row_map == order
+    assert matrix.row(0) == list(rows[-32:])

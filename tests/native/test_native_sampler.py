@@ -38,6 +38,8 @@ CASES = {
     "cool": {"temperature": 0.3},
     "hot": {"temperature": 2.5},
     "icy": {"temperature": 1e-3},
+    "frozen": {"temperature": 1e-39},
+    "frozen and filtered": {"temperature": 1e-39, "top_p": 0.9, "top_k": 3},
     "greedy": {"temperature": 0.0},
     "top_k": {"top_k": 5},
     "top_k of one": {"top_k": 1},

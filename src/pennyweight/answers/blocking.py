@@ -39,6 +39,8 @@ class BlockingLoop:
 
     def iterate(self, items: AsyncGenerator[T]) -> Iterator[T]:
         """The items as they come; leaving the iteration early closes the generator."""
+        if self._loop.is_closed():
+            raise EngineError("this engine is closed; open another one")
         arrived: SimpleQueue[T | None] = SimpleQueue()
         future = asyncio.run_coroutine_threadsafe(_pump(items, arrived), self._loop)
         future.add_done_callback(lambda _: arrived.put(None))

@@ -41,10 +41,11 @@ def bench(
     with progress_bars() as progress:
         path = find_model(settings.model, progress)
         loaded = load(path, progress=lambda done, total: progress("load", done, total))
-    wanted = [length for length in lengths or _LENGTHS if length <= loaded.spec.context_length]
+    context = loaded.spec.context_length
+    wanted = list(lengths) if lengths else [length for length in _LENGTHS if length <= context]
     counts = list(streams or _STREAMS)
-    if not wanted:
-        message = f"{loaded.name} has a context of {loaded.spec.context_length} tokens"
+    if max(wanted, default=context + 1) > context:
+        message = f"{loaded.name} has a context of {context} tokens"
         raise typer.BadParameter(message, param_hint="--length")
     with waiting("Measuring"):
         measured = Bench(loaded, longest=max(wanted), streams=max(counts), threads=settings.threads or 0)

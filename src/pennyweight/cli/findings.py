@@ -88,8 +88,11 @@ def _instruction_set() -> Finding:
 
 
 def _threads() -> Finding:
+    from pennyweight.native import _native
+
     allowed = len(os.sched_getaffinity(0))
-    return Finding(subject="threads", value=f"{allowed} processors allowed of {os.cpu_count()}")
+    value = f"{_native.useful_threads()}; {allowed} processors allowed of {os.cpu_count()}"
+    return Finding(subject="threads", value=value)
 
 
 def _memory() -> Finding:

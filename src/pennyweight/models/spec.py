@@ -47,6 +47,9 @@ class ModelSpec:
     ropes: tuple[RopeSpec, ...]
     attention_scale: float  # multiplies q.k
     embedding_scale: float = 1.0
+    norm: Literal["rmsnorm"] = "rmsnorm"
+    biases: Literal[False] = False  # of linear layers
+    attention: Literal["causal"] = "causal"
     qk_norm: bool = False  # RMSNorm of every query and key head before the rotation
     post_norms: bool = False  # RMSNorm of attention's and feed-forward's output before the residual sum
 

@@ -107,7 +107,8 @@ def sample(
 
 def weights(a: Floats, temperature: float) -> Floats:
     """Unnormalised probabilities, 1 for the likeliest token and 0 for the impossible."""
-    t = (a - a.max()) * F32(min(LOG2E / temperature, float(np.finfo(F32).max)))
+    with np.errstate(over="ignore"):  # next to 0 the temperature leaves nothing but the largest
+        t = (a - a.max()) * F32(min(LOG2E / temperature, float(np.finfo(F32).max)))
     return np.where(t < -126, F32(0), exp2(t))
 
 

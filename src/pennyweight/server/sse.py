@@ -48,11 +48,12 @@ class EventStream(Response):
         del self.headers["content-length"]
 
     async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        try:
-            await while_connected(receive, self._send_all(send))
-        except ClientGoneError:
-            return
+        async with aclosing(self._payloads):  # whatever ends this, the answer ends with it
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            try:
+                await while_connected(receive, self._send_all(send))
+            except ClientGoneError:
+                return
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _send_all(self, send: Send) -> None:
