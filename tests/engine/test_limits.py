@@ -56,6 +56,15 @@ def test_unknown_tokens_are_refused_by_name(token: int) -> None:
     ("param", "value"),
     [
         ("temperature", -0.1),
+        ("temperature", 1e39),
+        ("top_k", 2**31),
+        ("top_p", 1e-50),
+        ("repetition_penalty", 1e-50),
+        ("repetition_penalty", 1e39),
+        ("presence_penalty", -1e39),
+        ("frequency_penalty", 1e39),
+        ("logit_bias", {1: 1e39}),
+        ("min_tokens", 2**31),
         ("temperature", float("nan")),
         ("temperature", float("inf")),
         ("top_k", -1),
@@ -78,8 +87,9 @@ def test_sampling_out_of_range_is_refused_by_name(param: str, value: Any) -> Non
     assert caught.value.param == param
 
 
-def test_neutral_sampling_passes() -> None:
+def test_neutral_and_extreme_sampling_passes() -> None:
     check(request([1], sampling=SamplingParams()))
+    check(request([1], sampling=SamplingParams(temperature=1e-50, top_p=1e-40, top_k=2**31 - 1)))
 
 
 @pytest.mark.parametrize("choices", [0, 129])
@@ -88,9 +98,16 @@ def test_the_number_of_choices_is_bounded(choices: int) -> None:
         check(request([1], num_choices=choices))
 
 
-def test_an_adapter_is_refused_while_there_are_none() -> None:
-    with pytest.raises(InvalidRequestError, match="'poet' is not loaded"):
-        check(request([1], namespace=replace(NAMESPACE, adapter="poet"), adapter="poet"))
+def test_the_number_of_choices_fits_the_queue() -> None:
+    with pytest.raises(InvalidRequestError, match="from 1 to 4"):
+        check(request([1], num_choices=5), replace(LIMITS, max_requests=4))
+
+
+def test_an_adapter_and_its_cache_go_together() -> None:
+    check(request([1], namespace=replace(NAMESPACE, adapter="poet"), adapter="poet"))
+    with pytest.raises(InvalidRequestError, match=r"'poet'.*namespace's is None") as caught:
+        check(request([1], adapter="poet"))
+    assert caught.value.param == "model"
 
 
 @pytest.mark.parametrize(("positions", "size"), [(0, 8), (2, 0), (2, 12), (3, 8)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,7 @@ from tests.models.tiny import write_tiny_llama
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from pennyweight.core import Request
 
@@ -101,3 +104,28 @@ def test_a_mask_decides(loop: StepLoop) -> None:
 
     heard = ask(loop, request(PROMPT, mask_provider=Fitting(17)), "masked")
     assert heard.tokens[0] == [17] * 20
+
+
+def test_a_mask_of_the_wrong_size_fails_its_own_request_only(loop: StepLoop) -> None:
+    heard = ask(loop, request(PROMPT, mask_provider=OneToken(17)), "misfit").finished[0]
+    assert heard.error is not None
+    assert "1024 bytes" in heard.error
+    assert len(ask(loop, request(PROMPT), "after").tokens[0]) == 20
+
+
+PROGRAM = """
+import sys
+from pennyweight import Engine
+engine = Engine.open(sys.argv[1], threads=1)
+stream = engine.stream("hello", ignore_eos=True, temperature=0)
+print(next(stream))
+"""
+
+
+def test_a_program_may_end_in_the_middle_of_an_answer(tmp_path: Path) -> None:
+    path = write_tiny_llama(tmp_path / "slow.gguf", num_layers=24, context_length=8192)
+    ended = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(path)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout

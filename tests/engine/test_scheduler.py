@@ -429,3 +429,27 @@ def test_the_samplers_history_survives_preemption() -> None:
         if bench.scheduler.running and len(answers.tokens[0]) % 4 == 1:
             preempt_one(bench)
     assert answers.tokens[0] == expected_text(prompt, sampling)
+
+
+def test_scored_positions_of_a_step_are_bounded() -> None:
+    bench = Bench()
+    scoring = [bench.submit(request(tokens(150, salt=i), prompt_logprobs=True)) for i in range(2)]
+    plain = bench.submit(request(tokens(150, salt=2)))
+    plan = bench.step()
+    assert [(row.num_tokens, row.scores) for row in plan.rows] == [(64, True), (150, False)]
+    bench.run()
+    for answers in (*scoring, plain):
+        assert answers.finished[0].reason is FinishReason.LENGTH
+    assert all(len(answers.finished[0].prompt_logprobs or ()) == 150 for answers in scoring)
+
+
+def test_a_prompt_computed_one_token_at_a_time_counts_whole() -> None:
+    bench = Bench()
+    bench.submit(request([5]))
+    bench.run()
+    assert bench.scheduler.counters.prompt_tokens == 1
+    for _ in range(2):
+        bench.submit(request(tokens(128)))
+        bench.run()
+    counters = bench.scheduler.counters
+    assert counters.prompt_tokens == 1 + 2 * 128 - counters.cached_tokens

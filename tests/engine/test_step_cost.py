@@ -61,3 +61,11 @@ def test_a_tiny_chunk_does_not_distort_the_rate() -> None:
     before = cost.chunk_tokens(decode_rows=0)
     cost.observe(prefill_tokens=2, decode_rows=0, seconds=0.01)
     assert cost.chunk_tokens(decode_rows=0) == before
+
+
+def test_a_mixed_step_faster_than_the_decode_average_is_no_division_by_zero() -> None:
+    cost = StepCost()
+    cost.observe(prefill_tokens=0, decode_rows=4, seconds=0.1)
+    cost.observe(prefill_tokens=128, decode_rows=2, seconds=0.05)
+    assert cost.chunk_tokens(decode_rows=4) == MIN_CHUNK
+    assert cost.chunk_tokens(decode_rows=0) == MAX_CHUNK

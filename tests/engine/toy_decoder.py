@@ -146,6 +146,8 @@ class Decoder:
         return self._num_opened
 
     def close_sampler(self, slot: int) -> None:
+        if self._steps_left:
+            raise RuntimeError("close a sampler: a plan is running")
         del self.samplers[slot]
 
     def copy_page(self, source: int, destination: int) -> None:
@@ -179,6 +181,8 @@ class Decoder:
     ) -> tuple[list[list[RowResult]], bool]:
         assert timeout_s > 0
         given = dict(masks)
+        if any(len(mask) != 4 * ((VOCAB_SIZE + 31) // 32) for mask in given.values()):
+            raise ValueError("a mask of the wrong size")
         finished: list[list[RowResult]] = []
         while self._steps_left and len(finished) < self._steps_per_finish:
             try:

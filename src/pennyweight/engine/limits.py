@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 MAX_CHOICES = 128
 MAX_TOP_LOGPROBS = 20
+MAX_INT = 2**31 - 1  # the decoder counts in 32 bits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +28,7 @@ class Limits:
     context_length: int  # of the model, or a smaller one that was asked for
     num_pages: int
     max_running: int = 64  # sequences that hold pages at a time
-    max_requests: int = 1024  # queued and running
+    max_requests: int = 1024  # queued and running, each choice counted
 
     @property
     def max_positions(self) -> int:
@@ -41,13 +43,13 @@ class Limits:
         self._check_spans(request)
         self._check_tokens("draft", request.draft)
         self._check_sampling(request.sampling)
-        if not 1 <= request.num_choices <= MAX_CHOICES:
+        most = min(MAX_CHOICES, self.max_requests)
+        if not 1 <= request.num_choices <= most:
+            raise InvalidRequestError(f"n is {request.num_choices}; it must be from 1 to {most}.", param="n")
+        if request.adapter != request.namespace.adapter:  # or adapters would share each other's pages
             raise InvalidRequestError(
-                f"n is {request.num_choices}; it must be from 1 to {MAX_CHOICES}.", param="n"
-            )
-        if request.adapter is not None or request.namespace.adapter is not None:
-            raise InvalidRequestError(
-                f"Adapter {request.adapter or request.namespace.adapter!r} is not loaded; use the model.",
+                f"The adapter is {request.adapter!r}, its namespace's is {request.namespace.adapter!r}; "
+                "give both the same.",
                 param="model",
             )
 
@@ -93,18 +95,33 @@ class Limits:
 
 
 def _sampling_rules(sampling: SamplingParams) -> Iterator[tuple[str, object, bool, str]]:
-    """(parameter, value, whether it is allowed, what is)."""
+    """(parameter, value, whether it is allowed, what is). The decoder computes in float32."""
     s = sampling
     top = s.top_logprobs
-    yield "temperature", s.temperature, 0 <= s.temperature < math.inf, "a number of at least 0"
-    yield "top_k", s.top_k, s.top_k >= 0, "at least 0 (0: off)"
-    yield "top_p", s.top_p, 0 < s.top_p <= 1, "above 0 and at most 1"
+    heat = s.temperature
+    yield "temperature", heat, heat >= 0 and _is_finite(heat), "a number of at least 0"
+    yield "top_k", s.top_k, 0 <= s.top_k <= MAX_INT, f"from 0 (off) to {MAX_INT}"
+    yield "top_p", s.top_p, _float32(s.top_p) > 0 and s.top_p <= 1, "above 0 and at most 1"
     yield "min_p", s.min_p, 0 <= s.min_p <= 1, "from 0 to 1"
-    yield "repetition_penalty", s.repetition_penalty, 0 < s.repetition_penalty < math.inf, "a number above 0"
-    yield "presence_penalty", s.presence_penalty, math.isfinite(s.presence_penalty), "finite"
-    yield "frequency_penalty", s.frequency_penalty, math.isfinite(s.frequency_penalty), "finite"
-    yield "logit_bias", dict(s.logit_bias), all(map(math.isfinite, s.logit_bias.values())), "finite"
+    repetition = s.repetition_penalty
+    yield "repetition_penalty", repetition, 0 < _float32(repetition) < math.inf, "a number above 0"
+    yield "presence_penalty", s.presence_penalty, _is_finite(s.presence_penalty), "finite"
+    yield "frequency_penalty", s.frequency_penalty, _is_finite(s.frequency_penalty), "finite"
+    yield "logit_bias", dict(s.logit_bias), all(map(_is_finite, s.logit_bias.values())), "finite"
     yield "seed", s.seed, s.seed is None or -(2**63) <= s.seed < 2**64, "a 64-bit integer"
     yield "max_tokens", s.max_tokens, s.max_tokens is None or s.max_tokens >= 0, "at least 0"
-    yield "min_tokens", s.min_tokens, s.min_tokens >= 0, "at least 0"
+    yield "min_tokens", s.min_tokens, 0 <= s.min_tokens <= MAX_INT, f"from 0 to {MAX_INT}"
     yield "top_logprobs", top, top is None or 0 <= top <= MAX_TOP_LOGPROBS, f"from 0 to {MAX_TOP_LOGPROBS}"
+
+
+def _is_finite(value: float) -> bool:
+    return math.isfinite(_float32(value))
+
+
+def _float32(value: float) -> float:
+    """`value` as the decoder sees it: rounded, 0 if too small, infinite if too large."""
+    try:
+        rounded: float = struct.unpack("f", struct.pack("f", value))[0]
+    except OverflowError:
+        return math.copysign(math.inf, value)
+    return rounded

@@ -6,6 +6,7 @@ are posted while the next one runs. The thread sleeps on a condition when nothin
 
 from __future__ import annotations
 
+import atexit
 import logging
 import secrets
 import threading
@@ -13,6 +14,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from pennyweight.engine.adapters import NoAdapters
 from pennyweight.engine.outbox import Outbox
 from pennyweight.engine.prompt import FlatPrompt
 from pennyweight.engine.runner import Runner, StepDecoder, StepModule
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pennyweight.core import Request
+    from pennyweight.engine.adapters import AdapterPool
     from pennyweight.engine.limits import Limits
     from pennyweight.engine.plan import RowOutput, StepPlan
 
@@ -68,7 +71,7 @@ class StepLoop:
 
     `module` is where the decoder's `Row` and `Logits` live. `end_tokens` are the model's. An end token, or
     one of a request's `stop_token_ids`, is counted in `completion_tokens` as OpenAI counts it, but carries no
-    text and is not posted as a TokenEvent.
+    text and is not posted as a TokenEvent. A program that ends without `close` is closed by the interpreter.
     """
 
     def __init__(
@@ -78,9 +81,11 @@ class StepLoop:
         *,
         limits: Limits,
         end_tokens: frozenset[int],
+        adapters: AdapterPool | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._limits = limits
+        self._adapters = NoAdapters() if adapters is None else adapters
         self._clock = clock
         self._cost = StepCost()
         self._runner = Runner(decoder, module, vocab_size=limits.vocab_size)
@@ -90,9 +95,11 @@ class StepLoop:
         self._stats = EngineStats(pages_total=limits.num_pages)
         self._news = threading.Condition()  # guards the three below
         self._inbox: list[Arrival | Cancellation] = []
-        self._state: Literal["open", "draining", "closed", "broken"] = "open"
+        self._state: Literal["open", "closed", "broken"] = "open"
         self._num_submitted = 0
         self._thread = threading.Thread(target=self._run, name="pennyweight-engine", daemon=True)
+        # A daemon thread that comes back from native code to an interpreter at its end aborts the process.
+        atexit.register(self.close)
         self._thread.start()
 
     def submit(self, request: Request, listener: Listener) -> Handle:
@@ -103,12 +110,19 @@ class StepLoop:
         """
         prompt = FlatPrompt.of(request.prompt)
         self._limits.check(request, prompt)
+        adapter = None if request.adapter is None else self._adapters.slot(request.adapter)
         seed = secrets.randbits(64) if request.sampling.seed is None else request.sampling.seed % 2**64
         with self._news:
-            self._check_open()
+            self._check_open(request.num_choices)
             self._num_submitted += 1
             group = SequenceGroup(
-                request, prompt, listener, number=self._num_submitted, seed=seed, submitted_s=self._clock()
+                request,
+                prompt,
+                listener,
+                number=self._num_submitted,
+                seed=seed,
+                submitted_s=self._clock(),
+                adapter=adapter,
             )
             self._outbox.register(group)
             self._post(Arrival(group))
@@ -129,21 +143,22 @@ class StepLoop:
         """As of the last plan's end, or of what was taken in since."""
         return self._stats
 
-    def close(self, pending: Literal["cancel", "drain"] = "cancel") -> None:
-        """Cancel or finish what is queued, then end the thread. Idempotent; not for listeners to call."""
+    def close(self) -> None:
+        """Cancel what is queued, then end the thread. Idempotent; not for listeners to call."""
         with self._news:
-            if self._state in ("open", "draining"):
-                self._state = "closed" if pending == "cancel" else "draining"
+            if self._state == "open":
+                self._state = "closed"
             self._news.notify_all()
             self._runner.interrupt()
         self._thread.join()
 
-    def _check_open(self) -> None:
+    def _check_open(self, num_choices: int) -> None:
         if self._state != "open":
             raise UnavailableError(f"The engine is {self._state} and takes no more requests; start it again.")
-        if self._outbox.num_open >= self._limits.max_requests:
+        num_open = self._outbox.num_open
+        if num_open + num_choices > self._limits.max_requests:
             raise OverloadedError(
-                f"{self._outbox.num_open} requests are queued or running, and the engine takes no more than "
+                f"{num_open} answers are queued or running, and the engine takes no more than "
                 f"{self._limits.max_requests}; try again later."
             )
 
@@ -162,6 +177,8 @@ class StepLoop:
         except Exception as error:  # the thread's edge: a defect must leave nobody waiting
             log.exception("The engine's thread failed")
             self._break_down(f"The engine failed: {error}")
+        finally:
+            atexit.unregister(self.close)
 
     def _take_in(self) -> bool:
         """Handle messages, asleep while there is neither work nor news; False when the loop is to end."""
@@ -198,6 +215,7 @@ class StepLoop:
                 self._postprocess(plan, steps)
         except DECODER_ERRORS as error:
             log.exception("The decoder failed")
+            self._runner.abandon()
             for row in plan.rows:
                 self._scheduler.fail(row.sequence, f"The decoder failed: {error}", self._clock())
         else:
@@ -253,3 +271,4 @@ class StepLoop:
             self._state = "broken"
         self._outbox.deliver(self._scheduler.take_events())
         self._outbox.fail_all(message, self._clock())
+        self._runner.abandon()  # last: whatever it meets, nobody is left waiting

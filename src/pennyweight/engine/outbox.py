@@ -25,7 +25,9 @@ class Outbox:
 
     @property
     def num_open(self) -> int:
-        return len(self._owed)
+        """Choices that are owed their end."""
+        with self._lock:
+            return sum(len(choices) for _, choices in self._owed.values())
 
     def register(self, group: SequenceGroup) -> None:
         """From now on `group`'s listener is owed a FinishedEvent for every choice."""

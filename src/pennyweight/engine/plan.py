@@ -22,6 +22,7 @@ class PlanRow:
     samples: bool
     scores: bool = False  # log-probabilities of the prompt's tokens are wanted
     draft: tuple[int, ...] = ()
+    adapter: int | None = None  # slot of the `AdapterPool`
 
     @property
     def masked(self) -> bool:

@@ -81,6 +81,7 @@ class Runner:
         self._module = module
         self._free_mask = b"\xff" * (4 * ((vocab_size + 31) // 32))
         self._rows: tuple[PlanRow, ...] = ()
+        self._running = False
         self._masks_due = False
         self._failures: dict[int, str] = {}
 
@@ -93,18 +94,28 @@ class Runner:
                 row.sequence.sampler = self._open_sampler(row.sequence)
         self._rows, self._masks_due, self._failures = plan.rows, True, {}
         self._decoder.begin([self._native_row(row) for row in plan.rows], steps=plan.steps)
+        self._running = True
 
     def finish(self) -> tuple[Sequence[Sequence[RowOutput]], bool]:
         """Steps finished since the last call, and whether the plan is done. Masks are made while it runs."""
         masks = self._masks() if self._masks_due else []
-        self._masks_due = False
-        steps, done = self._decoder.finish(masks, timeout_s=DRAIN_S)
+        steps, done = self._finish(masks)
         for step in steps:
             for output in step:
                 if output.error:
                     self._failures[output.row] = f"The decoder failed: {output.error}"
                 self._advance_mask(output)
         return steps, done
+
+    def abandon(self) -> None:
+        """End a plan that an error cut off; its results are lost. Nothing happens when none runs."""
+        if not self._running:
+            return
+        self._decoder.interrupt()
+        masked = [index for index, row in enumerate(self._rows) if row.masked and self._masks_due]
+        _, done = self._finish([(index, self._free_mask) for index in masked])
+        while not done:
+            _, done = self._finish([])
 
     def interrupt(self) -> None:
         """End the plan after the step under way. Safe from any thread."""
@@ -120,6 +131,11 @@ class Runner:
         if sequence.sampler is not None:
             self._decoder.close_sampler(sequence.sampler)
             sequence.sampler = None
+
+    def _finish(self, masks: Sequence[tuple[int, bytes]]) -> tuple[Sequence[Sequence[RowOutput]], bool]:
+        steps, done = self._decoder.finish(masks, timeout_s=DRAIN_S)
+        self._masks_due, self._running = False, not done
+        return steps, done
 
     def _open_sampler(self, sequence: ChoiceSequence) -> int:
         sampling = sequence.request.sampling
@@ -155,6 +171,7 @@ class Runner:
             targets=sequence.tokens[start + 1 : stop + 1] if row.scores else (),
             embeddings=sequence.group.prompt.vectors(start, stop),
             masked=row.masked,
+            adapter=row.adapter,
         )
 
     def _masks(self) -> list[tuple[int, bytes]]:
@@ -164,7 +181,7 @@ class Runner:
             if not row.masked or provider is None:
                 continue
             try:
-                masks.append((index, provider.mask()))
+                masks.append((index, self._fitting(provider.mask())))
             except (
                 Exception
             ) as error:  # foreign code: only its own sequence fails, and the step waits for a mask
@@ -172,6 +189,11 @@ class Runner:
                 self._failures[index] = f"The grammar gave no mask: {error}"
                 masks.append((index, self._free_mask))
         return masks
+
+    def _fitting(self, mask: bytes) -> bytes:
+        if len(mask) != len(self._free_mask):
+            raise ValueError(f"it has {len(mask)} bytes, the vocabulary needs {len(self._free_mask)}")
+        return mask
 
     def _advance_mask(self, output: RowOutput) -> None:
         row = self._rows[output.row]

@@ -9,13 +9,13 @@ later.
 from __future__ import annotations
 
 from bisect import insort
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pennyweight.core import Event, FinishReason
 from pennyweight.engine.kv_cache import KvCache, shared_prefix
 from pennyweight.engine.plan import PlanRow, RowOutput, StepPlan
 from pennyweight.engine.prediction import RESYNC_TOKENS
+from pennyweight.engine.stats import Counters
 
 if TYPE_CHECKING:
     from pennyweight.engine.block_table import PageCopy
@@ -25,18 +25,8 @@ if TYPE_CHECKING:
 
 MAX_STEPS = 64  # decode steps of one plan: at most one new page for each row
 MAX_DRAFT = 15  # with the token before it a full 16-row panel
+MAX_SCORED = 64  # scored positions of a step: the decoder keeps a float32 row of the vocabulary for each
 MIN_AWAITED_TOKENS = 16  # a shorter common prefix is not worth waiting for
-
-
-@dataclass(slots=True)
-class Counters:
-    """Totals since the start."""
-
-    prompt_tokens: int = 0  # computed, recomputed ones included
-    cached_tokens: int = 0  # prompt tokens found in the prefix tree at first admission
-    generated_tokens: int = 0
-    accepted_drafts: int = 0
-    preemptions: int = 0
 
 
 class Scheduler:
@@ -83,10 +73,10 @@ class Scheduler:
         sequence = row.sequence
         if sequence.status == "finished":
             return None
+        if row.num_tokens > 1 or sequence.num_computed < sequence.num_prompt:
+            self.counters.prompt_tokens += row.num_tokens
         sequence.num_computed += row.num_tokens + output.accepted_drafts
         self.counters.accepted_drafts += output.accepted_drafts
-        if row.num_tokens > 1:
-            self.counters.prompt_tokens += row.num_tokens
         if row.scores:
             self._keep_scores(sequence, output.target_logprobs)
         max_output = sequence.max_output(self.limits.max_positions)
@@ -248,22 +238,39 @@ class Scheduler:
             draft = sequence.prediction.propose(min(MAX_DRAFT, left - 1))
             if draft and not self.cache.grow(sequence, sequence.num_computed + 1 + len(draft)):
                 draft = ()
-        return PlanRow(sequence=sequence, num_tokens=1, samples=wants_output, draft=draft)
+        return PlanRow(
+            sequence=sequence,
+            num_tokens=1,
+            samples=wants_output,
+            draft=draft,
+            adapter=sequence.group.adapter,
+        )
 
     def _prefill_rows(self, decode_rows: int) -> list[PlanRow]:
         """Prompt chunks in turn, within what the step may cost."""
         budget = self._cost.chunk_tokens(decode_rows=decode_rows)
+        scorable = MAX_SCORED
         rows: list[PlanRow] = []
         for sequence in sorted((s for s in self.running if s.num_uncomputed > 1), key=lambda s: s.turn):
             if budget == 0:
                 break
             scores = sequence.scores_prompt
             # Each scored position has a next token to score: the last one is left to a row of its own.
-            num_tokens = min(budget, sequence.num_uncomputed - scores)
+            num_tokens = min(scorable if scores else budget, budget, sequence.num_uncomputed - scores)
+            if num_tokens == 0:
+                continue
             budget -= num_tokens
+            scorable -= num_tokens * scores
             last = num_tokens == sequence.num_uncomputed
             samples = last and sequence.max_output(self.limits.max_positions) > 0
-            rows.append(PlanRow(sequence=sequence, num_tokens=num_tokens, samples=samples, scores=scores))
+            row = PlanRow(
+                sequence=sequence,
+                num_tokens=num_tokens,
+                samples=samples,
+                scores=scores,
+                adapter=sequence.group.adapter,
+            )
+            rows.append(row)
         return rows
 
     def _keep_scores(self, sequence: Sequence, scores: list[float]) -> None:

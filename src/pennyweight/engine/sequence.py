@@ -50,6 +50,7 @@ class SequenceGroup:
         number: int,
         seed: int,
         submitted_s: float,
+        adapter: int | None = None,
     ) -> None:
         self.request = request
         self.prompt = prompt
@@ -57,6 +58,7 @@ class SequenceGroup:
         self.number = number
         self.seed = seed
         self.submitted_s = submitted_s
+        self.adapter = adapter  # slot of the request's adapter
         self.sequences: list[Sequence] = []
         self.prompt_logprobs: tuple[float | None, ...] | None = None
         self.scorer: Sequence | None = None  # the choice that computes the prompt's log-probabilities for all

@@ -29,6 +29,17 @@ class EngineStats:
 
 
 @dataclass(slots=True)
+class Counters:
+    """Totals since the start, kept by the scheduler."""
+
+    prompt_tokens: int = 0  # computed, recomputed ones included
+    cached_tokens: int = 0  # prompt tokens found in the prefix tree at first admission
+    generated_tokens: int = 0
+    accepted_drafts: int = 0
+    preemptions: int = 0
+
+
+@dataclass(slots=True)
 class Stopwatch:
     """Seconds and steps the decoder has run."""
 

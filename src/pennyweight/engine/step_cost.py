@@ -10,6 +10,7 @@ GAP_S = 0.070  # longest wanted gap between two tokens of a running stream
 IDLE_STEP_S = 0.250  # longest step when no stream runs: what an arrival or a cancel may have to wait
 MIN_CHUNK = 16  # a prompt advances by as much however slow the decode rows are
 MAX_CHUNK = 1024
+MIN_TOKEN_S = 1e-6  # a decode average of other rows may exceed a whole mixed step
 NEW_WEIGHT = 0.25  # weight of the newest measurement
 
 
@@ -27,7 +28,7 @@ class StepCost:
             bucket = decode_rows.bit_length()
             self._decode_s[bucket] = _average(self._decode_s.get(bucket, seconds), seconds)
         elif prefill_tokens >= MIN_CHUNK:  # shorter ones measure the fixed part of a step
-            token_s = max(0.0, seconds - self.decode_s(decode_rows)) / prefill_tokens
+            token_s = max(MIN_TOKEN_S, (seconds - self.decode_s(decode_rows)) / prefill_tokens)
             self._token_s = _average(self._token_s if self._measured else token_s, token_s)
             self._measured = True
 
