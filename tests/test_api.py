@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import pennyweight
 from pennyweight import Answer, Engine, PennyweightError
-from pennyweight.errors import ConfigError, InvalidRequestError, ModelNotFoundError
+from pennyweight.errors import (
+    ConfigError,
+    ContextLengthError,
+    EngineError,
+    InvalidRequestError,
+    ModelNotFoundError,
+)
 from tests.models.tiny import write_tiny_llama
 
 if TYPE_CHECKING:
@@ -121,3 +127,39 @@ def test_the_package_offers_what_it_names() -> None:
     assert "Engine" in dir(pennyweight)
     with pytest.raises(AttributeError):
         pennyweight.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"context": 0}, {"parallel": -5}, {"threads": "two"}, {"context": 1.5}],
+    ids=str,
+)
+def test_wrong_sizes(tiny_llama_path: Path, wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=f"{next(iter(wrong))} must be a whole number from 1"):
+        Engine.open(tiny_llama_path, **wrong)
+
+
+@pytest.mark.parametrize("messages", [5, None, ["hi"], [{"role": "user", "content": 3}]], ids=str)
+def test_what_is_no_conversation(engine: Engine, messages: Any) -> None:
+    with pytest.raises(InvalidRequestError, match="messages"):
+        engine.chat(messages)
+
+
+def test_what_is_no_prompt(engine: Engine) -> None:
+    with pytest.raises(InvalidRequestError, match="prompt must be a text"):
+        engine.generate(None)  # type: ignore[arg-type]
+
+
+def test_megabytes_are_refused_unread(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The length alone says that they cannot fit: neither the template nor the tokenizer sees them."""
+    monkeypatch.setattr(type(engine.answerer._tokenizer), "encode_parts", None)
+    with pytest.raises(ContextLengthError, match="at least"):
+        engine.generate("1" * 4_000_000)
+    with pytest.raises(ContextLengthError, match="at least 20000 tokens"):
+        engine.chat([{"role": "user", "content": ""}] * 20_000)
+
+
+def test_an_engine_does_not_survive_a_fork(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.getpid", lambda: -1)
+    with pytest.raises(EngineError, match="another process"):
+        engine.chat("Hi", max_tokens=1)

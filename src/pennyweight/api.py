@@ -8,7 +8,8 @@ loop.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Self
 
@@ -19,10 +20,9 @@ from pennyweight.answers.fields import unknown
 from pennyweight.answers.principal import LOCAL
 from pennyweight.answers.sampling_fields import options_from_keywords
 from pennyweight.core import SamplingParams
-from pennyweight.errors import ConfigError, EngineError, ModelNotFoundError
+from pennyweight.errors import ConfigError, EngineError, InvalidRequestError, ModelNotFoundError
 
 if TYPE_CHECKING:
-    import os
     from pathlib import Path
 
     from pennyweight.answers.answer import Answerer
@@ -62,6 +62,7 @@ class Engine:
         self._loop = loop
         self._blocking = BlockingLoop()
         self._closed = False
+        self._pid = os.getpid()
 
     @classmethod
     def open(
@@ -78,6 +79,9 @@ class Engine:
         `context` is in tokens, `parallel` in whole contexts held at once; by default both suit the memory
         there is. Raises ModelNotFoundError, ModelFileError, FetchError, ConfigError.
         """
+        for name, value in (("context", context), ("parallel", parallel), ("threads", threads)):
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise ConfigError(f"{name} must be a whole number from 1, not {value!r}")
         path = find_model(name_or_path, progress)
         return _compose(path, context=context, parallel=parallel, threads=threads, progress=progress)
 
@@ -136,12 +140,16 @@ class Engine:
 
     def generate(self, prompt: str, **sampling: Any) -> Answer:
         """Continue a bare prompt, without a chat template."""
+        if not isinstance(prompt, str):
+            raise InvalidRequestError(f"prompt must be a text, not {prompt!r:.60}", param="prompt")
         return _collect(self.events(Completion(prompt=prompt), _options(sampling)))
 
     def events(self, source: Source, options: Options) -> Iterator[AnswerEvent]:
         """Everything about an answer as it happens; leaving the iteration stops the answer."""
         if self._closed:
             raise EngineError("this engine is closed; open another one")
+        if os.getpid() != self._pid:
+            raise EngineError("this engine was opened in another process; open one after the fork")
         return self._blocking.iterate(self.answerer.answer(source, options, LOCAL))
 
     @property
@@ -155,7 +163,7 @@ class Engine:
 
     def close(self) -> None:
         """Stop what runs and end the threads; harmless twice. The memory goes with the last reference."""
-        if self._closed:
+        if self._closed or os.getpid() != self._pid:
             return
         self._closed = True
         self._blocking.close()
@@ -173,7 +181,11 @@ def conversation_from(messages: Messages) -> Conversation:
     if isinstance(messages, str):
         messages = [{"role": "user", "content": messages}]
     ignored: set[str] = set()
-    conversation = read_messages([dict(message) for message in messages], ignored=ignored)
+    listed = list(messages) if isinstance(messages, Iterable) else messages
+    conversation = read_messages(
+        [dict(m) if isinstance(m, Mapping) else m for m in listed] if isinstance(listed, list) else listed,
+        ignored=ignored,
+    )
     if ignored:
         raise unknown(min(ignored), ("role", "content"))
     return conversation
@@ -237,6 +249,7 @@ def _compose(
         template=template,
         model_name=model.name,
         model_hash=model.content_hash,
+        context=size.context,
     )
     return Engine(model=model, loop=loop, answerer=answerer, context=size.context)
 

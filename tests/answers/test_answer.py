@@ -38,7 +38,12 @@ class Asked:
     def __init__(self, tokenizer: Tokenizer, keywords: dict[str, Any]) -> None:
         self.engine = ScriptedEngine()
         answerer = Answerer(
-            engine=self.engine, tokenizer=tokenizer, template=None, model_name="tiny", model_hash="abc"
+            engine=self.engine,
+            tokenizer=tokenizer,
+            template=None,
+            model_name="tiny",
+            model_hash="abc",
+            context=4096,
         )
         self.events: AsyncGenerator[AnswerEvent] = answerer.answer(
             PROMPT, options_from_keywords(keywords), LOCAL
@@ -83,7 +88,12 @@ def test_projects_do_not_share_prefixes(tokenizer: Tokenizer) -> None:
     async def scenario() -> None:
         engine = ScriptedEngine()
         answerer = Answerer(
-            engine=engine, tokenizer=tokenizer, template=None, model_name="tiny", model_hash="abc"
+            engine=engine,
+            tokenizer=tokenizer,
+            template=None,
+            model_name="tiny",
+            model_hash="abc",
+            context=4096,
         )
         principal = Principal(id="key", project="other")
         async with aclosing(answerer.answer(PROMPT, options_from_keywords({}), principal)) as events:
@@ -277,7 +287,12 @@ def test_a_prompt_of_nothing_is_refused(tokenizer: Tokenizer) -> None:
     async def scenario() -> None:
         engine = ScriptedEngine()
         answerer = Answerer(
-            engine=engine, tokenizer=tokenizer, template=None, model_name="tiny", model_hash="abc"
+            engine=engine,
+            tokenizer=tokenizer,
+            template=None,
+            model_name="tiny",
+            model_hash="abc",
+            context=4096,
         )
         events = answerer.answer(Completion(prompt=""), options_from_keywords({}), LOCAL)
         with pytest.raises(InvalidRequestError, match="empty"):

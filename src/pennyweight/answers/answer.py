@@ -54,10 +54,13 @@ class Answerer:
         template: ChatTemplate | None,
         model_name: str,
         model_hash: str,
+        context: int,
     ) -> None:
         self._engine = engine
         self._tokenizer = tokenizer
-        self._prompts = PromptBuilder(model_name=model_name, tokenizer=tokenizer, template=template)
+        self._prompts = PromptBuilder(
+            model_name=model_name, tokenizer=tokenizer, template=template, context=context
+        )
         self._model_hash = model_hash
 
     @property

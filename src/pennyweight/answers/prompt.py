@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pennyweight.answers.conversation import Completion
-from pennyweight.errors import InvalidRequestError
+from pennyweight.errors import ContextLengthError, InvalidRequestError
 from pennyweight.text.prompt import PromptPart
 from pennyweight.text.template import missing_chat_template
 
@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 class PromptBuilder:
     """Content never becomes a control token: the template marks what is trusted, the tokenizer obeys."""
 
-    def __init__(self, *, model_name: str, tokenizer: Tokenizer, template: ChatTemplate | None) -> None:
+    def __init__(
+        self, *, model_name: str, tokenizer: Tokenizer, template: ChatTemplate | None, context: int
+    ) -> None:
         self._model_name = model_name
+        self._context = context
         self._tokenizer = tokenizer
         self._template = template
 
@@ -30,6 +33,7 @@ class PromptBuilder:
 
     def build(self, source: Source) -> tuple[int, ...]:
         """Raises InvalidRequestError if the model cannot take this source."""
+        self._refuse_what_cannot_fit(source)
         if isinstance(source, Completion):
             parts = [PromptPart(source.prompt, trusted=False)]
         else:
@@ -38,6 +42,19 @@ class PromptBuilder:
         if not tokens:
             raise InvalidRequestError("the prompt is empty; write something to answer", param="messages")
         return tuple(tokens)
+
+    def _refuse_what_cannot_fit(self, source: Source) -> None:
+        """Megabytes are not rendered and encoded only to learn that they are too many."""
+        if isinstance(source, Completion):
+            fewest = self._tokenizer.fewest_tokens(len(source.prompt))
+        else:
+            chars = sum(len(message.text) for message in source.messages)
+            fewest = max(len(source.messages), self._tokenizer.fewest_tokens(chars))
+        if fewest > self._context:
+            raise ContextLengthError(
+                f"the prompt has at least {fewest} tokens and the context holds {self._context}; shorten it",
+                param="messages",
+            )
 
     def _chat(self, conversation: Conversation) -> list[PromptPart]:
         if self._template is None:

@@ -32,6 +32,7 @@ class ByteLevelModel:
             model = models.BPE(ids, pairs, ignore_merges=rule.whole_words)
         except Exception as error:  # the library raises plain Exception for a merge without its token
             raise ModelFileError(f"tokenizer.ggml.merges does not fit the vocabulary: {error}.") from error
+        self.shrinks = rule.nfc
         self._library = Tokenizer(model)
         if rule.nfc:
             self._library.normalizer = normalizers.NFC()
@@ -41,7 +42,8 @@ class ByteLevelModel:
         self._byte_of = {char: byte for byte, char in enumerate(_byte_alphabet())}
 
     def encode(self, text: str, *, after_special: bool) -> list[int]:  # noqa: ARG002 - one shape for all
-        ids: list[int] = self._library.encode(text, add_special_tokens=False).ids
+        # Of one text, as a batch: only this call lets other threads run while it works.
+        ids: list[int] = self._library.encode_batch_fast([text], add_special_tokens=False)[0].ids
         return ids
 
     def token_bytes(self, token: int) -> bytes:

@@ -28,6 +28,8 @@ _SCAN_SYMBOLS = 24  # below this, scanning all pairs beats keeping a heap
 class SentencePieceModel:
     """Text to ids and ids to bytes for vocabularies of GGUF's model `llama`."""
 
+    shrinks = False
+
     def __init__(self, vocabulary: Vocabulary, *, space_prefix: bool = True) -> None:
         if not any(vocabulary.scores):
             raise ModelFileError("tokenizer.ggml.scores is missing: a SentencePiece vocabulary needs them.")

@@ -154,9 +154,10 @@ def _with_reasoning(message: Mapping[str, Any]) -> dict[str, Any]:
 def _cut(text: str) -> list[PromptPart]:
     """`text` in runs of one origin."""
     parts: list[PromptPart] = []
+    plain = str.__str__(text)
     position = 0
     for start, end in (*marks_of(text), (len(text), len(text))):
         pieces: Iterable[tuple[int, int, bool]] = ((position, start, True), (start, end, False))
-        parts += [PromptPart(str.__str__(text)[a:b], trusted) for a, b, trusted in pieces if a < b]
+        parts += [PromptPart(plain[a:b], trusted) for a, b, trusted in pieces if a < b]
         position = end
     return parts

@@ -29,6 +29,11 @@ class TokenModel(Protocol):
         """Decoding drops one leading space, at the start of a text and after a special token."""
         ...
 
+    @property
+    def shrinks(self) -> bool:
+        """Whether text may lose characters before it is cut into tokens (normal forms, accents)."""
+        ...
+
     def encode(self, text: str, *, after_special: bool) -> list[int]: ...
 
     def token_bytes(self, token: int) -> bytes: ...
@@ -55,6 +60,14 @@ class Tokenizer:
         return cls(
             vocabulary, model, add_bos=bool(metadata.get(PREFIX + "add_bos_token", add_bos)), special=special
         )
+
+    @cached_property
+    def _longest(self) -> int:
+        return max(map(len, self._vocabulary.texts))
+
+    def fewest_tokens(self, num_chars: int) -> int:
+        """A lower bound of the tokens of a text, known without reading it; 0 where there is none."""
+        return 0 if self._model.shrinks else num_chars // self._longest
 
     @property
     def vocab_size(self) -> int:

@@ -23,6 +23,7 @@ class WordPieceModel:
     """Text to ids and ids to bytes for vocabularies of GGUF's model `bert`."""
 
     strips_space = True
+    shrinks = True
 
     def __init__(self, vocabulary: Vocabulary, metadata: Mapping[str, Any]) -> None:
         if vocabulary.unknown is None:
@@ -38,7 +39,8 @@ class WordPieceModel:
         self._library.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
 
     def encode(self, text: str, *, after_special: bool) -> list[int]:  # noqa: ARG002 - one shape for all
-        ids: list[int] = self._library.encode(text, add_special_tokens=False).ids
+        # Of one text, as a batch: only this call lets other threads run while it works.
+        ids: list[int] = self._library.encode_batch_fast([text], add_special_tokens=False)[0].ids
         return ids
 
     def token_bytes(self, token: int) -> bytes:
