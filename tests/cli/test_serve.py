@@ -95,6 +95,17 @@ def test_which_addresses_are_this_machine_alone() -> None:
     assert not is_loopback("::")
 
 
+@pytest.mark.parametrize("host", ["a" * 70 + ".x", "no-such-host.invalid"])
+@pytest.mark.parametrize("key", [(), ("--api-key", "k")])
+def test_a_host_that_does_not_exist(
+    penny: Penny, tiny_llama_path: Path, host: str, key: tuple[str, ...]
+) -> None:
+    done = penny.run("serve", "--model", str(tiny_llama_path), "--host", host, "--port", "0", *key)
+    assert done.returncode == 1
+    assert host in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_a_misspelt_setting_starts_nothing(penny: Penny, tiny_llama_path: Path) -> None:
     folder = penny.home / "config" / "pennyweight"
     folder.mkdir(parents=True)

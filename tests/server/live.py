@@ -12,7 +12,7 @@ import openai
 import uvicorn
 
 from pennyweight.server.app import create_app
-from pennyweight.server.serve import bind
+from pennyweight.server.serve import bind, server_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,7 +43,7 @@ def live_server(
     engine: Engine, *, api_key: str | None = None, max_body_bytes: int = 2**20
 ) -> Iterator[LiveServer]:
     app = create_app(engine, api_key=api_key, max_body_bytes=max_body_bytes)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
+    server = uvicorn.Server(server_config(app))
     with bind("127.0.0.1", 0) as listener:
         listener.listen()
         port = listener.getsockname()[1]

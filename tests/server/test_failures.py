@@ -74,6 +74,40 @@ def test_half_a_surrogate_pair_in_a_message_and_in_a_name(server: LiveServer) ->
     error_of(post(server, {"model": server.model, "messages": HELLO, "\udc80": 1}), 400)
 
 
+def test_half_a_surrogate_pair_in_a_key_that_is_ignored(server: LiveServer) -> None:
+    message = {"role": "user", "content": "Hi", "\ud800": 1}
+    reply = post(server, {"model": server.model, "messages": [message], "max_tokens": 1})
+    assert reply.status_code == 200
+    assert reply.headers["x-pennyweight-ignored"] == "messages[].%3F"
+
+
+def test_a_number_of_400_digits(server: LiveServer) -> None:
+    body = {"model": server.model, "messages": HELLO, "temperature": 10**400}
+    assert error_of(post(server, body), 400)["param"] == "temperature"
+
+
+def exchange(server: LiveServer, sent: bytes) -> httpx.Response:
+    """What the server answers to these bytes before it closes the connection."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+        connection.sendall(sent)
+        head, _, body = b"".join(iter(lambda: connection.recv(4096), b"")).partition(b"\r\n\r\n")
+    status, *headers = head.decode().split("\r\n")
+    pairs = [tuple(header.split(": ", 1)) for header in headers]
+    return httpx.Response(int(status.split()[1]), headers=pairs, content=body)  # type: ignore[arg-type]
+
+
+def test_bytes_that_are_not_http(server: LiveServer) -> None:
+    for sent in (b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n"):
+        error = error_of(exchange(server, sent), 400)
+        assert error["type"] == "invalid_request_error"
+    assert httpx.get(f"{server.url}/health").status_code == 200
+
+
+def test_a_body_that_stops_being_http(server: LiveServer) -> None:
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    error_of(exchange(server, head + b"not a length\r\n"), 400)
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_the_official_client_raises_the_right_classes(
     client: openai.OpenAI, server: LiveServer, stream: bool

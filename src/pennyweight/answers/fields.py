@@ -16,6 +16,8 @@ from pennyweight.errors import InvalidRequestError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_LONGEST_SHOWN_BITS = 64
+
 
 class ParameterError(InvalidRequestError):
     """One field that cannot be honoured as given."""
@@ -56,8 +58,12 @@ class Number:
     high: float
 
     def read(self, value: object, param: str) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float):
             raise wrong_type(param, "a number", value)
+        # Not for an int: one of 400 digits has no float to ask about.
+        if isinstance(value, float) and not math.isfinite(value):
+            message = f"Invalid value for '{param}': expected a finite number, but got {value}."
+            raise ParameterError(message, param=param, code="invalid_value")
         _within(param, value, self.low, self.high)
         return float(value)
 
@@ -210,5 +216,12 @@ def _within(param: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
         kind = "integer" if isinstance(value, int) else "decimal"
         side = "below_min" if value < low else "above_max"
-        message = f"Invalid '{param}': {value} is out of range; it must be from {low} to {high}."
+        message = f"Invalid '{param}': {_shown(value)} is out of range; it must be from {low} to {high}."
         raise ParameterError(message, param=param, code=f"{kind}_{side}_value")
+
+
+def _shown(value: float) -> str:
+    """The number, or of a very long one its length: Python refuses to spell more than 4300 digits."""
+    if isinstance(value, int) and value.bit_length() > _LONGEST_SHOWN_BITS:
+        return f"an integer of about {round(value.bit_length() * math.log10(2))} digits"
+    return str(value)

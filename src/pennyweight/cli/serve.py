@@ -73,14 +73,20 @@ def refuse_open_door(settings: Settings) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach `host`; a name counts by all the addresses it stands for."""
+    """Whether only this machine can reach `host`; a name counts by all the addresses it stands for.
+
+    Raises ConfigError if it stands for none.
+    """
     import ipaddress
     import socket
 
+    from pennyweight.errors import ConfigError
+
     try:
         addresses = [entry[4][0] for entry in socket.getaddrinfo(host, None)]
-    except OSError:
-        return False
+    except (OSError, UnicodeError) as error:
+        message = f"{host!r} is no address of this machine; choose another --host, such as 127.0.0.1"
+        raise ConfigError(message) from error
     return all(ipaddress.ip_address(str(address).partition("%")[0]).is_loopback for address in addresses)
 
 

@@ -19,6 +19,11 @@ _API_VERSION = "2020-10-01"  # the version of OpenAI's interface that clients lo
 _log = logging.getLogger(__name__)
 
 
+def new_request_id() -> str:
+    """A name nobody else has, in the form of OpenAI's."""
+    return f"req_{uuid4().hex}"
+
+
 class RequestId:
     """ASGI middleware: `x-request-id`, `openai-processing-ms` (until the first byte), `openai-version`."""
 
@@ -29,7 +34,7 @@ class RequestId:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = f"req_{uuid4().hex}"
+        request_id = new_request_id()
         started = time.monotonic()
         answering = False
 

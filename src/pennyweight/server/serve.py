@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from pennyweight.errors import ConfigError
+from pennyweight.server.http import Http
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,20 +56,29 @@ def bind(host: str, port: int) -> socket.socket:
         raise ConfigError(
             f"cannot listen on {host}:{port}: {reason}; choose another --host or --port"
         ) from error
+    except (UnicodeError, TypeError) as error:  # a label too long; half a surrogate pair or a NUL
+        listener.close()
+        raise ConfigError(f"{host!r} cannot be a host's name; choose another --host") from error
     return listener
 
 
-def serve(app: FastAPI, listener: socket.socket, *, ready: Callable[[], None]) -> signal.Signals | None:
-    """Serve until a signal and return it; `ready` is called when connections are accepted."""
-    config = uvicorn.Config(
+def server_config(app: FastAPI) -> uvicorn.Config:
+    """How uvicorn serves us, whatever else is installed beside it."""
+    return uvicorn.Config(
         app,
+        http=Http,
+        ws="none",
         log_level="warning",
         access_log=False,
         timeout_graceful_shutdown=_GRACE_S,
         lifespan="off",
         server_header=False,
     )
-    server = _Server(config)
+
+
+def serve(app: FastAPI, listener: socket.socket, *, ready: Callable[[], None]) -> signal.Signals | None:
+    """Serve until a signal and return it; `ready` is called when connections are accepted."""
+    server = _Server(server_config(app))
     asyncio.run(_serve(server, listener, ready))
     return server.received
 

@@ -101,6 +101,6 @@ async def _payloads(
 def _headers(chat: ChatRequest) -> dict[str, str]:
     if not chat.ignored:
         return {}
-    # Keys are the client's own text: quoted, they cannot break a header.
-    named = ", ".join(quote(path, safe="[]. ") for path in chat.ignored)
+    # Keys are the client's own text: quoted, they cannot break a header. Half a surrogate pair becomes "?".
+    named = ", ".join(quote(path, safe="[]. ", errors="replace") for path in chat.ignored)
     return {"x-pennyweight-ignored": named[:_LONGEST_HEADER]}
