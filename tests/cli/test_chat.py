@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -46,6 +50,46 @@ def test_commands(penny: Penny, tiny_llama_path: Path, tmp_path: Path) -> None:
         "/nowhere/x could not",
     ):
         assert expected in done.stderr
+
+
+def test_files_that_are_not_written(penny: Penny, tiny_llama_path: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "kept.json"
+    kept.write_text("mine")
+    typed = f"/save {kept}\n/save ~no-such-person/x\n/save a\0b\n/help\n"
+    done = penny.run("chat", "--model", str(tiny_llama_path), given=typed)
+    assert done.returncode == 0
+    assert kept.read_text() == "mine"
+    assert f"{kept} exists" in done.stderr
+    assert done.stderr.count("could not be written") == 2
+    assert "/reset" in done.stderr
+
+
+def test_a_line_that_is_not_text_is_left_out(penny: Penny, tiny_llama_path: Path) -> None:
+    done = penny.run("chat", "--model", str(tiny_llama_path), given=b"a\xff\n/help\r\n")
+    assert done.returncode == 0
+    assert "byte 1 is wrong" in done.stderr
+    assert "/reset" in done.stderr
+
+
+def test_ctrl_c_at_the_prompt_keeps_the_conversation(penny: Penny, tiny_llama_path: Path) -> None:
+    keyboard, terminal = pty.openpty()
+    command = [sys.executable, "-m", "pennyweight", "chat", "--model", str(tiny_llama_path)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, stdin=terminal, stdout=pipe, stderr=pipe, text=True, env=penny.environ()
+    ) as process:
+        os.close(terminal)
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stderr.readline()
+        process.stdout.read(2)  # the prompt
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.readline() == "\n"
+        assert "Ctrl-D ends" in process.stderr.readline()
+        os.write(keyboard, b"/help\n/quit\n")
+        assert "/reset" in process.stderr.read()
+    os.close(keyboard)
+    assert process.returncode == 0
 
 
 def test_a_context_that_is_full_is_told_and_the_talk_goes_on(penny: Penny, tiny_llama_path: Path) -> None:

@@ -74,6 +74,14 @@ def test_doctor_finds_a_damaged_model_and_a_misspelt_setting(penny: Penny, tiny_
     assert "did you mean 'port'" in done.stdout
 
 
+def test_doctor_finds_a_cache_that_is_no_folder(penny: Penny) -> None:
+    (penny.home / "cache").write_text("a file")
+    done = penny.run("doctor")
+    assert done.returncode == 1
+    assert "is not a folder" in done.stdout
+    assert "XDG_CACHE_HOME" in done.stdout
+
+
 @pytest.mark.parametrize("command", [("run", "Hi"), ("bench",), ("doctor",)])
 def test_an_instruction_set_that_cannot_run_here(
     penny: Penny, tiny_llama_path: Path, command: tuple[str, ...]

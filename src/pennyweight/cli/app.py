@@ -6,6 +6,9 @@ imported by the commands that need them, so that help and errors come at once.
 
 from __future__ import annotations
 
+import errno
+import io
+import os
 import sys
 from typing import Annotated, NoReturn
 
@@ -19,9 +22,12 @@ from pennyweight.cli.pull import pull
 from pennyweight.cli.rm import rm
 from pennyweight.cli.run import run
 from pennyweight.cli.serve import serve
+from pennyweight.cli.terminal import drop_output
 from pennyweight.errors import PennyweightError
 
 _SUMMARY = "A small language model you own: it answers on this machine, for people and programs."
+
+_OUTPUT_FAILURES = frozenset({errno.EBADF, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC})
 
 app = typer.Typer(
     name="penny",
@@ -54,9 +60,47 @@ def penny(
 
 def main() -> NoReturn:
     """Run the command line and exit."""
+    _prepare_streams()
+    try:
+        code = _run()
+        _flush()
+    except OSError as error:
+        # Python does not say which file it was; those that we open ourselves have a name.
+        if error.filename is not None or error.errno not in _OUTPUT_FAILURES:
+            raise
+        drop_output()
+        print(f"penny: standard output could not be written: {error.strerror}", file=sys.stderr)
+        code = 1
+    sys.exit(code)
+
+
+def _run() -> int | str | None:
     try:
         app()
+    except SystemExit as ended:
+        return ended.code
     except PennyweightError as error:
         print(f"penny: {error.message}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _prepare_streams() -> None:
+    """Python has None for a stream that was closed, and an encoding may lack what an answer contains."""
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115  for as long as the process lives
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    if sys.stdout is None:
+        print("penny: standard output is closed; send it to /dev/null if nobody reads it", file=sys.stderr)
         sys.exit(1)
-    sys.exit(0)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has seen enough
+        drop_output()

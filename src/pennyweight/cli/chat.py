@@ -61,16 +61,34 @@ def chat(
 def _talk(session: ChatSession) -> None:
     import sys
 
+    from pennyweight.cli.terminal import notice
+
     person = sys.stdin.isatty()
     if person:
         import readline  # noqa: F401  gives `input` history and editing
 
-        from pennyweight.cli.terminal import notice
-
         notice(f"{session.model_name}. Ctrl-C stops an answer, /help lists commands, Ctrl-D ends.")
     while not session.ended:
         try:
-            line = input("> " if person else "")
+            line = input("> ") if person else _piped_line()
         except EOFError:
             return
+        except UnicodeDecodeError as error:
+            notice(f"penny: that line is not UTF-8 text (byte {error.start} is wrong) and was left out")
+            continue
+        except KeyboardInterrupt:
+            if not person:
+                raise
+            notice("\n(Ctrl-D ends)")
+            continue
         session.take(line)
+
+
+def _piped_line() -> str:
+    """The next line; by bytes, so that one that is not text costs only itself. Raises EOFError at the end."""
+    import sys
+
+    line = sys.stdin.buffer.readline()
+    if not line:
+        raise EOFError
+    return line.decode("utf-8").rstrip("\r\n")

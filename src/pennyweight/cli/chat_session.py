@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 HELP = """\
 /system TEXT  set the instructions before the conversation; without TEXT, remove them
 /reset        forget the conversation, keep the instructions
-/save FILE    write the conversation as OpenAI's messages in JSON
+/save FILE    write the conversation to a new file as OpenAI's messages in JSON
 /stats        speed of the last answer and what was found in the cache
 /help         this list
 /quit         end (so does Ctrl-D)"""
@@ -97,11 +97,15 @@ class ChatSession:
             return
         content = {"model": self.model_name, "messages": self.messages}
         try:
-            Path(file).expanduser().write_text(
-                json.dumps(content, ensure_ascii=False, indent=2) + "\n", encoding="utf-8"
-            )
+            text = (json.dumps(content, ensure_ascii=False, indent=2) + "\n").encode()
+            with Path(file).expanduser().open("xb") as target:
+                target.write(text)
+        except FileExistsError:
+            notice(f"penny: {file} exists and stays as it is; name another file")
         except OSError as error:
             notice(f"penny: {file} could not be written: {error.strerror or error}")
+        except (RuntimeError, ValueError) as error:  # nobody's home (`~nobody`); no path (a NUL), no UTF-8
+            notice(f"penny: {file!r} could not be written: {error}")
         else:
             notice(f"Saved {len(self.messages)} messages to {file}.")
 

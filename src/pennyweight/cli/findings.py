@@ -124,6 +124,10 @@ def _cache() -> Finding:
 
     folder = models_folder()
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if not existing.is_dir():
+        remedy = f"move {existing} away, or point XDG_CACHE_HOME at a folder"
+        value = f"{folder} cannot be made: {existing} is not a folder"
+        return Finding(subject="cache folder", value=value, remedy=remedy, wrong=True)
     free = shutil.disk_usage(existing).free
     value = f"{folder}, {free / 2**30:,.1f} GiB free"
     if not os.access(existing, os.W_OK):
