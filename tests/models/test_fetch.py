@@ -72,6 +72,14 @@ def test_concurrent_pulls_all_succeed(entry: CatalogEntry) -> None:
     assert contents() == ["tiny.gguf"]
 
 
+def test_a_work_folder_that_vanishes_while_leftovers_are_cleared(
+    entry: CatalogEntry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = Path.glob
+    monkeypatch.setattr(Path, "glob", lambda folder, what: [*listed(folder, what), folder / ".incoming-gone"])
+    assert pull(entry).read_bytes() == DATA
+
+
 def test_the_work_of_a_living_pull_is_left_alone(entry: CatalogEntry) -> None:
     models_folder().mkdir(parents=True)
     with work_folder(models_folder()) as work:

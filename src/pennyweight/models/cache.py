@@ -58,7 +58,10 @@ def place(source: Path, target: Path) -> None:
 
 def _clear_leftovers(folder: Path) -> None:
     for work in folder.glob(_WORK_PREFIX + "*"):
-        lock = os.open(work, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            lock = os.open(work, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue  # its process has just cleared it
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
