@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 PAGE_TOKENS = 64
 """Tokens of one KV page; the native cache and the prefix tree share this constant."""
@@ -80,7 +80,12 @@ class CacheNamespace:
 
 
 class MaskProvider(Protocol):
-    """A grammar: which tokens may come next. Called by the engine's thread only."""
+    """A grammar: which tokens may come next. Used by one thread at a time.
+
+    Inherit from it: `forced` and `masks` have defaults, which are right and slow. What `mask`, `forced` and
+    `masks` say follows from the tokens accepted so far alone, so that an answer never depends on how its
+    steps were cut. End tokens are never accepted: a choice ends with the first.
+    """
 
     def mask(self) -> bytes:
         """Bit i of little-endian 32-bit words allows token i; `ceil(vocab_size / 32)` words."""
@@ -93,6 +98,29 @@ class MaskProvider(Protocol):
     def fork(self) -> MaskProvider:
         """An independent copy in the same state, for another choice of the same request."""
         ...
+
+    def forced(self) -> Sequence[int]:
+        """The tokens that come next whatever the model thinks, as far as they are known; empty if it chooses.
+
+        The engine takes all of them, unsampled, and calls `accept` for each. They are no end tokens. Where
+        several runs of tokens spell the only possible text, the grammar picks one: the engine asks in every
+        state, so the one picked is always the one taken.
+        """
+        return ()
+
+    def masks(self, draft: Sequence[int]) -> list[bytes]:
+        """The masks before each token of `draft` and behind its last; the state stays as it is.
+
+        The list ends with the first mask that forbids its draft token: what would follow is of no use.
+        """
+        ahead = self.fork()
+        masks = [ahead.mask()]
+        for token in draft:
+            if not masks[-1][token // 8] >> token % 8 & 1:
+                break
+            ahead.accept(token)
+            masks.append(ahead.mask())
+        return masks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pennyweight.core import FinishReason
+from pennyweight.core import FinishReason, MaskProvider
 from pennyweight.engine.limits import Limits
 from pennyweight.engine.loop import StepLoop
 from pennyweight.errors import ContextLengthError, InvalidRequestError, OverloadedError, UnavailableError
@@ -387,7 +387,7 @@ def test_no_seed_draws_a_fresh_one() -> None:
     assert heard[0].tokens != heard[1].tokens
 
 
-class EvenTokens:
+class EvenTokens(MaskProvider):
     """A grammar of even tokens; it may fail at a given call of `mask` or `accept`."""
 
     def __init__(self, *, mask_fails_at: int | None = None, accept_fails_at: int | None = None) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pennyweight.core import MaskProvider
 from pennyweight.engine.limits import Limits
 from pennyweight.engine.loop import StepLoop
 from pennyweight.models.load import load
@@ -79,7 +80,7 @@ def test_a_cached_prompt_and_a_fork_say_what_a_cold_one_says(loop: StepLoop) -> 
     assert all(forked.tokens[choice] == cold.tokens[0] for choice in range(3))
 
 
-class OneToken:
+class OneToken(MaskProvider):
     """A grammar that allows a single token."""
 
     def __init__(self, token: int) -> None:
