@@ -1,6 +1,7 @@
 """The vocabulary of an answer: data only, imported by every room, importing none.
 
-A `Request` goes into the engine; `TokenEvent`s and exactly one `FinishedEvent` per choice come out.
+A `Request` goes into the engine; `TokenEvent`s and exactly one `FinishedEvent` per choice come out. A prompt
+that takes several steps is told about by `PromptProgress` before its first token.
 """
 
 from __future__ import annotations
@@ -149,6 +150,15 @@ class TokenLogprob:
 
 
 @dataclass(frozen=True, slots=True)
+class PromptProgress:
+    """A step has computed part of a prompt: `computed` of `total` tokens are done, found ones included."""
+
+    choice: int
+    computed: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class TokenEvent:
     """One generated token of one choice."""
 
@@ -188,4 +198,4 @@ class FinishedEvent:
     prompt_logprobs: tuple[float | None, ...] | None = None
 
 
-Event = TokenEvent | FinishedEvent
+Event = PromptProgress | TokenEvent | FinishedEvent

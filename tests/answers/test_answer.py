@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pennyweight.answers.answer import Answerer
+from pennyweight.answers.chat_response import ChatChunks, ChatIdentity
 from pennyweight.answers.conversation import Completion
 from pennyweight.answers.events import Accepted, Finished, TextDelta, total_usage
 from pennyweight.answers.principal import LOCAL, Principal
 from pennyweight.answers.sampling_fields import options_from_keywords
-from pennyweight.core import CacheNamespace, FinishReason, TokenSpan
+from pennyweight.core import CacheNamespace, FinishReason, PromptProgress, TokenSpan
 from pennyweight.errors import EngineError, InvalidRequestError
 from tests.answers.scripted_engine import ScriptedEngine, byte_token, read_tokenizer
 
@@ -68,6 +69,23 @@ class Asked:
 @pytest.fixture
 def ask(tokenizer: Tokenizer) -> Callable[..., Asked]:
     return lambda **keywords: Asked(tokenizer, keywords)
+
+
+def test_progress_of_a_long_prompt_passes_through(ask: Callable[..., Asked]) -> None:
+    async def scenario() -> None:
+        asked = ask()
+        engine = await asked.accepted()
+        engine.post(PromptProgress(0, 64, 150))
+        engine.say(b"a")
+        engine.finish()
+        events = [event async for event in asked.events]
+        assert events[0] == PromptProgress(0, 64, 150)
+        chunks = ChatChunks(
+            ChatIdentity(model="m", fingerprint="f"), num_choices=1, logprobs=False, include_usage=True
+        )
+        assert list(chunks.of(events[0])) == [], "nothing of it is on the wire"
+
+    asyncio.run(scenario())
 
 
 def test_the_request_carries_what_was_asked(ask: Callable[..., Asked]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from pennyweight.core import FinishedEvent, TokenEvent
+from pennyweight.core import FinishedEvent, PromptProgress, TokenEvent
 from pennyweight.engine.limits import Limits
 from pennyweight.engine.prompt import FlatPrompt
 from pennyweight.engine.runner import Runner
@@ -26,6 +26,7 @@ class Answers:
         self.group = group
         self.tokens: dict[int, list[int]] = defaultdict(list)
         self.events: dict[int, list[TokenEvent]] = defaultdict(list)
+        self.progress: list[PromptProgress] = []
         self.finished: dict[int, FinishedEvent] = {}
 
     def hear(self, event: Event) -> None:
@@ -33,6 +34,9 @@ class Answers:
         if isinstance(event, TokenEvent):
             self.tokens[event.choice].append(event.token)
             self.events[event.choice].append(event)
+        elif isinstance(event, PromptProgress):
+            assert not self.tokens[event.choice], "the prompt is read before the first token"
+            self.progress.append(event)
         else:
             self.finished[event.choice] = event
 

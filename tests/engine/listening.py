@@ -6,7 +6,7 @@ import threading
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from pennyweight.core import FinishedEvent, TokenEvent
+from pennyweight.core import FinishedEvent, PromptProgress, TokenEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +22,7 @@ class Listening:
     def __init__(self, num_choices: int = 1) -> None:
         self.num_choices = num_choices
         self.tokens: dict[int, list[int]] = defaultdict(list)
+        self.progress: dict[int, list[PromptProgress]] = defaultdict(list)
         self.finished: dict[int, FinishedEvent] = {}
         self.threads: set[str] = set()
         self._changed = threading.Condition()
@@ -32,6 +33,9 @@ class Listening:
             self.threads.add(threading.current_thread().name)
             if isinstance(event, TokenEvent):
                 self.tokens[event.choice].append(event.token)
+            elif isinstance(event, PromptProgress):
+                assert not self.tokens[event.choice], "the prompt is read before the first token"
+                self.progress[event.choice].append(event)
             else:
                 self.finished[event.choice] = event
             self._changed.notify_all()

@@ -6,7 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from pennyweight.core import CacheNamespace, EmbeddingSpan, FinishReason, Request, SamplingParams, TokenSpan
+from pennyweight.core import (
+    CacheNamespace,
+    EmbeddingSpan,
+    FinishReason,
+    PromptProgress,
+    Request,
+    SamplingParams,
+    TokenSpan,
+)
 from pennyweight.engine.prefix_tree import MIN_TAIL_TOKENS
 from tests.engine.bench import Bench
 from tests.engine.requests import GREEDY, NAMESPACE, expected_text, request, tokens
@@ -28,6 +36,17 @@ def test_one_request_is_answered() -> None:
     assert finished.reason is FinishReason.LENGTH
     assert (finished.usage.prompt_tokens, finished.usage.completion_tokens) == (100, 20)
     assert finished.usage.cached_tokens == 0
+
+
+def test_a_prompt_of_several_steps_tells_how_far_it_is() -> None:
+    bench = Bench(chunk=64)
+    prompt = tokens(150)
+    long = bench.submit(request(prompt))
+    bench.run()
+    assert long.progress == [PromptProgress(0, 64, 150), PromptProgress(0, 128, 150)]
+    cached, short = bench.submit(request(prompt)), bench.submit(request(tokens(60, salt=1)))
+    bench.run()
+    assert cached.progress == short.progress == []
 
 
 def test_issue_144_prefill_follows_from_lengths_after_preemption() -> None:

@@ -16,7 +16,15 @@ from pennyweight.answers.choice import ChoiceText
 from pennyweight.answers.events import Accepted, Finished
 from pennyweight.answers.inbox import Inbox
 from pennyweight.answers.prompt import PromptBuilder
-from pennyweight.core import CacheNamespace, FinishedEvent, FinishReason, Request, TokenEvent, TokenSpan
+from pennyweight.core import (
+    CacheNamespace,
+    FinishedEvent,
+    FinishReason,
+    PromptProgress,
+    Request,
+    TokenEvent,
+    TokenSpan,
+)
 from pennyweight.errors import EngineError
 
 if TYPE_CHECKING:
@@ -71,7 +79,7 @@ class Answerer:
     async def answer(
         self, source: Source, options: Options, principal: Principal
     ) -> AsyncGenerator[AnswerEvent]:
-        """Yields `Accepted`, then `TextDelta`s, and one `Finished` per choice.
+        """Yields `Accepted`, a long prompt's `PromptProgress`, `TextDelta`s, and one `Finished` per choice.
 
         Raises InvalidRequestError (ContextLengthError) and OverloadedError before `Accepted`, EngineError
         after.
@@ -87,6 +95,9 @@ class Answerer:
                 for event in await inbox.take():
                     choice = running.get(event.choice)
                     if choice is None:
+                        continue
+                    if isinstance(event, PromptProgress):
+                        yield event
                         continue
                     if isinstance(event, TokenEvent):
                         if choice.push(event):

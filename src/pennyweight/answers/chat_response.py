@@ -86,7 +86,7 @@ class ChatChunks:
         elif isinstance(event, TextDelta):
             logprobs = _logprobs(event.details) if self._logprobs else None
             yield self._chunk(event.choice, {"content": event.text}, logprobs=logprobs)
-        else:
+        elif isinstance(event, Finished):
             self._finished.append(event)
             yield self._chunk(event.choice, {}, finish_reason=event.reason)
             if self._include_usage and len(self._finished) == self._num_choices:

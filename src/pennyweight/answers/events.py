@@ -1,11 +1,14 @@
-"""What an answer is made of: one `Accepted`, text as it is written, one `Finished` per choice."""
+"""What an answer is made of: one `Accepted`, text as it is written, one `Finished` per choice.
+
+Between `Accepted` and the first text of a long prompt the engine's `PromptProgress` passes through.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-from pennyweight.core import Timings, Usage
+from pennyweight.core import PromptProgress, Timings, Usage
 
 TextFinish = Literal["stop", "length"]
 
@@ -45,7 +48,7 @@ class Finished:
     timings: Timings
 
 
-AnswerEvent = Accepted | TextDelta | Finished
+AnswerEvent = Accepted | PromptProgress | TextDelta | Finished
 
 
 def total_usage(finished: list[Finished]) -> Usage:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pennyweight.answers.events import Accepted, Finished, TextDelta
-from pennyweight.cli.terminal import waiting, write
+from pennyweight.answers.events import Finished, TextDelta
+from pennyweight.cli.terminal import PromptBar, write
+from pennyweight.core import PromptProgress
 from pennyweight.errors import EngineError
 
 if TYPE_CHECKING:
@@ -29,12 +30,14 @@ def show(events: Iterator[AnswerEvent], pieces: list[str], *, quiet: bool = Fals
 
 
 def _patiently(events: Iterator[AnswerEvent]) -> Iterator[AnswerEvent]:
-    """The same events; a spinner turns while a long prompt is read."""
-    head: list[AnswerEvent] = []
-    with waiting("Reading the prompt"):
+    """The same events; a bar shows how far a long prompt has been read."""
+    bar = PromptBar()
+    try:
         for event in events:
-            head.append(event)
-            if not isinstance(event, Accepted):
-                break
-    yield from head
-    yield from events
+            if isinstance(event, PromptProgress):
+                bar.show(event.computed, event.total)
+            elif isinstance(event, TextDelta):
+                bar.close()
+            yield event
+    finally:
+        bar.close()

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from rich.progress import Progress as Bars
 
     from pennyweight.api import Progress
 
+_PATIENCE_S = 0.3  # what is over sooner needs no bar
 _TITLES = {"download": "Downloading the model", "load": "Loading the model"}
 
 
@@ -86,6 +88,45 @@ class _LinePerDownload:
         if stage == "download" and not self._told:
             self._told = True
             notice(f"{_TITLES[stage]} ({total / 1e6:.0f} MB) ...")
+
+
+class PromptBar:
+    """A bar for a prompt that takes a while to read; nothing for a short one, or where nobody looks."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._started_s = clock()
+        self._bars: Bars | None = None
+
+    def show(self, computed: int, total: int) -> None:
+        """`computed` of `total` tokens have been read."""
+        if self._bars is None:
+            if not sys.stderr.isatty() or self._clock() - self._started_s < _PATIENCE_S:
+                return
+            self._bars = _token_bars()
+            self._bars.add_task("Reading the prompt", completed=computed, total=total)
+            self._bars.start()
+        self._bars.update(self._bars.task_ids[0], completed=computed, total=total)
+
+    def close(self) -> None:
+        """Take the bar away again."""
+        if self._bars is not None:
+            self._bars.stop()
+            self._bars = None
+
+
+def _token_bars() -> Bars:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("tokens"),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=Console(stderr=True), transient=True)
 
 
 def _bars() -> Bars:

@@ -77,6 +77,8 @@ class Scheduler:
             self.counters.prompt_tokens += row.num_tokens
         sequence.num_computed += row.num_tokens + output.accepted_drafts
         self.counters.accepted_drafts += output.accepted_drafts
+        if sequence.num_computed < sequence.num_prompt and sequence.num_output == 0:
+            self._events.append((sequence.group, sequence.progress_event()))
         if row.scores:
             self._keep_scores(sequence, output.target_logprobs)
         max_output = sequence.max_output(self.limits.max_positions)

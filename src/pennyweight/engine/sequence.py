@@ -17,6 +17,7 @@ from pennyweight.core import (
     FinishedEvent,
     FinishReason,
     MaskProvider,
+    PromptProgress,
     Request,
     Timings,
     TokenEvent,
@@ -187,6 +188,9 @@ class Sequence:
         self.last_token_s = now_s
         if self.first_token_s is None:
             self.first_token_s = now_s
+
+    def progress_event(self) -> PromptProgress:
+        return PromptProgress(self.choice, self.num_computed, self.num_prompt)
 
     def token_event(self, token: int, logprob: float | None, top: list[tuple[int, float]]) -> TokenEvent:
         alternatives = tuple(TokenLogprob(other, value) for other, value in top)
