@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pennyweight.answers.answer import Answerer
-    from pennyweight.answers.events import AnswerEvent, TextFinish
+    from pennyweight.answers.events import AnswerEvent, EndReason
     from pennyweight.answers.options import Options
     from pennyweight.core import Timings, Usage
     from pennyweight.engine.loop import EngineStats, StepLoop
@@ -44,7 +44,7 @@ class Answer:
     """A complete answer. `finish_reason` is "stop", or "length" if a limit of tokens cut it off."""
 
     text: str
-    finish_reason: TextFinish
+    finish_reason: EndReason
     usage: Usage
     timings: Timings
 

@@ -170,11 +170,16 @@ class TokenEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Token counts as OpenAI bills them; `cached_tokens` are prompt tokens that were not recomputed."""
+    """Token counts as OpenAI bills them; `cached_tokens` are prompt tokens that were not recomputed.
+
+    Of the request's draft, `accepted_prediction_tokens` are in the answer, the rejected ones were tried.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    accepted_prediction_tokens: int = 0
+    rejected_prediction_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

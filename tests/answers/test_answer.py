@@ -12,9 +12,18 @@ from pennyweight.answers.answer import Answerer
 from pennyweight.answers.chat_response import ChatChunks, ChatIdentity
 from pennyweight.answers.conversation import Completion
 from pennyweight.answers.events import Accepted, Finished, TextDelta, total_usage
+from pennyweight.answers.options import Options
 from pennyweight.answers.principal import LOCAL, Principal
 from pennyweight.answers.sampling_fields import options_from_keywords
-from pennyweight.core import CacheNamespace, FinishReason, PromptProgress, TokenSpan
+from pennyweight.core import (
+    CacheNamespace,
+    FinishedEvent,
+    FinishReason,
+    PromptProgress,
+    Timings,
+    TokenSpan,
+    Usage,
+)
 from pennyweight.errors import EngineError, InvalidRequestError
 from tests.answers.scripted_engine import ScriptedEngine, byte_token, read_tokenizer
 
@@ -38,7 +47,7 @@ class Asked:
 
     def __init__(self, tokenizer: Tokenizer, keywords: dict[str, Any]) -> None:
         self.engine = ScriptedEngine()
-        answerer = Answerer(
+        self.answerer = Answerer(
             engine=self.engine,
             tokenizer=tokenizer,
             template=None,
@@ -46,7 +55,7 @@ class Asked:
             model_hash="abc",
             context=4096,
         )
-        self.events: AsyncGenerator[AnswerEvent] = answerer.answer(
+        self.events: AsyncGenerator[AnswerEvent] = self.answerer.answer(
             PROMPT, options_from_keywords(keywords), LOCAL
         )
 
@@ -316,5 +325,37 @@ def test_a_prompt_of_nothing_is_refused(tokenizer: Tokenizer) -> None:
         with pytest.raises(InvalidRequestError, match="empty"):
             await anext(events)
         assert engine.request is None
+
+    asyncio.run(scenario())
+
+
+def test_token_ids_are_a_prompt_as_they_stand(tokenizer: Tokenizer) -> None:
+    async def scenario() -> None:
+        asked = Asked(tokenizer, {})
+        engine = await asked.accepted()
+        await asked.events.aclose()
+        answerer = asked.answerer
+        options = Options(prediction="Hi", prompt_logprobs=True)
+        async with aclosing(answerer.answer(Completion(prompt=(7, 8)), options, LOCAL)) as events:
+            await anext(events)
+            assert engine.request is not None
+            assert engine.request.prompt == (TokenSpan((7, 8)),)
+            assert engine.request.draft == (byte_token(ord("H")), byte_token(ord("i")))
+            engine.post(
+                FinishedEvent(
+                    choice=0,
+                    reason=FinishReason.STOP,
+                    usage=Usage(prompt_tokens=2),
+                    timings=Timings(),
+                    prompt_logprobs=(None, -1.5),
+                )
+            )
+            finished = await anext(events)
+        assert isinstance(finished, Finished)
+        assert finished.prompt is not None
+        assert [(token.text_bytes, token.logprob) for token in finished.prompt] == [
+            (tokenizer.token_bytes(7), None),
+            (tokenizer.token_bytes(8), -1.5),
+        ]
 
     asyncio.run(scenario())

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from uuid import uuid4
 
 from pennyweight.answers.choice import ChoiceText
-from pennyweight.answers.events import Accepted, Finished
+from pennyweight.answers.events import Accepted, Finished, PromptToken
 from pennyweight.answers.inbox import Inbox
 from pennyweight.answers.prompt import PromptBuilder
 from pennyweight.core import (
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
     from pennyweight.answers.conversation import Source
-    from pennyweight.answers.events import AnswerEvent, TextFinish
+    from pennyweight.answers.events import AnswerEvent, EndReason
     from pennyweight.answers.options import Options
     from pennyweight.answers.principal import Principal
     from pennyweight.core import Event
@@ -106,7 +106,7 @@ class Answerer:
                     choice.end()
                     if delta := choice.take():
                         yield delta
-                    yield _finished(choice, event)
+                    yield self._finished(choice, event, tokens)
                     del running[choice.index]
                 for choice in running.values():
                     if delta := choice.take():
@@ -123,19 +123,33 @@ class Answerer:
             namespace=CacheNamespace(model=self._model_hash, project=principal.project),
             priority=options.priority,
             num_choices=options.num_choices,
+            draft=tuple(self._tokenizer.encode(options.prediction)) if options.prediction else (),
+            prompt_logprobs=options.prompt_logprobs,
         )
 
     def _choice(self, index: int, tokens: tuple[int, ...], options: Options) -> ChoiceText:
         # A word after ordinary text keeps its leading space; after a control token it may lose it.
         return ChoiceText(index, tokenizer=self._tokenizer, prompt_tail=tokens[-1:], stop=options.stop)
 
+    def _finished(self, choice: ChoiceText, event: FinishedEvent, prompt: tuple[int, ...]) -> Finished:
+        usage = event.usage
+        if choice.stopped:
+            # The engine ran on for a step or two before the cancel reached it; what led to the stop counts.
+            usage = replace(usage, completion_tokens=choice.num_tokens)
+        elif event.reason not in (FinishReason.STOP, FinishReason.LENGTH):
+            raise EngineError(event.error or "the engine ended this answer before it was complete; try again")
+        reason: EndReason = "length" if event.reason is FinishReason.LENGTH and not choice.stopped else "stop"
+        scores = event.prompt_logprobs
+        return Finished(
+            choice=choice.index,
+            reason=reason,
+            usage=usage,
+            timings=event.timings,
+            prompt=None if scores is None else self._prompt_tokens(prompt, scores),
+        )
 
-def _finished(choice: ChoiceText, event: FinishedEvent) -> Finished:
-    usage = event.usage
-    if choice.stopped:
-        # The engine ran on for a step or two before the cancel reached it; only what led to the stop counts.
-        usage = replace(usage, completion_tokens=choice.num_tokens)
-    elif event.reason not in (FinishReason.STOP, FinishReason.LENGTH):
-        raise EngineError(event.error or "the engine ended this answer before it was complete; try again")
-    reason: TextFinish = "length" if event.reason is FinishReason.LENGTH and not choice.stopped else "stop"
-    return Finished(choice=choice.index, reason=reason, usage=usage, timings=event.timings)
+    def _prompt_tokens(
+        self, prompt: tuple[int, ...], scores: tuple[float | None, ...]
+    ) -> tuple[PromptToken, ...]:
+        pairs = zip(prompt, scores, strict=True)
+        return tuple(PromptToken(token, self._tokenizer.token_bytes(token), score) for token, score in pairs)

@@ -1,9 +1,36 @@
-"""What is asked, independent of the dialect it came in: messages of parts, or a bare prompt."""
+"""What is asked, independent of the dialect it came in: messages of parts and tools, or a bare prompt."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+from pennyweight.text.tool import (
+    CustomTool,
+    FunctionTool,
+    Tool,
+    ToolCall,
+    ToolChoice,
+    ToolGrammar,
+    ToolKind,
+)
+
+__all__ = [
+    "Completion",
+    "Conversation",
+    "CustomTool",
+    "FunctionTool",
+    "Message",
+    "Part",
+    "Role",
+    "Source",
+    "TextPart",
+    "Tool",
+    "ToolCall",
+    "ToolChoice",
+    "ToolGrammar",
+    "ToolKind",
+]
 
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 
@@ -20,29 +47,41 @@ Part = TextPart
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One turn. `parts` keep the order they came in."""
+    """One turn. `parts` keep the order they came in.
+
+    `tool_calls`, `refusal` and `reasoning` are the assistant's; `tool_call_id` is what a `tool` turn answers;
+    `name` is the speaker's, where templates show one.
+    """
 
     role: Role
-    parts: tuple[Part, ...]
+    parts: tuple[Part, ...] = ()
+    name: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+    refusal: str | None = None
+    reasoning: str | None = None
 
     @property
     def text(self) -> str:
-        """All text of the turn, parts joined by nothing, as OpenAI's models read them."""
-        return "".join(part.text for part in self.parts)
+        """All text of the turn, parts joined by nothing, as OpenAI's models read them; else its refusal."""
+        return "".join(part.text for part in self.parts) or self.refusal or ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversation:
-    """Turns in order; the answer continues after the last."""
+    """Turns in order, and the tools there are; the answer continues after the last turn."""
 
     messages: tuple[Message, ...]
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = field(default_factory=ToolChoice)
+    parallel_tool_calls: bool = True  # False: at most one call in an answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """A bare prompt to be continued, without a chat template."""
+    """A bare prompt to be continued, without a chat template: text, or token ids of this model."""
 
-    prompt: str
+    prompt: str | tuple[int, ...]
 
 
 Source = Conversation | Completion

@@ -1,4 +1,4 @@
-"""What an answer is made of: one `Accepted`, text as it is written, one `Finished` per choice.
+"""What an answer is made of: one `Accepted`, text and tool calls as written, one `Finished` per choice.
 
 Between `Accepted` and the first text of a long prompt the engine's `PromptProgress` passes through.
 """
@@ -6,11 +6,14 @@ Between `Accepted` and the first text of a long prompt the engine's `PromptProgr
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pennyweight.core import PromptProgress, Timings, Usage
 
-TextFinish = Literal["stop", "length"]
+if TYPE_CHECKING:
+    from pennyweight.text.tool import ToolKind
+
+EndReason = Literal["stop", "length", "tool_calls"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +22,16 @@ class TokenDetail:
 
     text_bytes: bytes
     logprob: float
+    top: tuple[TokenDetail, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PromptToken:
+    """One token of the prompt; `logprob` of the first is None: nothing predicts it."""
+
+    token: int
+    text_bytes: bytes
+    logprob: float | None
     top: tuple[TokenDetail, ...] = ()
 
 
@@ -39,16 +52,33 @@ class TextDelta:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finished:
-    """The end of one choice: `stop` for an end token or a stop string, `length` for a limit of tokens."""
+class ToolCallDelta:
+    """A piece of the call numbered `index` of one choice. `id` and `name` come with its first piece only."""
 
     choice: int
-    reason: TextFinish
+    index: int
+    id: str | None = None
+    name: str | None = None
+    arguments: str = ""
+    kind: ToolKind = "function"
+    details: tuple[TokenDetail, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """The end of one choice: `stop` for an end token or a stop string, `length` for a limit of tokens.
+
+    `tool_calls`: the model waits for results. `prompt` is there if its log-probabilities were asked for.
+    """
+
+    choice: int
+    reason: EndReason
     usage: Usage
     timings: Timings
+    prompt: tuple[PromptToken, ...] | None = None
 
 
-AnswerEvent = Accepted | PromptProgress | TextDelta | Finished
+AnswerEvent = Accepted | PromptProgress | TextDelta | ToolCallDelta | Finished
 
 
 def total_usage(finished: list[Finished]) -> Usage:
@@ -57,4 +87,6 @@ def total_usage(finished: list[Finished]) -> Usage:
         prompt_tokens=max(event.usage.prompt_tokens for event in finished),
         completion_tokens=sum(event.usage.completion_tokens for event in finished),
         cached_tokens=min(event.usage.cached_tokens for event in finished),
+        accepted_prediction_tokens=sum(event.usage.accepted_prediction_tokens for event in finished),
+        rejected_prediction_tokens=sum(event.usage.rejected_prediction_tokens for event in finished),
     )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pennyweight.answers.conversation import Completion
+from pennyweight.answers.conversation import Completion, Conversation
 from pennyweight.errors import ContextLengthError, InvalidRequestError
 from pennyweight.text.prompt import PromptPart
 from pennyweight.text.template import missing_chat_template
 
 if TYPE_CHECKING:
-    from pennyweight.answers.conversation import Conversation, Source
+    from pennyweight.answers.conversation import Source
     from pennyweight.text.template import ChatTemplate
     from pennyweight.text.tokenizer import Tokenizer
 
@@ -34,19 +34,25 @@ class PromptBuilder:
     def build(self, source: Source) -> tuple[int, ...]:
         """Raises InvalidRequestError if the model cannot take this source."""
         self._refuse_what_cannot_fit(source)
-        if isinstance(source, Completion):
-            parts = [PromptPart(source.prompt, trusted=False)]
-        else:
-            parts = self._chat(source)
-        tokens = self._tokenizer.encode_parts(parts, add_bos=self._tokenizer.add_bos)
+        tokens = self._tokens(source)
         if not tokens:
             raise InvalidRequestError("the prompt is empty; write something to answer", param="messages")
-        return tuple(tokens)
+        return tokens
+
+    def _tokens(self, source: Source) -> tuple[int, ...]:
+        if isinstance(source, Conversation):
+            parts = self._chat(source)
+        elif isinstance(source.prompt, tuple):
+            return source.prompt  # the caller's own ids: a BOS is theirs to give
+        else:
+            parts = [PromptPart(source.prompt, trusted=False)]
+        return tuple(self._tokenizer.encode_parts(parts, add_bos=self._tokenizer.add_bos))
 
     def _refuse_what_cannot_fit(self, source: Source) -> None:
         """Megabytes are not rendered and encoded only to learn that they are too many."""
         if isinstance(source, Completion):
-            fewest = self._tokenizer.fewest_tokens(len(source.prompt))
+            num = len(source.prompt)
+            fewest = num if isinstance(source.prompt, tuple) else self._tokenizer.fewest_tokens(num)
         else:
             chars = sum(len(message.text) for message in source.messages)
             fewest = max(len(source.messages), self._tokenizer.fewest_tokens(chars))

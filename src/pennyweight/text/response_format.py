@@ -1,0 +1,35 @@
+"""The form an answer's text must have: data only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class TextFormat:
+    """Any text."""
+
+
+@dataclass(frozen=True, slots=True)
+class JsonObject:
+    """Any JSON object."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JsonSchema:
+    """JSON that validates against `schema`; a keyword that cannot be enforced is refused, `strict` or not.
+
+    OpenAI's `strict` also asks that objects are closed and all their properties required.
+    """
+
+    name: str
+    schema: Mapping[str, Any]
+    strict: bool = False
+    description: str | None = None
+
+
+ResponseFormat = TextFormat | JsonObject | JsonSchema
