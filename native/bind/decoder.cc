@@ -34,16 +34,16 @@ void bind_rows(nb::module_& m) {
   nb::class_<PlanRow>(m, "Row").def(
       "__init__",
       [](PlanRow* self, std::vector<int> tokens, int position, std::vector<int> pages, std::optional<int> sampler,
-         Logits logits, int draft_length, std::vector<int> targets,
+         Logits logits, int draft_length, std::vector<int> targets, int target_top,
          const std::vector<std::pair<int, nb::object>>& embeddings, bool masked, bool hidden,
          std::optional<int> adapter) {
         std::vector<std::pair<int, std::vector<float>>> vectors;
         for (const auto& [start, data] : embeddings) vectors.emplace_back(start, floats_of(data, "embeddings"));
-        new (self) PlanRow{std::move(tokens),  position,           std::move(pages), sampler, logits, draft_length,
-                           std::move(targets), std::move(vectors), masked,           hidden,  adapter};
+        new (self) PlanRow{std::move(tokens),  position,   std::move(pages),   sampler, logits, draft_length,
+                           std::move(targets), target_top, std::move(vectors), masked,  hidden, adapter};
       },
       nb::kw_only(), "tokens"_a, "position"_a, "pages"_a, "sampler"_a = nb::none(), "logits"_a = Logits::kNone,
-      "draft_length"_a = 0, "targets"_a = std::vector<int>(),
+      "draft_length"_a = 0, "targets"_a = std::vector<int>(), "target_top"_a = 0,
       "embeddings"_a = std::vector<std::pair<int, nb::object>>(), "masked"_a = false, "hidden"_a = false,
       "adapter"_a = nb::none());
   nb::class_<RowResult>(m, "RowResult")
@@ -54,6 +54,7 @@ void bind_rows(nb::module_& m) {
       .def_ro("logprobs", &RowResult::logprobs)
       .def_ro("top", &RowResult::top)
       .def_ro("target_logprobs", &RowResult::target_logprobs)
+      .def_ro("target_top", &RowResult::target_top)
       .def_ro("error", &RowResult::error)
       .def_prop_ro("hidden", [](const RowResult& r) { return bytes_of(r.hidden); });
 }

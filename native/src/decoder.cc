@@ -104,6 +104,7 @@ void Decoder::check_row(const PlanRow& row, int index, int steps) const {
   require(row.draft_length == 0 || row.sampler, where + "a draft needs a sampler");
   require(row.targets.empty() || (row.logits == Logits::kAll && row.targets.size() == row.tokens.size()),
           where + "targets need logits ALL and one target per token");
+  require(row.target_top >= 0 && row.target_top <= 20, where + "target_top must be 0 to 20");
   for (int token : row.targets)
     require(token >= 0 && token < model_->vocab_size,
             where + "target " + std::to_string(token) + " is outside the vocabulary");
@@ -195,9 +196,11 @@ void Decoder::score_targets(int index, SamplingScratch& scratch, RowResult& resu
   const PlanRow& row = rows_[index];
   for (size_t i = 0; i < row.targets.size(); ++i) {
     const float* z = step_.logits(first_logit_[index] + static_cast<int>(i));
+    require_finite(kernels_, z, model_->vocab_size);
     const float best = kernels_.maximum(z, model_->vocab_size);
     const double normalizer = log_sum_exp(kernels_, z, model_->vocab_size, best, scratch);
     result.target_logprobs.push_back(static_cast<float>(z[row.targets[i]] - normalizer));
+    if (row.target_top > 0) result.target_top.push_back(likeliest(z, model_->vocab_size, row.target_top, normalizer));
   }
   if (row.hidden) {
     const float* state = step_.hidden(first_logit_[index] + num_logits_[index] - 1);

@@ -24,24 +24,6 @@ bool before(const std::pair<float, int>& a, const std::pair<float, int>& b) {
 
 int lowest_maximum(const float* a, int n, float maximum) { return static_cast<int>(std::find(a, a + n, maximum) - a); }
 
-// The n largest logits with their log-probabilities, falling.
-std::vector<std::pair<int, float>> largest(const float* logits, int vocab, int n, double normalizer) {
-  std::vector<std::pair<float, int>> heap;  // smallest on top
-  for (int i = 0; i < vocab && n > 0; ++i) {
-    if (static_cast<int>(heap.size()) == n && logits[i] <= heap.front().first) continue;
-    heap.emplace_back(logits[i], i);
-    std::push_heap(heap.begin(), heap.end(), before);
-    if (static_cast<int>(heap.size()) > n) {
-      std::pop_heap(heap.begin(), heap.end(), before);
-      heap.pop_back();
-    }
-  }
-  std::sort(heap.begin(), heap.end(), before);
-  std::vector<std::pair<int, float>> top;
-  for (const auto& [z, id] : heap) top.emplace_back(id, static_cast<float>(z - normalizer));
-  return top;
-}
-
 // First run of 16 whose running sum exceeds the target, then the first lane; the last possible token if none does.
 int walk(const float* p, int n, double target, const KernelTable& kernels) {
   double sum = 0;
@@ -98,8 +80,7 @@ Sampler::Sampler(SamplingOptions options, int vocab_size, std::span<const int> p
 
 Chosen Sampler::sample(const KernelTable& kernels, const float* logits, std::span<const uint32_t> mask,
                        SamplingScratch& scratch) {
-  if (!kernels.all_finite(logits, vocab_size_))
-    throw std::runtime_error("the model's output is not finite: its file is damaged or its numbers overflow");
+  require_finite(kernels, logits, vocab_size_);
   const size_t padded = round_up(vocab_size_);
   const float* a = logits;
   if (adjusts(mask)) {
@@ -118,7 +99,7 @@ Chosen Sampler::sample(const KernelTable& kernels, const float* logits, std::spa
     const float maximum = a == logits ? best : kernels.maximum(logits, vocab_size_);
     const double normalizer = log_sum_exp(kernels, logits, vocab_size_, maximum, scratch);
     chosen.logprob = static_cast<float>(logits[chosen.token] - normalizer);
-    chosen.top = largest(logits, vocab_size_, *options_.top_logprobs, normalizer);
+    chosen.top = likeliest(logits, vocab_size_, *options_.top_logprobs, normalizer);
   }
   chosen.ends =
       std::find(options_.end_tokens.begin(), options_.end_tokens.end(), chosen.token) != options_.end_tokens.end();
@@ -224,6 +205,28 @@ double philox_uniform(uint64_t seed, uint32_t choice, uint32_t n) {
     k1 += 0xBB67AE85U;
   }
   return ((c[0] >> 8) + 0.5) * 0x1p-24;
+}
+
+void require_finite(const KernelTable& kernels, const float* logits, int vocab) {
+  if (!kernels.all_finite(logits, vocab))
+    throw std::runtime_error("the model's output is not finite: its file is damaged or its numbers overflow");
+}
+
+std::vector<std::pair<int, float>> likeliest(const float* logits, int vocab, int n, double normalizer) {
+  std::vector<std::pair<float, int>> heap;  // smallest on top
+  for (int i = 0; i < vocab && n > 0; ++i) {
+    if (static_cast<int>(heap.size()) == n && logits[i] <= heap.front().first) continue;
+    heap.emplace_back(logits[i], i);
+    std::push_heap(heap.begin(), heap.end(), before);
+    if (static_cast<int>(heap.size()) > n) {
+      std::pop_heap(heap.begin(), heap.end(), before);
+      heap.pop_back();
+    }
+  }
+  std::sort(heap.begin(), heap.end(), before);
+  std::vector<std::pair<int, float>> top;
+  for (const auto& [z, id] : heap) top.emplace_back(id, static_cast<float>(z - normalizer));
+  return top;
 }
 
 double log_sum_exp(const KernelTable& kernels, const float* logits, int n, float maximum, SamplingScratch& scratch) {

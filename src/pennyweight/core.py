@@ -138,7 +138,7 @@ class Request:
     adapter: str | None = None
     mask_provider: MaskProvider | None = None
     draft: tuple[int, ...] = ()  # predicted output tokens
-    prompt_logprobs: bool = False  # computes every position, bypasses prefix reuse
+    prompt_logprobs: bool = False  # with sampling.top_logprobs; computes all positions, reuses no prefix
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +193,11 @@ class Timings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinishedEvent:
-    """The one terminal event of a choice. `prompt_logprobs[0]` is None: nothing predicts the first token."""
+    """The one terminal event of a choice. `end` is the end token, which is no part of the text, if one came.
+
+    `prompt_logprobs[0]` is None and `prompt_top[0]` empty: nothing predicts the first token. `prompt_top` has
+    `sampling.top_logprobs` entries for every other; it is empty if none were asked for.
+    """
 
     choice: int
     reason: FinishReason
@@ -201,6 +205,8 @@ class FinishedEvent:
     timings: Timings
     error: str | None = None
     prompt_logprobs: tuple[float | None, ...] | None = None
+    prompt_top: tuple[tuple[TokenLogprob, ...], ...] = ()
+    end: TokenEvent | None = None
 
 
 Event = PromptProgress | TokenEvent | FinishedEvent

@@ -60,7 +60,8 @@ def test_a_right_and_a_spoilt_prediction_change_nothing(loop: StepLoop) -> None:
 
 
 def test_prompt_logprobs_do_not_depend_on_what_is_cached(loop: StepLoop) -> None:
-    scoring = request(PROMPT, sampling=replace(GREEDY, max_tokens=1), prompt_logprobs=True)
+    sampling = replace(GREEDY, max_tokens=1, top_logprobs=2)
+    scoring = request(PROMPT, sampling=sampling, prompt_logprobs=True)
     cold = ask(loop, scoring, "scores").finished[0]
     warm = ask(loop, scoring, "scores").finished[0]
     assert cold.prompt_logprobs == warm.prompt_logprobs
@@ -69,6 +70,12 @@ def test_prompt_logprobs_do_not_depend_on_what_is_cached(loop: StepLoop) -> None
     assert cold.prompt_logprobs[0] is None
     assert all(value is not None and value < 0 for value in cold.prompt_logprobs[1:])
     assert warm.usage.cached_tokens == 0
+    assert cold.prompt_top == warm.prompt_top
+    for token, value, top in zip(PROMPT[1:], cold.prompt_logprobs[1:], cold.prompt_top[1:], strict=True):
+        assert value is not None
+        assert top[0].logprob >= top[1].logprob
+        assert value <= top[0].logprob
+        assert all(other.logprob == value for other in top if other.token == token)
 
 
 def test_a_cached_prompt_and_a_fork_say_what_a_cold_one_says(loop: StepLoop) -> None:

@@ -13,6 +13,8 @@ from pennyweight.core import (
     PromptProgress,
     Request,
     SamplingParams,
+    TokenEvent,
+    TokenLogprob,
     TokenSpan,
 )
 from pennyweight.engine.prefix_tree import MIN_TAIL_TOKENS
@@ -203,16 +205,23 @@ def test_prompt_logprobs_compute_every_position_even_when_cached() -> None:
 def test_prompt_logprobs_survive_preemption_and_the_scorers_cancel(cancelled: int | None) -> None:
     bench = Bench(chunk=50)
     prompt = tokens(130)
-    answers = bench.submit(request(prompt, prompt_logprobs=True, num_choices=2))
+    sampling = replace(GREEDY, top_logprobs=2)
+    answers = bench.submit(request(prompt, sampling=sampling, prompt_logprobs=True, num_choices=2))
     bench.step()
     preempt_one(bench)
     bench.step()
     if cancelled is not None:
         bench.cancel(answers, cancelled)
     bench.run()
-    scores = answers.finished[0 if cancelled == 1 else 1].prompt_logprobs
+    finished = answers.finished[0 if cancelled == 1 else 1]
+    scores = finished.prompt_logprobs
     assert scores is not None
     assert list(scores[1:]) == [logprob(digest_of(prompt[:i]), prompt[i]) for i in range(1, 130)]
+    assert len(finished.prompt_top) == 130
+    assert finished.prompt_top[0] == ()
+    for i in range(1, 130):
+        expected = tuple(TokenLogprob(other, logprob(digest_of(prompt[:i]), other)) for other in range(2))
+        assert finished.prompt_top[i] == expected
 
 
 @pytest.mark.parametrize("length", [1, 2, 64])
@@ -249,13 +258,15 @@ def test_an_end_token_is_counted_but_not_posted() -> None:
     prompt = tokens(20)
     text = expected_text(prompt)
     stop = text[5]
-    sampling = replace(GREEDY, stop_token_ids=frozenset({stop}))
+    sampling = replace(GREEDY, stop_token_ids=frozenset({stop}), top_logprobs=0)
     bench = Bench()
     answers = bench.submit(request(prompt, sampling=sampling))
     bench.run()
-    assert answers.tokens[0] == text[: text.index(stop)]
+    said = text[: text.index(stop)]
+    assert answers.tokens[0] == said
     assert answers.finished[0].reason is FinishReason.STOP
-    assert answers.finished[0].usage.completion_tokens == text.index(stop) + 1
+    assert answers.finished[0].usage.completion_tokens == len(said) + 1
+    assert answers.finished[0].end == TokenEvent(0, stop, logprob(digest_of([*prompt, *said]), stop))
 
 
 def test_many_steps_in_one_plan_when_nothing_waits() -> None:

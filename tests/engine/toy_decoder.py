@@ -38,6 +38,7 @@ class Row:
     logits: Logits = Logits.LAST
     draft_length: int = 0
     targets: Sequence[int] = ()
+    target_top: int = 0
     embeddings: Sequence[tuple[int, bytes]] = ()
     masked: bool = False
     hidden: bool = False
@@ -53,6 +54,7 @@ class RowResult:
     logprobs: list[float] = field(default_factory=list)
     top: list[list[tuple[int, float]]] = field(default_factory=list)
     target_logprobs: list[float] = field(default_factory=list)
+    target_top: list[list[tuple[int, float]]] = field(default_factory=list)
     hidden: bytes = b""
     error: str = ""
 
@@ -258,6 +260,9 @@ class Decoder:
         for content, target in zip(contents, row.targets, strict=True):
             before = digest_of([content], before)
             result.target_logprobs.append(logprob(before, target))
+            if row.target_top:
+                others = range(row.target_top)
+                result.target_top.append([(other, logprob(before, other)) for other in others])
 
     def _sample(
         self, row: Row, contents: list[int], before: int, mask: bytes | None, result: RowResult

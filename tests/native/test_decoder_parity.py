@@ -76,11 +76,20 @@ def test_hidden_and_target_logprobs() -> None:
     tokens = random_tokens(tiny.spec, 101)
     hidden = ReferenceDecoder(tiny.spec, tiny.tensors()).hidden(tokens)
     driver = Driver(tiny)
-    row = all_logits(tokens[:100], 0, driver.pages(100), targets=tokens[1:101], hidden=True)
+    row = all_logits(tokens[:100], 0, driver.pages(100), targets=tokens[1:101], target_top=3, hidden=True)
     ((result,),) = driver.run(row)
     np.testing.assert_array_equal(np.frombuffer(result.hidden, np.float32), hidden[99])
-    log_p = log_softmax(driver.logits())[np.arange(100), tokens[1:101]]
+    all_log_p = log_softmax(driver.logits())
+    log_p = all_log_p[np.arange(100), tokens[1:101]]
     np.testing.assert_allclose(result.target_logprobs, log_p, rtol=0, atol=1e-5)
+    likeliest = np.argsort(-driver.logits(), axis=1, kind="stable")[:, :3]
+    assert [[token for token, _ in top] for top in result.target_top] == likeliest.tolist()
+    np.testing.assert_allclose(
+        [[value for _, value in top] for top in result.target_top],
+        np.take_along_axis(all_log_p, likeliest, axis=1),
+        rtol=0,
+        atol=1e-5,
+    )
     assert (result.row, result.tokens, result.logprobs, result.top) == (0, [], [], [])
 
 

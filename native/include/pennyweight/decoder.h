@@ -30,6 +30,7 @@ struct PlanRow {
   Logits logits = Logits::kNone;
   int draft_length = 0;
   std::vector<int> targets;
+  int target_top = 0;                                          // likeliest tokens to report beside each target
   std::vector<std::pair<int, std::vector<float>>> embeddings;  // (index of the first token replaced, vectors)
   bool masked = false;
   bool hidden = false;
@@ -44,6 +45,7 @@ struct RowResult {
   std::vector<float> logprobs;
   std::vector<std::vector<std::pair<int, float>>> top;
   std::vector<float> target_logprobs;
+  std::vector<std::vector<std::pair<int, float>>> target_top;
   std::vector<float> hidden;
   std::string error;  // not empty: this row failed, the others did not
 };

@@ -73,6 +73,12 @@ class Sampler {
 // Uniform in (0, 1) with 24 bits: Philox4x32-10 (Salmon et al., SC 2011), key = seed, counter = (n, 0, choice, 0).
 double philox_uniform(uint64_t seed, uint32_t choice, uint32_t n);
 
+// Throws std::runtime_error unless all are finite.
+void require_finite(const KernelTable& kernels, const float* logits, int vocab);
+
+// The n largest logits as (token, log-probability), falling; of equals the lower id first.
+std::vector<std::pair<int, float>> likeliest(const float* logits, int vocab, int n, double normalizer);
+
 // Natural log of the sum of exponentials.
 double log_sum_exp(const KernelTable& kernels, const float* logits, int n, float maximum, SamplingScratch& scratch);
 

@@ -56,4 +56,5 @@ class RowOutput(Protocol):
     logprobs: list[float]
     top: list[list[tuple[int, float]]]
     target_logprobs: list[float]
+    target_top: list[list[tuple[int, float]]]
     error: str

@@ -169,6 +169,7 @@ class Runner:
             logits=kind,
             draft_length=len(row.draft),
             targets=sequence.tokens[start + 1 : stop + 1] if row.scores else (),
+            target_top=(sequence.request.sampling.top_logprobs or 0) if row.scores else 0,
             embeddings=sequence.group.prompt.vectors(start, stop),
             masked=row.masked,
             adapter=row.adapter,

@@ -80,16 +80,17 @@ class Scheduler:
         if sequence.num_computed < sequence.num_prompt and sequence.num_output == 0:
             self._events.append((sequence.group, sequence.progress_event()))
         if row.scores:
-            self._keep_scores(sequence, output.target_logprobs)
+            self._keep_scores(sequence, output)
         max_output = sequence.max_output(self.limits.max_positions)
         for index, token in enumerate(output.tokens):
             sequence.append(token, now_s)
             self.counters.generated_tokens += 1
-            if token in sequence.end_tokens:
-                return self._end(sequence, FinishReason.STOP, now_s)
             logprob = output.logprobs[index] if output.logprobs else None
-            top = output.top[index] if output.top else []
-            self._events.append((sequence.group, sequence.token_event(token, logprob, top)))
+            event = sequence.token_event(token, logprob, output.top[index] if output.top else [])
+            if token in sequence.end_tokens:
+                sequence.end = event
+                return self._end(sequence, FinishReason.STOP, now_s)
+            self._events.append((sequence.group, event))
             if sequence.num_output == max_output:
                 return self._end(sequence, FinishReason.LENGTH, now_s)
         if max_output == 0 and sequence.num_uncomputed == 0:
@@ -226,6 +227,7 @@ class Scheduler:
     def _preempt(self, sequence: Sequence) -> None:
         self.cache.release(sequence, keep=True)
         sequence.scores.clear()
+        sequence.scores_top.clear()
         sequence.num_preemptions += 1
         self.counters.preemptions += 1
         self.running.remove(sequence)
@@ -275,10 +277,11 @@ class Scheduler:
             rows.append(row)
         return rows
 
-    def _keep_scores(self, sequence: Sequence, scores: list[float]) -> None:
-        sequence.scores.extend(scores)
+    def _keep_scores(self, sequence: Sequence, output: RowOutput) -> None:
+        sequence.scores.extend(output.target_logprobs)
+        sequence.scores_top.extend(output.target_top)
         if len(sequence.scores) == sequence.num_prompt - 1:
-            sequence.group.settle_scores(sequence, sequence.scores)
+            sequence.group.settle_scores(sequence)
 
     def _end(self, sequence: Sequence, reason: FinishReason, now_s: float, error: str | None = None) -> None:
         """Post the one terminal event. Pages and queues are `_remove`'s, once the plan under way is over."""

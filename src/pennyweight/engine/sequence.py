@@ -62,6 +62,7 @@ class SequenceGroup:
         self.adapter = adapter  # slot of the request's adapter
         self.sequences: list[Sequence] = []
         self.prompt_logprobs: tuple[float | None, ...] | None = None
+        self.prompt_top: tuple[tuple[TokenLogprob, ...], ...] = ()
         self.scorer: Sequence | None = None  # the choice that computes the prompt's log-probabilities for all
 
     def open(self, pool: PagePool, end_tokens: frozenset[int]) -> None:
@@ -75,16 +76,21 @@ class SequenceGroup:
         elif self.request.prompt_logprobs:
             self.prompt_logprobs = (None,)
 
-    def settle_scores(self, scorer: Sequence, scores: list[float]) -> None:
+    def settle_scores(self, scorer: Sequence) -> None:
         """`scorer` has computed the log-probabilities of the prompt's tokens from the second on."""
         assert self.scorer is scorer
-        assert len(scores) == len(self.prompt) - 1
+        assert len(scorer.scores) == len(self.prompt) - 1
         keys = self.prompt.keys[1:]
         # A position given as a vector is no token: nothing predicts it.
         self.prompt_logprobs = (
             None,
-            *(score if isinstance(key, int) else None for key, score in zip(keys, scores, strict=True)),
+            *(
+                score if isinstance(key, int) else None
+                for key, score in zip(keys, scorer.scores, strict=True)
+            ),
         )
+        if scorer.scores_top:
+            self.prompt_top = ((), *(_alternatives(top) for top in scorer.scores_top))
         self.scorer = None
 
     def pass_on_scoring(self) -> None:
@@ -120,6 +126,8 @@ class Sequence:
         self.status: Status = "waiting"
         self.finish_reason: FinishReason | None = None
         self.scores: list[float] = []
+        self.scores_top: list[list[tuple[int, float]]] = []
+        self.end: TokenEvent | None = None
         self.leader: Sequence | None = None  # the running sequence whose pages this one waits for
         self.awaited = 0  # how many positions of the leader's it waits for
         self.num_preemptions = 0
@@ -193,8 +201,7 @@ class Sequence:
         return PromptProgress(self.choice, self.num_computed, self.num_prompt)
 
     def token_event(self, token: int, logprob: float | None, top: list[tuple[int, float]]) -> TokenEvent:
-        alternatives = tuple(TokenLogprob(other, value) for other, value in top)
-        return TokenEvent(self.choice, token, logprob, alternatives)
+        return TokenEvent(self.choice, token, logprob, _alternatives(top))
 
     def finished_event(self, now_s: float, error: str | None) -> FinishedEvent:
         """The terminal event. Every choice reports the whole prompt; whoever adds choices counts it once."""
@@ -220,4 +227,10 @@ class Sequence:
             timings=timings,
             error=error,
             prompt_logprobs=self.group.prompt_logprobs,
+            prompt_top=self.group.prompt_top,
+            end=self.end,
         )
+
+
+def _alternatives(top: list[tuple[int, float]]) -> tuple[TokenLogprob, ...]:
+    return tuple(TokenLogprob(token, value) for token, value in top)

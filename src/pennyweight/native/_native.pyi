@@ -127,7 +127,8 @@ class Row:
     `position + len(tokens) + steps - 1` positions. The last `draft_length` tokens are a draft: the
     sampler checks them. `sampler` names a slot of the decoder; a row without one samples nothing.
     `logits` ALL also returns the log-probability of each `targets[i]` under position `position + i`
-    (prompt logprobs); one target per token. `embeddings` replaces the lookup of `tokens[start + k]` by
+    (prompt logprobs); one target per token, with the `target_top` likeliest tokens (0 to 20) of each
+    place. `embeddings` replaces the lookup of `tokens[start + k]` by
     vector `k`: pairs (start, float32 vectors).
     """
 
@@ -141,6 +142,7 @@ class Row:
         logits: Logits = ...,
         draft_length: int = 0,
         targets: Sequence[int] = (),
+        target_top: int = 0,
         embeddings: Sequence[tuple[int, Buffer]] = (),
         masked: bool = False,
         hidden: bool = False,
@@ -152,9 +154,10 @@ class RowResult:
 
     `tokens` has one entry, plus one for each accepted draft token; empty if the row has no sampler.
     `logprobs[i]` and `top[i]` belong to `tokens[i]` and are empty unless the slot asked. `stopped`: the
-    last token is an end token of the slot. `target_logprobs` answers `Row.targets`; `hidden` is the
-    final-norm state of the last position, float32 `[d_model]`. `error` is empty, or says why this row has
-    no result (logits that are not finite, a mask that allows nothing); the other rows have theirs.
+    last token is an end token of the slot. `target_logprobs` answers `Row.targets`, `target_top` its
+    `target_top`; `hidden` is the final-norm state of the last position, float32 `[d_model]`. `error` is
+    empty, or says why this row has no result (logits that are not finite, a mask that allows nothing); the
+    other rows have theirs.
     """
 
     row: int
@@ -164,6 +167,7 @@ class RowResult:
     logprobs: list[float]
     top: list[list[tuple[int, float]]]
     target_logprobs: list[float]
+    target_top: list[list[tuple[int, float]]]
     hidden: bytes
     error: str
 
