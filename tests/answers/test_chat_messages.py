@@ -7,8 +7,15 @@ from typing import Any
 import pytest
 
 from pennyweight.answers.chat_messages import read_messages
-from pennyweight.answers.conversation import Message, TextPart
+from pennyweight.answers.conversation import Message, TextPart, ToolCall
 from pennyweight.answers.fields import ParameterError
+
+CALL: dict[str, Any] = {
+    "id": "call_1",
+    "type": "function",
+    "index": 0,
+    "function": {"name": "f", "arguments": '{"a": 1}'},
+}
 
 
 def read(*messages: object) -> tuple[list[Message], set[str]]:
@@ -54,7 +61,7 @@ def test_an_answer_of_the_official_client_can_be_replayed() -> None:
 
 def test_a_refusal_is_what_the_model_said() -> None:
     messages, _ = read({"role": "assistant", "content": None, "refusal": "No."})
-    assert messages[0].text == "No."
+    assert (messages[0].text, messages[0].refusal) == ("No.", "No.")
     messages, _ = read({"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]})
     assert messages[0].text == "No."
 
@@ -66,6 +73,57 @@ def test_unknown_keys_are_dropped_and_named() -> None:
     assert ignored == {"messages[].name", "messages[].weight", "messages[].content[].cache_control"}
 
 
+def test_calls_and_their_results() -> None:
+    custom = {"id": "call_2", "type": "custom", "custom": {"name": "g", "input": "free text", "extra": 1}}
+    messages, ignored = read(
+        {"role": "assistant", "content": None, "tool_calls": [CALL, custom], "reasoning_content": "Hm."},
+        {"role": "tool", "tool_call_id": "call_2", "content": "two"},
+        {"role": "tool", "tool_call_id": "call_1", "content": [{"type": "text", "text": "one"}], "name": "f"},
+        {"role": "user", "content": "Thanks"},
+    )
+    assert messages[0].tool_calls == (
+        ToolCall(id="call_1", name="f", arguments='{"a": 1}'),
+        ToolCall(id="call_2", name="g", arguments="free text", kind="custom"),
+    )
+    assert messages[0].reasoning == "Hm."
+    assert [(m.role, m.tool_call_id, m.text) for m in messages[1:3]] == [
+        ("tool", "call_2", "two"),
+        ("tool", "call_1", "one"),
+    ]
+    assert ignored == {"messages[].tool_calls[].custom.extra"}
+
+
+def test_the_older_form_of_calls() -> None:
+    messages, _ = read(
+        {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}},
+        {"role": "function", "name": "f", "content": "1"},
+    )
+    (call,) = messages[0].tool_calls
+    assert (call.name, call.arguments) == ("f", "{}")
+    assert (messages[1].role, messages[1].tool_call_id, messages[1].name) == ("tool", call.id, "f")
+
+
+@pytest.mark.parametrize(
+    ("messages", "param"),
+    [
+        ([{"role": "assistant", "tool_calls": [CALL]}, {"role": "user", "content": "!"}], 0),
+        (
+            [
+                {"role": "assistant", "tool_calls": [CALL]},
+                {"role": "tool", "tool_call_id": "call_1", "content": ""},
+                {"role": "tool", "tool_call_id": "call_1", "content": ""},
+            ],
+            2,
+        ),
+    ],
+)
+def test_a_history_that_is_not_whole(messages: list[object], param: int) -> None:
+    error = refused(*messages)
+    assert error.param is not None
+    assert error.param.startswith(f"messages[{param}].")
+    assert "call_1" in error.message
+
+
 @pytest.mark.parametrize(
     ("message", "param", "code"),
     [
@@ -73,7 +131,10 @@ def test_unknown_keys_are_dropped_and_named() -> None:
         ({"content": "Hi"}, "messages[0].role", "missing_required_parameter"),
         ({"role": "bot", "content": "Hi"}, "messages[0].role", "invalid_value"),
         ({"role": 1, "content": "Hi"}, "messages[0].role", "invalid_type"),
-        ({"role": "tool", "content": "Hi"}, "messages[0].role", "unsupported_value"),
+        ({"role": "tool", "content": "Hi"}, "messages[0].tool_call_id", "missing_required_parameter"),
+        ({"role": "tool", "content": "Hi", "tool_call_id": "x"}, "messages[0].tool_call_id", "invalid_value"),
+        ({"role": "function", "content": "Hi"}, "messages[0].name", "missing_required_parameter"),
+        ({"role": "user", "content": "", "tool_calls": [{}]}, "messages[0].tool_calls", "invalid_value"),
         ({"role": "user"}, "messages[0].content", "missing_required_parameter"),
         ({"role": "user", "content": []}, "messages[0].content", "empty_array"),
         ({"role": "user", "content": 1}, "messages[0].content", "invalid_type"),
@@ -93,8 +154,28 @@ def test_unknown_keys_are_dropped_and_named() -> None:
         ({"role": "user", "content": [{"type": "text"}]}, "messages[0].content[0].text", "invalid_type"),
         (
             {"role": "assistant", "content": None, "tool_calls": [{"id": "x"}]},
+            "messages[0].tool_calls[0].function",
+            "missing_required_parameter",
+        ),
+        (
+            {"role": "assistant", "tool_calls": [{"id": "x", "function": {"name": "f", "arguments": {}}}]},
+            "messages[0].tool_calls[0].function.arguments",
+            "invalid_type",
+        ),
+        (
+            {"role": "assistant", "tool_calls": [{"id": "x", "type": "tune", "function": {}}]},
+            "messages[0].tool_calls[0].type",
+            "invalid_value",
+        ),
+        (
+            {"role": "assistant", "tool_calls": [CALL]},
             "messages[0].tool_calls",
-            "unsupported_value",
+            "invalid_value",
+        ),
+        (
+            {"role": "assistant", "tool_calls": [CALL], "function_call": {"name": "f", "arguments": ""}},
+            "messages[0].function_call",
+            "invalid_parameter_combination",
         ),
         (
             {"role": "assistant", "content": "", "audio": {"id": "x"}},

@@ -6,11 +6,16 @@ from typing import Any
 
 import pytest
 
-from pennyweight.answers.chat_schema import FIELDS, NEUTRAL, chat_schema, parse_chat
+from pennyweight.answers.chat_fields import ADVISORY, HONOURED, NEUTRAL
+from pennyweight.answers.chat_schema import chat_schema, parse_chat
+from pennyweight.answers.conversation import ToolChoice
 from pennyweight.answers.fields import ParameterError
+from pennyweight.answers.options import JsonObject, JsonSchema
+from pennyweight.answers.sampling_fields import SAMPLING_FIELDS
 
 BODY: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
 
+ALL = [item.name for item in (*HONOURED, *ADVISORY, *NEUTRAL)]
 EXAMPLES: dict[str, object] = {
     "max_completion_tokens": 5,
     "max_tokens": 5,
@@ -34,7 +39,22 @@ EXAMPLES: dict[str, object] = {
     "metadata": {"a": "b"},
     "safety_identifier": "s",
     "prompt_cache_key": "k",
+    "prompt_cache_retention": "24h",
+    "prompt_cache_options": {"ttl": 1},
+    "client_metadata": {"a": 1},
+    "service_tier": "flex",
+    "tools": [{"type": "function", "function": {"name": "f"}}],
+    "tool_choice": "auto",
+    "parallel_tool_calls": False,
+    "functions": [{"name": "f"}],
+    "function_call": "auto",
+    "response_format": {"type": "json_object"},
+    "prediction": {"type": "content", "content": "x"},
+    "chat_template_kwargs": {"thinking": False},
 }
+
+
+_OTHER = {"model", "messages", "top_logprobs", "stream_options"}
 
 
 def refused(**fields: object) -> ParameterError:
@@ -46,13 +66,14 @@ def refused(**fields: object) -> ParameterError:
     return caught.value
 
 
-@pytest.mark.parametrize("field", [f.name for f in FIELDS if f.name not in ("model", "top_logprobs")])
+@pytest.mark.parametrize("field", [f.name for f in (*HONOURED, *ADVISORY) if f.name not in _OTHER])
 def test_every_known_field_is_accepted(field: str) -> None:
     parse_chat({**BODY, field: EXAMPLES[field]})
 
 
 def test_sampling_reaches_the_options() -> None:
-    fields = {name: value for name, value in EXAMPLES.items() if name != "max_tokens"}
+    names = {field.name for field in SAMPLING_FIELDS} - {"max_tokens", "top_logprobs"} | {"stream"}
+    fields = {name: EXAMPLES[name] for name in names}
     chat = parse_chat({**BODY, **fields, "top_logprobs": 4, "stream_options": {"include_usage": True}})
     sampling = chat.options.sampling
     assert (sampling.temperature, sampling.top_p, sampling.top_k, sampling.min_p) == (0.5, 0.5, 3, 0.1)
@@ -67,7 +88,7 @@ def test_sampling_reaches_the_options() -> None:
     assert (chat.stream, chat.include_usage) == (True, True)
 
 
-@pytest.mark.parametrize("field", sorted({*(f.name for f in FIELDS), *(n.name for n in NEUTRAL)} - {"model"}))
+@pytest.mark.parametrize("field", sorted(set(ALL) - {"model", "messages"}))
 def test_null_is_absent(field: str) -> None:
     assert parse_chat({**BODY, field: None}) == parse_chat(BODY)
 
@@ -102,17 +123,47 @@ def test_neutral_values_pass_and_others_are_refused_by_name(neutral: Any) -> Non
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("tools", [{"type": "function", "function": {"name": "f"}}]),
-        ("tool_choice", "auto"),
-        ("response_format", {"type": "json_object"}),
         ("store", True),
-        ("prediction", {"type": "content", "content": "x"}),
         ("modalities", ["text", "audio"]),
-        ("service_tier", "priority"),
+        ("audio", {"voice": "alloy"}),
+        ("reasoning_effort", "high"),
+        ("web_search_options", {}),
     ],
 )
-def test_what_comes_later_is_refused(field: str, value: object) -> None:
+def test_what_cannot_be_done_is_refused(field: str, value: object) -> None:
     assert refused(**{field: value}).param == field
+
+
+def test_formats_and_predictions_reach_the_options() -> None:
+    schema = {"type": "object"}
+    strict = {"name": "n", "schema": schema, "strict": True, "description": "d"}
+    chat = parse_chat({**BODY, "response_format": {"type": "json_schema", "json_schema": strict}})
+    assert chat.options.response_format == JsonSchema(name="n", schema=schema, strict=True, description="d")
+    chat = parse_chat({**BODY, "response_format": {"type": "json_object"}})
+    assert chat.options.response_format == JsonObject()
+    parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+    for content in ("ab", parts):
+        assert (
+            parse_chat({**BODY, "prediction": {"type": "content", "content": content}}).options.prediction
+            == "ab"
+        )
+    chat = parse_chat({**BODY, "chat_template_kwargs": {"thinking": False}})
+    assert chat.options.chat_template_kwargs == {"thinking": False}
+
+
+def test_the_older_names_of_tools() -> None:
+    chat = parse_chat({**BODY, "functions": [{"name": "f"}], "function_call": {"name": "f"}})
+    assert [tool.name for tool in chat.conversation.tools] == ["f"]
+    assert chat.conversation.tool_choice == ToolChoice(mode="required", names=frozenset({"f"}))
+    assert (chat.call_style, chat.conversation.parallel_tool_calls) == ("function_call", False)
+    assert refused(functions=[{"name": "f"}], tools=[]).param == "functions"
+    assert refused(function_call="auto", tool_choice="auto").param == "function_call"
+
+
+def test_what_is_dropped_from_nested_objects_is_named() -> None:
+    tool = {"type": "function", "cache_control": {}, "function": {"name": "f", "opts": 1, "strict": None}}
+    chat = parse_chat({**BODY, "tools": [tool, {"type": "web_search"}]})
+    assert chat.ignored == ("tools[].cache_control", "tools[].function.opts", "tools[web_search]")
 
 
 @pytest.mark.parametrize(
@@ -177,11 +228,12 @@ def test_stream_options() -> None:
         refused(stream=True, stream_options={"include_usage": "yes"}).param == "stream_options.include_usage"
     )
     parse_chat({**BODY, "stream": True, "stream_options": {"include_obfuscation": False}})
-    refused(stream=True, stream_options={"include_obfuscation": True})
+    parse_chat({**BODY, "stream": True, "stream_options": {"include_obfuscation": True}})
+    refused(stream=True, stream_options={"include_obfuscation": 1})
 
 
 def test_the_schema_describes_every_field() -> None:
     described = chat_schema()["properties"]
-    expected = {*(f.name for f in FIELDS), *(n.name for n in NEUTRAL), "messages", "stream_options"}
-    assert set(described) == expected
-    assert all(described[name]["description"] for name in expected)
+    assert set(described) == set(ALL)
+    assert len(ALL) == len(set(ALL))
+    assert all(described[name]["description"] for name in ALL)

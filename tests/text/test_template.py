@@ -206,3 +206,8 @@ def test_reasoning_is_found_under_every_name() -> None:
 def test_a_malformed_template_is_the_models_error(source: str) -> None:
     with pytest.raises(ModelFileError, match="chat template"):
         make(source)
+
+
+def test_the_variables_a_request_may_set() -> None:
+    source = "{{ bos_token }}{% if thinking %}{{ strftime_now('%Y') }}{% endif %}{{ messages }}{{ range(2) }}"
+    assert ChatTemplate(source).variables == {"thinking"}

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Protocol
 from uuid import uuid4
 
 from pennyweight.answers.choice import ChoiceText
+from pennyweight.answers.conversation import Conversation
 from pennyweight.answers.events import Accepted, Finished, PromptToken
 from pennyweight.answers.inbox import Inbox
+from pennyweight.answers.options import TextFormat
 from pennyweight.answers.prompt import PromptBuilder
 from pennyweight.core import (
     CacheNamespace,
@@ -25,7 +27,7 @@ from pennyweight.core import (
     TokenEvent,
     TokenSpan,
 )
-from pennyweight.errors import EngineError
+from pennyweight.errors import EngineError, InvalidRequestError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -84,8 +86,9 @@ class Answerer:
         Raises InvalidRequestError (ContextLengthError) and OverloadedError before `Accepted`, EngineError
         after.
         """
+        _refuse_what_comes_later(source, options)
         # Rendering and encoding a long conversation takes milliseconds: not on the event loop.
-        tokens = await asyncio.to_thread(self._prompts.build, source)
+        tokens = await asyncio.to_thread(self._prompts.build, source, options.chat_template_kwargs)
         running = {index: self._choice(index, tokens, options) for index in range(options.num_choices)}
         inbox = Inbox()
         handle = self._engine.submit(self._request(tokens, options, principal), inbox.post)
@@ -153,3 +156,10 @@ class Answerer:
     ) -> tuple[PromptToken, ...]:
         pairs = zip(prompt, scores, strict=True)
         return tuple(PromptToken(token, self._tokenizer.token_bytes(token), score) for token, score in pairs)
+
+
+def _refuse_what_comes_later(source: Source, options: Options) -> None:
+    if isinstance(source, Conversation) and source.tools and source.tool_choice.mode != "none":
+        raise InvalidRequestError("'tools' are not supported yet.", param="tools")
+    if not isinstance(options.response_format, TextFormat):
+        raise InvalidRequestError("'response_format' takes only text yet.", param="response_format")

@@ -1,23 +1,26 @@
-"""The `messages` of a chat body become a `Conversation`.
+"""The `messages` of a chat body become `Message`s.
 
-What asks nothing of this model (`name`, annotations of an earlier answer, keys of other services) is
-dropped and reported; what would change the answer (images, audio, tool calls) is refused by name.
+What asks nothing of this model (annotations of an earlier answer, keys of other services) is dropped and
+reported; what would change the answer (images, audio) is refused by name. Answers are accepted back as they
+were given, `null`s included.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from pennyweight.answers.chat_history import check_history, read_calls, read_function_call
 from pennyweight.answers.conversation import Conversation, Message, Role, TextPart
-from pennyweight.answers.fields import ParameterError, Text, wrong_type
+from pennyweight.answers.fields import ParameterError, Text, missing, wrong_type
 
-ROLES: tuple[Role, ...] = ("system", "developer", "user", "assistant")
-_REFUSED = {
-    "tool_calls": "calls of tools",
-    "function_call": "calls of functions",
-    "tool_call_id": "results of tools",
-    "audio": "audio",
-}
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pennyweight.answers.conversation import ToolCall
+
+ROLES: tuple[Role, ...] = ("system", "developer", "user", "assistant", "tool")
+_REASONING = ("reasoning_content", "reasoning", "thinking")
+_READ = {"role", "content", "name", "refusal", "tool_calls", "function_call", "tool_call_id", *_REASONING}
 _LATER = "come with a later version; this one takes text"
 
 MESSAGES_SCHEMA: dict[str, Any] = {
@@ -25,12 +28,13 @@ MESSAGES_SCHEMA: dict[str, Any] = {
     "minItems": 1,
     "items": {
         "type": "object",
-        "required": ["role", "content"],
+        "required": ["role"],
         "properties": {
-            "role": {"type": "string", "enum": list(ROLES)},
+            "role": {"type": "string", "enum": [*ROLES, "function"]},
             "content": {
                 "anyOf": [
                     {"type": "string"},
+                    {"type": "null"},
                     {
                         "type": "array",
                         "items": {
@@ -41,6 +45,8 @@ MESSAGES_SCHEMA: dict[str, Any] = {
                     },
                 ]
             },
+            "tool_calls": {"type": ["array", "null"], "items": {"type": "object"}},
+            "tool_call_id": {"type": ["string", "null"]},
         },
     },
 }
@@ -53,42 +59,83 @@ def read_messages(value: object, *, ignored: set[str]) -> Conversation:
     if not value:
         message = "'messages' is empty; send at least one message."
         raise ParameterError(message, param="messages", code="empty_array")
-    messages = [_message(item, f"messages[{index}]", ignored) for index, item in enumerate(value)]
-    return Conversation(messages=tuple(messages))
+    messages = tuple(_message(item, f"messages[{index}]", ignored) for index, item in enumerate(value))
+    check_history(messages)
+    return Conversation(messages=messages)
 
 
 def _message(value: object, param: str, ignored: set[str]) -> Message:
     if not isinstance(value, dict):
         raise wrong_type(param, "an object", value)
     role = _role(value.get("role"), f"{param}.role")
-    for key, item in value.items():
-        # Replays of earlier answers carry null or empty lists here.
-        if key in _REFUSED and item not in (None, []):
-            message = f"'{param}.{key}' is not supported: {_REFUSED[key]} {_LATER}."
-            raise ParameterError(message, param=f"{param}.{key}", code="unsupported_value")
-        if key not in _REFUSED and key not in ("role", "content", "refusal") and item not in (None, []):
-            ignored.add(f"messages[].{key}")
+    if value.get("audio") is not None:
+        message = f"'{param}.audio' is not supported: audio {_LATER}."
+        raise ParameterError(message, param=f"{param}.audio", code="unsupported_value")
+    dropped = {key for key in value if key not in _READ and value[key] not in (None, [])}
+    if role != "tool" and value.get("name") is not None:
+        dropped.add("name")  # kept, but templates show no speakers
+    ignored.update(f"messages[].{key}" for key in dropped)
+    calls = _calls(value, param, role, ignored)
+    refusal = _optional_text(value, "refusal", param)
     content = value.get("content")
-    if content is None and role == "assistant" and value.get("refusal") is not None:
-        # An earlier answer that was a refusal: its text is what the model said.
-        return Message(role=role, parts=(_text(value["refusal"], f"{param}.refusal"),))
-    return Message(role=role, parts=_parts(content, f"{param}.content", role, ignored))
+    may_be_empty = bool(calls) or (role == "assistant" and refusal is not None)
+    parts = () if content is None and may_be_empty else _parts(content, f"{param}.content", role, ignored)
+    return Message(
+        role=role,
+        parts=parts,
+        name=_optional_text(value, "name", param),
+        tool_calls=calls,
+        tool_call_id=_answered_call(value, param, role),
+        refusal=refusal,
+        reasoning=next((text for key in _REASONING if (text := _optional_text(value, key, param))), None),
+    )
 
 
 def _role(value: object, param: str) -> Role:
     if value is None:
-        raise ParameterError(
-            f"Missing required parameter: '{param}'.", param=param, code="missing_required_parameter"
-        )
+        raise missing(param)
     if not isinstance(value, str):
         raise wrong_type(param, "a string", value)
-    if value in ("tool", "function"):
-        message = f"'{param}' is '{value}': results of tools {_LATER}."
-        raise ParameterError(message, param=param, code="unsupported_value")
-    if value not in ROLES:
-        message = f"Invalid value for '{param}': '{value}'; it may be {', '.join(ROLES)}."
-        raise ParameterError(message, param=param, code="invalid_value")
-    return value
+    if value == "function":  # the older name of a tool's result
+        return "tool"
+    for role in ROLES:
+        if value == role:
+            return role
+    message = f"Invalid value for '{param}': '{value}'; it may be {', '.join(ROLES)}."
+    raise ParameterError(message, param=param, code="invalid_value")
+
+
+def _calls(value: Mapping[str, object], param: str, role: Role, ignored: set[str]) -> tuple[ToolCall, ...]:
+    for key in ("tool_calls", "function_call"):
+        if role != "assistant" and value.get(key) not in (None, []):
+            message = f"'{param}.{key}' is the assistant's; a message of role '{role}' makes no calls."
+            raise ParameterError(message, param=f"{param}.{key}", code="invalid_value")
+    calls = read_calls(value.get("tool_calls"), f"{param}.tool_calls", ignored)
+    if value.get("function_call") is None:
+        return calls
+    if calls:
+        message = f"'{param}.function_call' is the older form of 'tool_calls'; send one of them."
+        raise ParameterError(message, param=f"{param}.function_call", code="invalid_parameter_combination")
+    return (read_function_call(value["function_call"], f"{param}.function_call", ignored),)
+
+
+def _answered_call(value: Mapping[str, object], param: str, role: Role) -> str | None:
+    answered = _optional_text(value, "tool_call_id", param)
+    if role != "tool":
+        return None
+    if value["role"] == "function":
+        name = _optional_text(value, "name", param)
+        if not name:
+            raise missing(f"{param}.name")
+        return f"call_{name}"  # as `read_function_call` names the call
+    if not answered:
+        raise missing(f"{param}.tool_call_id")
+    return answered
+
+
+def _optional_text(value: Mapping[str, object], key: str, param: str) -> str | None:
+    text = value.get(key)
+    return None if text is None else Text().read(text, f"{param}.{key}")
 
 
 def _parts(content: object, param: str, role: Role, ignored: set[str]) -> tuple[TextPart, ...]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pennyweight.errors import InvalidRequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
 _LONGEST_SHOWN_BITS = 64
 
@@ -197,12 +197,66 @@ class TokenBias:
         return {"type": "object", "additionalProperties": Number(low=-100, high=100).schema}
 
 
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """One of several texts."""
+
+    values: tuple[str, ...]
+
+    def read(self, value: object, param: str) -> str:
+        if not isinstance(value, str):
+            raise wrong_type(param, "a string", value)
+        if value not in self.values:
+            message = f"Invalid value for '{param}': {value!r:.80}; it may be {', '.join(self.values)}."
+            raise ParameterError(message, param=param, code="invalid_value")
+        return value
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"enum": list(self.values)}
+
+
+@dataclass(frozen=True, slots=True)
+class AnyObject:
+    """A JSON object whose keys are not ours to know."""
+
+    def read(self, value: object, param: str) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise wrong_type(param, "an object", value)
+        return value
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "object"}
+
+
+@dataclass(frozen=True, slots=True)
+class Compound:
+    """A value whose reader lives elsewhere, because it reports what it drops; passed on as it is."""
+
+    schema: dict[str, Any]
+
+    def read(self, value: object, _: str) -> Any:
+        return value
+
+
 def wrong_type(param: str, expected: str, value: object) -> ParameterError:
     """The error for a value of another JSON type than the field has."""
     names = {str: "a string", bool: "a boolean", int: "an integer", float: "a number", list: "an array"}
     got = "null" if value is None else names.get(type(value), "an object")
     message = f"Invalid type for '{param}': expected {expected}, but got {got} instead."
     return ParameterError(message, param=param, code="invalid_type")
+
+
+def missing(param: str) -> ParameterError:
+    """The error for a field that must be there."""
+    message = f"Missing required parameter: '{param}'."
+    return ParameterError(message, param=param, code="missing_required_parameter")
+
+
+def drop_unknown(value: Mapping[str, object], known: Collection[str], path: str, ignored: set[str]) -> None:
+    """Report the keys of a nested object that nobody reads; null is absent."""
+    ignored.update(f"{path}.{key}" for key, item in value.items() if key not in known and item is not None)
 
 
 def unknown(param: str, known: Iterable[str]) -> ParameterError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pennyweight.answers.conversation import Completion, Conversation
 from pennyweight.errors import ContextLengthError, InvalidRequestError
@@ -10,6 +10,8 @@ from pennyweight.text.prompt import PromptPart
 from pennyweight.text.template import missing_chat_template
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pennyweight.answers.conversation import Source
     from pennyweight.text.template import ChatTemplate
     from pennyweight.text.tokenizer import Tokenizer
@@ -31,17 +33,17 @@ class PromptBuilder:
         """False for a base model: it continues text and cannot hold a conversation."""
         return self._template is not None
 
-    def build(self, source: Source) -> tuple[int, ...]:
+    def build(self, source: Source, template_kwargs: Mapping[str, Any]) -> tuple[int, ...]:
         """Raises InvalidRequestError if the model cannot take this source."""
         self._refuse_what_cannot_fit(source)
-        tokens = self._tokens(source)
+        tokens = self._tokens(source, template_kwargs)
         if not tokens:
             raise InvalidRequestError("the prompt is empty; write something to answer", param="messages")
         return tokens
 
-    def _tokens(self, source: Source) -> tuple[int, ...]:
+    def _tokens(self, source: Source, template_kwargs: Mapping[str, Any]) -> tuple[int, ...]:
         if isinstance(source, Conversation):
-            parts = self._chat(source)
+            parts = self._chat(source, template_kwargs)
         elif isinstance(source.prompt, tuple):
             return source.prompt  # the caller's own ids: a BOS is theirs to give
         else:
@@ -62,12 +64,19 @@ class PromptBuilder:
                 param="messages",
             )
 
-    def _chat(self, conversation: Conversation) -> list[PromptPart]:
+    def _chat(self, conversation: Conversation, template_kwargs: Mapping[str, Any]) -> list[PromptPart]:
         if self._template is None:
             raise missing_chat_template(self._model_name)
+        unread = sorted(set(template_kwargs) - self._template.variables)
+        if unread:
+            read = ", ".join(sorted(self._template.variables)) or "none"
+            raise InvalidRequestError(
+                f"the chat template of {self._model_name} does not read {', '.join(unread)}; it reads {read}",
+                param="chat_template_kwargs",
+            )
         # Templates know four roles; OpenAI renamed "system" to "developer" for its newer models.
         messages = [
             {"role": "system" if message.role == "developer" else message.role, "content": message.text}
             for message in conversation.messages
         ]
-        return self._template.render(messages)
+        return self._template.render(messages, **template_kwargs)

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
 MAX_SOURCE_CHARS = 1 << 20
+_OWN_VARIABLES = frozenset(
+    {"messages", "tools", "documents", "add_generation_prompt"}
+    | {"bos_token", "eos_token", "unk_token", "pad_token"}
+)
 _REASONING = ("reasoning_content", "thinking", "reasoning")
 _RENDER_ERRORS = (
     TypeError,
@@ -86,6 +90,11 @@ class ChatTemplate:
             if isinstance(token := metadata.get(f"{PREFIX}{role}_token_id"), int) and 0 <= token < len(texts)
         }
         return cls(source, special_tokens=tokens)
+
+    @property
+    def variables(self) -> frozenset[str]:
+        """What a request may set beside messages and tools."""
+        return self._variables - _OWN_VARIABLES - ChatEnvironment().globals.keys()
 
     @property
     def supports_tools(self) -> bool:

@@ -1,0 +1,132 @@
+"""Every top-level field of a chat body, in three tables: honoured, advisory, taken at neutral values only.
+
+What is in none of them is unknown and refused. `docs/api.md` and the OpenAPI document are made from these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pennyweight.answers.chat_messages import MESSAGES_SCHEMA
+from pennyweight.answers.fields import AnyObject, Compound, Field, Flag, OneOf, Text, TextMap
+from pennyweight.answers.format_fields import FORMAT_SCHEMA, PREDICTION_SCHEMA
+from pennyweight.answers.sampling_fields import SAMPLING_FIELDS
+from pennyweight.answers.tool_fields import (
+    CHOICE_SCHEMA,
+    FUNCTION_CALL_SCHEMA,
+    FUNCTIONS_SCHEMA,
+    TOOLS_SCHEMA,
+)
+
+_STREAM_OPTIONS_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {"include_usage": {"type": "boolean"}, "include_obfuscation": {"type": "boolean"}},
+}
+
+HONOURED: tuple[Field, ...] = (
+    Field(
+        name="messages",
+        kind=Compound(MESSAGES_SCHEMA),
+        doc="The conversation so far: strings or parts of text; calls of tools and their results.",
+    ),
+    Field(
+        name="model",
+        kind=Text(empty=False),
+        doc="The name of the model, or an alias, as `GET /v1/models` lists them; the answer says what ran.",
+    ),
+    *SAMPLING_FIELDS,
+    Field(name="stream", kind=Flag(), doc="Send the answer as server-sent events while it is written."),
+    Field(
+        name="stream_options",
+        kind=Compound(_STREAM_OPTIONS_SCHEMA),
+        doc="With `stream`: `include_usage` sends the usage in one more chunk at the end.",
+    ),
+    Field(
+        name="tools",
+        kind=Compound(TOOLS_SCHEMA),
+        doc="Functions and custom tools. Arguments of `strict` functions always validate; tools that OpenAI "
+        "runs itself are skipped and named in `x-pennyweight-ignored`.",
+    ),
+    Field(
+        name="tool_choice",
+        kind=Compound(CHOICE_SCHEMA),
+        doc="`none`, `auto`, `required`, one tool by name, or `allowed_tools`.",
+    ),
+    Field(name="parallel_tool_calls", kind=Flag(), doc="`false`: at most one call in an answer."),
+    Field(
+        name="functions",
+        kind=Compound(FUNCTIONS_SCHEMA),
+        doc="The older form of `tools`; the answer then has a `function_call`.",
+    ),
+    Field(
+        name="function_call",
+        kind=Compound(FUNCTION_CALL_SCHEMA),
+        doc="The older form of `tool_choice`.",
+    ),
+    Field(
+        name="response_format",
+        kind=Compound(FORMAT_SCHEMA),
+        doc="`text`, `json_object`, or `json_schema`: the answer is valid at any temperature or ends with "
+        "`length`; a schema with a keyword that cannot be enforced is refused.",
+    ),
+    Field(
+        name="prediction",
+        kind=Compound(PREDICTION_SCHEMA),
+        doc="Text the answer is expected to repeat: right guesses come faster, wrong ones change nothing.",
+    ),
+    Field(
+        name="chat_template_kwargs",
+        kind=AnyObject(),
+        doc="Further variables of the model's chat template; one the template does not read is refused.",
+    ),
+)
+
+_NOTHING = "Accepted; asks nothing of the answer."
+ADVISORY: tuple[Field, ...] = tuple(
+    Field(name=name, kind=kind, doc=doc, advisory=True)
+    for name, kind, doc in (
+        ("user", Text(), _NOTHING),
+        ("safety_identifier", Text(), _NOTHING),
+        ("metadata", TextMap(high=16), "Accepted; asks nothing of an answer that is not stored."),
+        ("client_metadata", AnyObject(), _NOTHING),
+        ("prompt_cache_key", Text(), "Accepted; every prefix is cached without being asked."),
+        ("prompt_cache_retention", Text(), "Accepted; prefixes stay cached while there is room."),
+        ("prompt_cache_options", AnyObject(), "Accepted; every prefix is cached without being asked."),
+        (
+            "service_tier",
+            OneOf(("auto", "default", "flex", "scale", "priority")),
+            "Accepted; there is one tier, and the answer says `default`.",
+        ),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Neutral:
+    """A field of OpenAI's whose `values` change nothing here; others are refused because of `reason`."""
+
+    name: str
+    values: tuple[object, ...]
+    reason: str
+
+    def accepts(self, value: object) -> bool:
+        return any(type(value) is type(item) and value == item for item in self.values)
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {
+            "enum": [*self.values, None],
+            "description": f"Other values are refused: {self.reason}.",
+        }
+
+
+NEUTRAL: tuple[Neutral, ...] = (
+    Neutral(name="store", values=(False,), reason="answers are not stored yet"),
+    Neutral(name="modalities", values=(["text"],), reason="the model answers in text"),
+    Neutral(name="audio", values=(), reason="the model answers in text"),
+    Neutral(name="reasoning_effort", values=("none",), reason="the model does not reason before it answers"),
+    Neutral(name="verbosity", values=("medium",), reason="the model has no verbosity to set"),
+    Neutral(name="web_search_options", values=(), reason="the model does not search the web"),
+    Neutral(name="moderation", values=(), reason="there are no moderations yet"),
+)
