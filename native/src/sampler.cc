@@ -119,6 +119,8 @@ void Sampler::adjust(std::span<const uint32_t> mask, float* a) const {
     if (options_.repetition_penalty != 1)
       a[token] = a[token] > 0 ? a[token] / options_.repetition_penalty : a[token] * options_.repetition_penalty;
     if (times > 0) a[token] -= options_.presence_penalty + options_.frequency_penalty * static_cast<float>(times);
+    // Infinite less infinite: no comparison would find a largest logit.
+    if (std::isnan(a[token])) throw std::runtime_error("a bias or a penalty makes a logit infinite");
   }
   for (const auto& [token, bias] : options_.logit_bias) a[token] += bias;
   if (!mask.empty())

@@ -29,8 +29,14 @@ struct Group {
 };
 
 constexpr Group kGroups[] = {
-    {"linear", test_linear}, {"attention", test_attention}, {"elementwise", test_elementwise},
-    {"team", test_team},     {"decoder", test_decoder},     {"plans", test_plans},
+    {"linear", test_linear},
+    {"attention", test_attention},
+    {"elementwise", test_elementwise},
+    {"team", test_team},
+    {"decoder", test_decoder},
+    {"plans", test_plans},
+    {"hostile_weights", test_hostile_weights},
+    {"hostile_plans", test_hostile_plans},
 };
 
 std::string joined(const std::vector<std::string>& names) {
