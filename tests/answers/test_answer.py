@@ -11,7 +11,7 @@ import pytest
 from pennyweight.answers.answer import Answerer
 from pennyweight.answers.chat_response import ChatChunks, ChatIdentity
 from pennyweight.answers.conversation import Completion
-from pennyweight.answers.events import Accepted, Finished, TextDelta, total_usage
+from pennyweight.answers.events import Accepted, Finished, TextDelta, TokenDetail, total_usage
 from pennyweight.answers.options import Options
 from pennyweight.answers.principal import LOCAL, Principal
 from pennyweight.answers.sampling_fields import options_from_keywords
@@ -21,6 +21,8 @@ from pennyweight.core import (
     FinishReason,
     PromptProgress,
     Timings,
+    TokenEvent,
+    TokenLogprob,
     TokenSpan,
     Usage,
 )
@@ -348,6 +350,8 @@ def test_token_ids_are_a_prompt_as_they_stand(tokenizer: Tokenizer) -> None:
                     usage=Usage(prompt_tokens=2),
                     timings=Timings(),
                     prompt_logprobs=(None, -1.5),
+                    prompt_top=((), (TokenLogprob(9, -0.5),)),
+                    end=TokenEvent(0, 2, -0.25, (TokenLogprob(2, -0.25),)),
                 )
             )
             finished = await anext(events)
@@ -357,5 +361,8 @@ def test_token_ids_are_a_prompt_as_they_stand(tokenizer: Tokenizer) -> None:
             (tokenizer.token_bytes(7), None),
             (tokenizer.token_bytes(8), -1.5),
         ]
+        assert finished.prompt[1].top == (TokenDetail(tokenizer.token_bytes(9), -0.5),)
+        end = tokenizer.token_bytes(2)
+        assert finished.end == TokenDetail(end, -0.25, (TokenDetail(end, -0.25),))
 
     asyncio.run(scenario())

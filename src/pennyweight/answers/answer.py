@@ -12,9 +12,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 from uuid import uuid4
 
-from pennyweight.answers.choice import ChoiceText
+from pennyweight.answers.choice import ChoiceText, token_detail
 from pennyweight.answers.conversation import Conversation
-from pennyweight.answers.events import Accepted, Finished, PromptToken
+from pennyweight.answers.events import Accepted, Finished, PromptToken, TokenDetail
 from pennyweight.answers.inbox import Inbox
 from pennyweight.answers.options import TextFormat
 from pennyweight.answers.prompt import PromptBuilder
@@ -142,20 +142,30 @@ class Answerer:
         elif event.reason not in (FinishReason.STOP, FinishReason.LENGTH):
             raise EngineError(event.error or "the engine ended this answer before it was complete; try again")
         reason: EndReason = "length" if event.reason is FinishReason.LENGTH and not choice.stopped else "stop"
-        scores = event.prompt_logprobs
         return Finished(
             choice=choice.index,
             reason=reason,
             usage=usage,
             timings=event.timings,
-            prompt=None if scores is None else self._prompt_tokens(prompt, scores),
+            prompt=None if event.prompt_logprobs is None else self._scored(prompt, event),
+            end=None if choice.stopped else self._end(event),
         )
 
-    def _prompt_tokens(
-        self, prompt: tuple[int, ...], scores: tuple[float | None, ...]
-    ) -> tuple[PromptToken, ...]:
-        pairs = zip(prompt, scores, strict=True)
-        return tuple(PromptToken(token, self._tokenizer.token_bytes(token), score) for token, score in pairs)
+    def _scored(self, prompt: tuple[int, ...], event: FinishedEvent) -> tuple[PromptToken, ...]:
+        scores = event.prompt_logprobs or ()
+        tops = event.prompt_top or ((),) * len(prompt)
+        scored = [PromptToken(prompt[0], self._tokenizer.token_bytes(prompt[0]), None)]
+        for token, score, top in zip(prompt[1:], scores[1:], tops[1:], strict=True):
+            assert score is not None  # a prompt of tokens alone
+            detail = token_detail(self._tokenizer, token, score, top)
+            scored.append(PromptToken(token, detail.text_bytes, score, detail.top))
+        return tuple(scored)
+
+    def _end(self, event: FinishedEvent) -> TokenDetail | None:
+        end = event.end
+        if end is None or end.logprob is None:
+            return None
+        return token_detail(self._tokenizer, end.token, end.logprob, end.top)
 
 
 def _refuse_what_comes_later(source: Source, options: Options) -> None:

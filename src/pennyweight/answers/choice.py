@@ -12,7 +12,9 @@ from pennyweight.text.detokenizer import Detokenizer
 from pennyweight.text.stop import StopStrings
 
 if TYPE_CHECKING:
-    from pennyweight.core import TokenEvent
+    from collections.abc import Iterable
+
+    from pennyweight.core import TokenEvent, TokenLogprob
     from pennyweight.text.tokenizer import Tokenizer
 
 
@@ -42,7 +44,8 @@ class ChoiceText:
         text = self._detokenizer.push(event.token)
         self._produced += len(text)
         if event.logprob is not None:
-            self._held.append((self._produced, self._detail(event, event.logprob)))
+            detail = token_detail(self._tokenizer, event.token, event.logprob, event.top)
+            self._held.append((self._produced, detail))
         if text:
             self._decide(text)
         return self.stopped
@@ -77,6 +80,10 @@ class ChoiceText:
         while self._held and self._held[0][0] <= self._emitted:
             self._details.append(self._held.pop(0)[1])
 
-    def _detail(self, event: TokenEvent, logprob: float) -> TokenDetail:
-        top = tuple(TokenDetail(self._tokenizer.token_bytes(item.token), item.logprob) for item in event.top)
-        return TokenDetail(self._tokenizer.token_bytes(event.token), logprob, top)
+
+def token_detail(
+    tokenizer: Tokenizer, token: int, logprob: float, top: Iterable[TokenLogprob]
+) -> TokenDetail:
+    """The engine's ids as texts."""
+    others = tuple(TokenDetail(tokenizer.token_bytes(item.token), item.logprob) for item in top)
+    return TokenDetail(tokenizer.token_bytes(token), logprob, others)

@@ -68,7 +68,8 @@ class ToolCallDelta:
 class Finished:
     """The end of one choice: `stop` for an end token or a stop string, `length` for a limit of tokens.
 
-    `tool_calls`: the model waits for results. `prompt` is there if its log-probabilities were asked for.
+    `tool_calls`: the model waits for results. `prompt` is there if its log-probabilities were asked for,
+    `end` if any were and an end token came: it is no part of the text.
     """
 
     choice: int
@@ -76,6 +77,7 @@ class Finished:
     usage: Usage
     timings: Timings
     prompt: tuple[PromptToken, ...] | None = None
+    end: TokenDetail | None = None
 
 
 AnswerEvent = Accepted | PromptProgress | TextDelta | ToolCallDelta | Finished
