@@ -5,10 +5,8 @@ What is in none of them is unknown and refused. `docs/api.md` and the OpenAPI do
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 from pennyweight.answers.chat_messages import MESSAGES_SCHEMA
+from pennyweight.answers.field_tables import STREAM_OPTIONS_SCHEMA, FieldTables, Neutral
 from pennyweight.answers.fields import AnyObject, Compound, Field, Flag, OneOf, Text, TextMap
 from pennyweight.answers.format_fields import FORMAT_SCHEMA, PREDICTION_SCHEMA
 from pennyweight.answers.sampling_fields import SAMPLING_FIELDS
@@ -18,11 +16,6 @@ from pennyweight.answers.tool_fields import (
     FUNCTIONS_SCHEMA,
     TOOLS_SCHEMA,
 )
-
-_STREAM_OPTIONS_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {"include_usage": {"type": "boolean"}, "include_obfuscation": {"type": "boolean"}},
-}
 
 HONOURED: tuple[Field, ...] = (
     Field(
@@ -39,7 +32,7 @@ HONOURED: tuple[Field, ...] = (
     Field(name="stream", kind=Flag(), doc="Send the answer as server-sent events while it is written."),
     Field(
         name="stream_options",
-        kind=Compound(_STREAM_OPTIONS_SCHEMA),
+        kind=Compound(STREAM_OPTIONS_SCHEMA),
         doc="With `stream`: `include_usage` sends the usage in one more chunk at the end.",
     ),
     Field(
@@ -101,26 +94,6 @@ ADVISORY: tuple[Field, ...] = tuple(
     )
 )
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Neutral:
-    """A field of OpenAI's whose `values` change nothing here; others are refused because of `reason`."""
-
-    name: str
-    values: tuple[object, ...]
-    reason: str
-
-    def accepts(self, value: object) -> bool:
-        return any(type(value) is type(item) and value == item for item in self.values)
-
-    @property
-    def schema(self) -> dict[str, Any]:
-        return {
-            "enum": [*self.values, None],
-            "description": f"Other values are refused: {self.reason}.",
-        }
-
-
 NEUTRAL: tuple[Neutral, ...] = (
     Neutral(name="store", values=(False,), reason="answers are not stored yet"),
     Neutral(name="modalities", values=(["text"],), reason="the model answers in text"),
@@ -129,4 +102,7 @@ NEUTRAL: tuple[Neutral, ...] = (
     Neutral(name="verbosity", values=("medium",), reason="the model has no verbosity to set"),
     Neutral(name="web_search_options", values=(), reason="the model does not search the web"),
     Neutral(name="moderation", values=(), reason="there are no moderations yet"),
+)
+CHAT_FIELDS = FieldTables(
+    honoured=HONOURED, advisory=ADVISORY, neutral=NEUTRAL, required=("model", "messages")
 )

@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from pennyweight.answers.chat_fields import ADVISORY, HONOURED, NEUTRAL
+from pennyweight.answers.chat_fields import CHAT_FIELDS
 from pennyweight.answers.chat_messages import read_messages
-from pennyweight.answers.fields import Flag, ParameterError, missing, unknown, wrong_type
+from pennyweight.answers.field_tables import read_include_usage
+from pennyweight.answers.fields import ParameterError
 from pennyweight.answers.format_fields import read_prediction, read_response_format
 from pennyweight.answers.sampling_fields import options_from_values
 from pennyweight.answers.tool_choice import read_function_call_choice, read_tool_choice
@@ -43,10 +44,7 @@ class ChatRequest:
 
 def parse_chat(body: Mapping[str, object]) -> ChatRequest:
     """Raises ParameterError naming the field that is missing, unknown, malformed or not supported."""
-    values = _read_fields(body)
-    for name in ("model", "messages"):
-        if name not in values:
-            raise missing(name)
+    values = CHAT_FIELDS.read(body)
     ignored: set[str] = set()
     conversation = _with_tools(read_messages(values["messages"], ignored=ignored), values, ignored)
     options = replace(
@@ -61,7 +59,7 @@ def parse_chat(body: Mapping[str, object]) -> ChatRequest:
         conversation=conversation,
         options=options,
         stream=stream,
-        include_usage=_include_usage(values.get("stream_options"), stream=stream),
+        include_usage=read_include_usage(values.get("stream_options"), stream=stream),
         call_style="function_call" if "functions" in values else "tool_calls",
         ignored=tuple(sorted(ignored)),
     )
@@ -69,32 +67,7 @@ def parse_chat(body: Mapping[str, object]) -> ChatRequest:
 
 def chat_schema() -> dict[str, Any]:
     """The body as JSON Schema, for the HTTP interface's own description."""
-    return {
-        "type": "object",
-        "required": ["model", "messages"],
-        "properties": {
-            **{field.name: field.schema for field in (*HONOURED, *ADVISORY)},
-            **{neutral.name: neutral.schema for neutral in NEUTRAL},
-        },
-        "additionalProperties": False,
-    }
-
-
-def _read_fields(body: Mapping[str, object]) -> dict[str, Any]:
-    known = {field.name: field for field in (*HONOURED, *ADVISORY)}
-    neutral = {item.name: item for item in NEUTRAL}
-    values = {}
-    for name, value in body.items():
-        if name not in known and name not in neutral:
-            raise unknown(name, [*known, *neutral])
-        if value is None:
-            continue
-        if name in known:
-            values[name] = known[name].kind.read(value, name)
-        elif not neutral[name].accepts(value):
-            message = f"'{name}' is not supported: {neutral[name].reason}."
-            raise ParameterError(message, param=name, code="unsupported_parameter")
-    return values
+    return CHAT_FIELDS.schema
 
 
 def _with_tools(conversation: Conversation, values: Mapping[str, Any], ignored: set[str]) -> Conversation:
@@ -111,19 +84,3 @@ def _with_tools(conversation: Conversation, values: Mapping[str, Any], ignored: 
     choice = read_tool_choice(values.get("tool_choice"), tools)
     parallel = values.get("parallel_tool_calls", True)
     return replace(conversation, tools=tools.tools, tool_choice=choice, parallel_tool_calls=parallel)
-
-
-def _include_usage(value: object, *, stream: bool) -> bool:
-    if value is None:
-        return False
-    if not isinstance(value, dict):
-        raise wrong_type("stream_options", "an object", value)
-    if not stream:
-        message = "'stream_options' is only allowed when 'stream' is true."
-        raise ParameterError(message, param="stream_options", code="invalid_parameter_combination")
-    flags = {"include_usage": False, "include_obfuscation": False}  # the second asks nothing of the answer
-    for key, item in value.items():
-        if key not in flags:
-            raise unknown(f"stream_options.{key}", flags)
-        flags[key] = False if item is None else Flag().read(item, f"stream_options.{key}")
-    return flags["include_usage"]
