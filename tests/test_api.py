@@ -12,7 +12,6 @@ from pennyweight import Answer, Engine, PennyweightError
 from pennyweight.errors import (
     ConfigError,
     ContextLengthError,
-    EngineError,
     InvalidRequestError,
     ModelNotFoundError,
 )
@@ -157,9 +156,3 @@ def test_megabytes_are_refused_unread(engine: Engine, monkeypatch: pytest.Monkey
         engine.generate("1" * 4_000_000)
     with pytest.raises(ContextLengthError, match="at least 20000 tokens"):
         engine.chat([{"role": "user", "content": ""}] * 20_000)
-
-
-def test_an_engine_does_not_survive_a_fork(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.getpid", lambda: -1)
-    with pytest.raises(EngineError, match="another process"):
-        engine.chat("Hi", max_tokens=1)

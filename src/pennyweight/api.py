@@ -148,17 +148,17 @@ class Engine:
         """Everything about an answer as it happens; leaving the iteration stops the answer."""
         if self._closed:
             raise EngineError("this engine is closed; open another one")
-        if os.getpid() != self._pid:
-            raise EngineError("this engine was opened in another process; open one after the fork")
+        self._check_process()
         return self._blocking.iterate(self.answerer.answer(source, options, LOCAL))
 
     @property
     def is_serving(self) -> bool:
         """False once the engine is closed or has failed: nothing more will be answered."""
-        return self._loop.is_serving
+        return self._loop.is_serving and os.getpid() == self._pid
 
     def stats(self) -> EngineStats:
         """What the engine does at this moment."""
+        self._check_process()
         return self._loop.stats()
 
     def close(self) -> None:
@@ -168,6 +168,10 @@ class Engine:
         self._closed = True
         self._blocking.close()
         self._loop.close()
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._pid:
+            raise EngineError("this engine was opened in another process; open one after the fork")
 
     def __enter__(self) -> Self:
         return self

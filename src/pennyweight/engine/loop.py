@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import os
 import secrets
 import threading
 import time
@@ -97,6 +98,7 @@ class StepLoop:
         self._inbox: list[Arrival | Cancellation] = []
         self._state: Literal["open", "closed", "broken"] = "open"
         self._num_submitted = 0
+        self._pid = os.getpid()
         self._thread = threading.Thread(target=self._run, name="pennyweight-engine", daemon=True)
         # A daemon thread that comes back from native code to an interpreter at its end aborts the process.
         atexit.register(self.close)
@@ -145,6 +147,8 @@ class StepLoop:
 
     def close(self) -> None:
         """Cancel what is queued, then end the thread. Idempotent; not for listeners to call."""
+        if os.getpid() != self._pid:
+            return  # a fork has no thread to end, and may have copied the lock while it was held
         with self._news:
             if self._state == "open":
                 self._state = "closed"
