@@ -24,10 +24,10 @@ def said(use):
     except PennyweightError as error:
         return error.message
 
-engine = Engine.open(sys.argv[1], context=1024, parallel=2, threads=2)
+engine = Engine.open(sys.argv[1], parallel=2, threads=2)
 ask = lambda: engine.chat("Hi", temperature=0, max_tokens=9).text
 before = ask()
-stream = engine.stream("Ho", temperature=0, max_tokens=900)
+stream = engine.stream("Ho", temperature=0, max_tokens=400)
 start = next(stream)  # the engine's threads are in the middle of their work
 child = os.fork()
 if child == 0:
@@ -42,7 +42,7 @@ if child == 0:
     sys.exit(7)
 _, status = os.waitpid(child, 0)
 whole = start + "".join(stream)
-again = engine.stream("Ho", temperature=0, max_tokens=900)
+again = engine.stream("Ho", temperature=0, max_tokens=400)
 print(os.waitstatus_to_exitcode(status), ask() == before, whole == "".join(again), engine.is_serving)
 engine.close()
 """
