@@ -36,16 +36,17 @@ void bind_rows(nb::module_& m) {
       [](PlanRow* self, std::vector<int> tokens, int position, std::vector<int> pages, std::optional<int> sampler,
          Logits logits, int draft_length, std::vector<int> targets, int target_top,
          const std::vector<std::pair<int, nb::object>>& embeddings, bool masked, bool hidden,
-         std::optional<int> adapter) {
+         std::optional<int> adapter, std::vector<int> taken) {
         std::vector<std::pair<int, std::vector<float>>> vectors;
         for (const auto& [start, data] : embeddings) vectors.emplace_back(start, floats_of(data, "embeddings"));
         new (self) PlanRow{std::move(tokens),  position,   std::move(pages),   sampler, logits, draft_length,
-                           std::move(targets), target_top, std::move(vectors), masked,  hidden, adapter};
+                           std::move(targets), target_top, std::move(vectors), masked,  hidden, adapter,
+                           std::move(taken)};
       },
       nb::kw_only(), "tokens"_a, "position"_a, "pages"_a, "sampler"_a = nb::none(), "logits"_a = Logits::kNone,
       "draft_length"_a = 0, "targets"_a = std::vector<int>(), "target_top"_a = 0,
       "embeddings"_a = std::vector<std::pair<int, nb::object>>(), "masked"_a = false, "hidden"_a = false,
-      "adapter"_a = nb::none());
+      "adapter"_a = nb::none(), "taken"_a = std::vector<int>());
   nb::class_<RowResult>(m, "RowResult")
       .def_ro("row", &RowResult::row)
       .def_ro("tokens", &RowResult::tokens)

@@ -109,7 +109,11 @@ void Decoder::check_row(const PlanRow& row, int index, int steps) const {
     require(token >= 0 && token < model_->vocab_size,
             where + "target " + std::to_string(token) + " is outside the vocabulary");
   require(!row.hidden || row.logits != Logits::kNone, where + "a hidden state needs logits");
-  require(!row.masked || (row.sampler && row.draft_length == 0), where + "a masked row needs a sampler and no draft");
+  require(!row.masked || row.sampler, where + "a masked row needs a sampler");
+  require(row.taken.empty() || row.sampler, where + "taken tokens need a sampler to count them");
+  for (int token : row.taken)
+    require(token >= 0 && token < model_->vocab_size,
+            where + "taken token " + std::to_string(token) + " is outside the vocabulary");
   require(!row.adapter, where + "there is no adapter slot " + std::to_string(row.adapter.value_or(0)));
   for (const auto& [start, vectors] : row.embeddings)
     require(start >= 0 && vectors.size() % model_->d_model == 0 &&
@@ -136,7 +140,7 @@ void Decoder::begin(std::vector<PlanRow> rows, int steps) {
     finished_.clear();
     masks_.clear();
     masks_given_ = std::none_of(rows_.begin(), rows_.end(), [](const PlanRow& r) { return r.masked; });
-    done_ = false;
+    done_ = failed_ = false;
   }
   team_.start([this](int thread) { run(thread); });
 }
@@ -208,15 +212,21 @@ void Decoder::score_targets(int index, SamplingScratch& scratch, RowResult& resu
   }
 }
 
-// Samples after the last token, or after each token of a draft for as long as the draft was right.
+// Samples after the last token, or after each token of a draft for as long as the draft was right and masks are there.
 void Decoder::sample_row(int index, SamplingScratch& scratch, RowResult& result) {
-  const PlanRow& row = rows_[index];
+  PlanRow& row = rows_[index];
   if (!row.sampler) return;
   Sampler& sampler = samplers_.at(*row.sampler);
   const auto mask = masks_.find(index);
-  const std::span<const uint32_t> allowed = mask == masks_.end() ? std::span<const uint32_t>() : mask->second;
+  const bool masked = mask != masks_.end();
+  const size_t words = mask_words();
+  const int last = masked ? static_cast<int>(mask->second.size() / words) - 1 : row.draft_length;
   const int count = static_cast<int>(row.tokens.size());
-  for (int i = 0; i <= row.draft_length; ++i) {
+  for (int token : row.taken) sampler.take(token);
+  row.taken.clear();
+  for (int i = 0; i <= last; ++i) {
+    std::span<const uint32_t> allowed;
+    if (masked) allowed = std::span(mask->second).subspan(i * words, words);
     const float* z = step_.logits(first_logit_[index] + num_logits_[index] - 1 - row.draft_length + i);
     Chosen chosen = sampler.sample(kernels_, z, allowed, scratch);
     result.tokens.push_back(chosen.token);
@@ -225,28 +235,41 @@ void Decoder::sample_row(int index, SamplingScratch& scratch, RowResult& result)
       result.top.push_back(std::move(chosen.top));
     }
     result.stopped = chosen.ends;
-    if (chosen.ends || i == row.draft_length || chosen.token != row.tokens[count - row.draft_length + i]) return;
+    if (chosen.ends || i == last || chosen.token != row.tokens[count - row.draft_length + i]) return;
     ++result.accepted_drafts;
   }
 }
 
-// Publishes the step and prepares the next one; false ends the plan.
-bool Decoder::advance() {
-  std::vector<int> next;
-  for (const RowResult& result : results_) {
-    if (result.stopped || result.tokens.empty() || !result.error.empty()) continue;
-    PlanRow& row = rows_[result.row];
-    row.position += static_cast<int>(row.tokens.size());
-    row.tokens = {result.tokens.back()};
-    next.push_back(result.row);
+// Publishes the step and prepares the next one; false ends the plan. Memory that runs out ends it with an error.
+bool Decoder::advance() noexcept {
+  try {
+    std::vector<int> next;
+    for (const RowResult& result : results_) {
+      if (result.stopped || result.tokens.empty() || !result.error.empty()) continue;
+      PlanRow& row = rows_[result.row];
+      row.position += static_cast<int>(row.tokens.size());
+      row.tokens = {result.tokens.back()};
+      next.push_back(result.row);
+    }
+    --steps_left_;
+    const bool go_on = steps_left_ > 0 && !next.empty() && !interrupted_.load(std::memory_order_relaxed);
+    publish(!go_on);
+    if (!go_on) return false;
+    active_ = std::move(next);
+    lay_out();
+    return true;
+  } catch (const std::exception&) {
+    fail();
+    return false;
   }
-  --steps_left_;
-  const bool go_on = steps_left_ > 0 && !next.empty() && !interrupted_.load(std::memory_order_relaxed);
-  publish(!go_on);
-  if (!go_on) return false;
-  active_ = std::move(next);
-  lay_out();
-  return true;
+}
+
+void Decoder::fail() noexcept {
+  {
+    const std::scoped_lock lock(mutex_);
+    done_ = failed_ = true;
+  }
+  changed_.notify_all();
 }
 
 void Decoder::publish(bool done) {
@@ -258,15 +281,24 @@ void Decoder::publish(bool done) {
   changed_.notify_all();
 }
 
-std::pair<std::vector<StepResult>, bool> Decoder::finish(std::map<int, Mask> masks,
-                                                         std::chrono::duration<double> timeout) {
-  const size_t words = (static_cast<size_t>(model_->vocab_size) + 31) / 32;
-  for (const auto& [row, mask] : masks)
-    require(mask.size() == words, "the mask of row " + std::to_string(row) + " has " + std::to_string(mask.size()) +
-                                      " words, expected " + std::to_string(words));
-  for (const auto& [row, mask] : masks)
+void Decoder::check_masks(const std::map<int, Mask>& masks) const {
+  const size_t words = mask_words();
+  for (const auto& [row, mask] : masks) {
+    const std::string where = "the mask of row " + std::to_string(row);
     require(row >= 0 && row < static_cast<int>(rows_.size()) && rows_[row].masked,
             "a mask was given for row " + std::to_string(row) + ", which is not masked");
+    require(!mask.empty() && mask.size() % words == 0, where + " has " + std::to_string(mask.size()) +
+                                                           " words, expected " + std::to_string(words) +
+                                                           " for each of its positions");
+    require(mask.size() / words <= static_cast<size_t>(rows_[row].draft_length) + 1,
+            where + " covers " + std::to_string(mask.size() / words) + " positions, the row samples at " +
+                std::to_string(rows_[row].draft_length + 1));
+  }
+}
+
+std::pair<std::vector<StepResult>, bool> Decoder::finish(std::map<int, Mask> masks,
+                                                         std::chrono::duration<double> timeout) {
+  check_masks(masks);
   std::unique_lock lock(mutex_);
   const bool was_waiting = !masks_given_;
   require(was_waiting || masks.empty(), "this plan has its masks already, or needs none");
@@ -283,9 +315,13 @@ std::pair<std::vector<StepResult>, bool> Decoder::finish(std::map<int, Mask> mas
     changed_.wait(lock, ready);
   else
     changed_.wait_for(lock, timeout, ready);
+  if (finished_.empty() && failed_) {
+    failed_ = false;
+    throw std::runtime_error("memory ran out between two steps");
+  }
   std::vector<StepResult> steps(std::make_move_iterator(finished_.begin()), std::make_move_iterator(finished_.end()));
   finished_.clear();
-  return {std::move(steps), done_};
+  return {std::move(steps), done_ && !failed_};
 }
 
 std::vector<float> Decoder::logits(int row) const {

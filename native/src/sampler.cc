@@ -103,9 +103,13 @@ Chosen Sampler::sample(const KernelTable& kernels, const float* logits, std::spa
   }
   chosen.ends =
       std::find(options_.end_tokens.begin(), options_.end_tokens.end(), chosen.token) != options_.end_tokens.end();
-  ++seen_[chosen.token];
-  ++taken_;
+  take(chosen.token);
   return chosen;
+}
+
+void Sampler::take(int token) {
+  ++seen_[token];
+  ++taken_;
 }
 
 bool Sampler::adjusts(std::span<const uint32_t> mask) const {
@@ -123,9 +127,15 @@ void Sampler::adjust(std::span<const uint32_t> mask, float* a) const {
     if (std::isnan(a[token])) throw std::runtime_error("a bias or a penalty makes a logit infinite");
   }
   for (const auto& [token, bias] : options_.logit_bias) a[token] += bias;
-  if (!mask.empty())
-    for (int i = 0; i < vocab_size_; ++i)
-      if ((mask[i / 32] >> (i % 32) & 1U) == 0) a[i] = kForbidden;
+  for (int start = 0; start < vocab_size_ && !mask.empty(); start += 32) {
+    const uint32_t word = mask[start / 32];
+    const int stop = std::min(start + 32, vocab_size_);
+    if (word == 0)
+      std::fill(a + start, a + stop, kForbidden);
+    else if (word != ~0U)
+      for (int i = start; i < stop; ++i)
+        if ((word >> (i - start) & 1U) == 0) a[i] = kForbidden;
+  }
   if (static_cast<int>(taken_) < options_.min_tokens)
     for (int token : options_.end_tokens) a[token] = kForbidden;
 }

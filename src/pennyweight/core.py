@@ -103,9 +103,9 @@ class MaskProvider(Protocol):
     def forced(self) -> Sequence[int]:
         """The tokens that come next whatever the model thinks, as far as they are known; empty if it chooses.
 
-        The engine takes all of them, unsampled, and calls `accept` for each. They are no end tokens. Where
-        several runs of tokens spell the only possible text, the grammar picks one: the engine asks in every
-        state, so the one picked is always the one taken.
+        Each is the one token that `mask` would allow after those before it, so the engine may take them
+        unsampled and calls `accept` for each. Where several runs of tokens spell the only possible text, the
+        grammar picks one, and `mask` keeps to it.
         """
         return ()
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pennyweight.core import CacheNamespace, FinishReason, Request, SamplingParams, TokenSpan
 from pennyweight.engine.limits import Limits
 from pennyweight.engine.loop import Handle, StepLoop
+from tests.engine.grammars import Verses
 from tests.engine.listening import Listening
 
 if TYPE_CHECKING:
@@ -90,7 +91,8 @@ def _check_texts(soak: Soak, cases: list[Case]) -> None:
         for index, case in enumerate(cases):
             alone = Listening(case.request.num_choices)
             namespace = replace(case.request.namespace, project=f"alone-{index}")
-            loop.submit(replace(case.request, namespace=namespace), alone)
+            alike = replace(case.request, namespace=namespace, mask_provider=_untold(case.request))
+            loop.submit(alike, alone)
             alone.wait()
             for choice, finished in case.heard.finished.items():
                 text, solo = case.heard.tokens[choice], alone.tokens[choice]
@@ -105,6 +107,14 @@ def _check_texts(soak: Soak, cases: list[Case]) -> None:
     finally:
         loop.close()
     assert survivors >= soak.num_requests / 2
+
+
+def _untold(request: Request) -> Verses | None:
+    """The grammar of `request` as it was at first, but silent about what it forces: no leaps."""
+    grammar = request.mask_provider
+    if isinstance(grammar, Verses):
+        return Verses(grammar.run, tells=False, mask_bytes=grammar.mask_bytes)
+    return None
 
 
 def _open(soak: Soak, num_pages: int) -> StepLoop:
@@ -122,6 +132,9 @@ def _cases(soak: Soak, random: Random) -> list[Case]:
         fields: dict[str, Any] = {"priority": random.choice(["interactive", "interactive", "batch"])}
         if random.random() < 0.15:
             fields["draft"] = _text(soak, random, 30)
+        if random.random() < 0.2:
+            mask_bytes = (soak.vocab_size + 31) // 32 * 4
+            fields["mask_provider"] = Verses(random.choice([1, 5, 60]), mask_bytes=mask_bytes)
         request = Request(
             id=f"soak-{index}",
             prompt=(TokenSpan(prompt),),

@@ -10,10 +10,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from pennyweight.core import CacheNamespace, FinishReason, SamplingParams, TokenSpan
 from tests.engine.bench import Answers, Bench
+from tests.engine.grammars import Verses, verses_text
 from tests.engine.requests import expected_text, request, tokens
 
 if TYPE_CHECKING:
-    from pennyweight.core import Request
+    from collections.abc import Sequence
+
+    from pennyweight.core import MaskProvider, Request
 
 SHARED = [tokens(130, salt=salt) for salt in range(2)]
 NAMESPACES = [CacheNamespace(model="toy", project=project) for project in ("ours", "theirs")]
@@ -35,7 +38,8 @@ def requests(draw: st.DrawFn) -> Request:
         min_tokens=draw(st.sampled_from([0, 20])),
     )
     kind = draw(st.sampled_from(["none", "right", "spoilt"]))
-    prediction = [] if kind == "none" else expected_text(prompt, sampling)
+    grammar = Verses(draw(st.sampled_from([1, 6, 60]))) if draw(st.integers(0, 2)) == 0 else None
+    prediction = [] if kind == "none" else _text(prompt, sampling, grammar)
     if kind == "spoilt" and prediction:
         prediction[draw(st.integers(0, len(prediction) - 1))] = 3
     return request(
@@ -46,6 +50,7 @@ def requests(draw: st.DrawFn) -> Request:
         num_choices=draw(st.sampled_from([1, 1, 2, 4])),
         prompt_logprobs=draw(st.integers(0, 5)) == 0,
         draft=tuple(prediction),
+        mask_provider=grammar,
     )
 
 
@@ -95,12 +100,20 @@ class Schedules(RuleBasedStateMachine):
             _check(answers)
 
 
+def _text(
+    prompt: Sequence[int], sampling: SamplingParams, grammar: MaskProvider | None, choice: int = 0
+) -> list[int]:
+    if isinstance(grammar, Verses):
+        return verses_text(prompt, sampling, Verses(grammar.run), choice)
+    return expected_text(prompt, sampling, choice=choice)
+
+
 def _check(answers: Answers) -> None:
     wanted = answers.group.request
     prompt = [token for span in wanted.prompt if isinstance(span, TokenSpan) for token in span.tokens]
     for choice, finished in answers.finished.items():
         text = answers.tokens[choice]
-        expected = expected_text(prompt, wanted.sampling, choice=choice)
+        expected = _text(prompt, wanted.sampling, wanted.mask_provider, choice)
         stopped = finished.reason is FinishReason.STOP
         assert finished.usage.prompt_tokens == len(prompt)
         assert finished.usage.completion_tokens == len(text) + stopped

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 VOCAB_SIZE = 211
 END_TOKENS = frozenset({7})
+MASK_BYTES = 4 * ((VOCAB_SIZE + 31) // 32)
 
 
 class Logits(Enum):
@@ -43,6 +44,7 @@ class Row:
     masked: bool = False
     hidden: bool = False
     adapter: int | None = None
+    taken: Sequence[int] = ()
 
 
 @dataclass(kw_only=True)
@@ -91,9 +93,17 @@ class Sampler:
         banned = self.end_tokens if self.num_sampled < self.min_tokens else ()
         while token in banned or (mask is not None and not mask[token // 8] >> token % 8 & 1):
             token = (token + 1) % VOCAB_SIZE
+        self.count(token)
+        return token
+
+    def count(self, token: int) -> None:
+        """`token` was taken, sampled or not."""
         self.num_sampled += 1
         self.history += token
-        return token
+
+
+def _masks_of(run: bytes) -> list[bytes]:
+    return [run[start : start + MASK_BYTES] for start in range(0, len(run), MASK_BYTES)]
 
 
 def digest_of(contents: Sequence[int], start: int = 0) -> int:
@@ -183,7 +193,7 @@ class Decoder:
     ) -> tuple[list[list[RowResult]], bool]:
         assert timeout_s > 0
         given = dict(masks)
-        if any(len(mask) != 4 * ((VOCAB_SIZE + 31) // 32) for mask in given.values()):
+        if any(not mask or len(mask) % MASK_BYTES for mask in given.values()):
             raise ValueError("a mask of the wrong size")
         finished: list[list[RowResult]] = []
         while self._steps_left and len(finished) < self._steps_per_finish:
@@ -269,17 +279,21 @@ class Decoder:
     ) -> None:
         assert row.sampler is not None
         sampler = self.samplers[row.sampler]
+        for taken in row.taken:
+            sampler.count(taken)
         drafts = contents[len(contents) - row.draft_length :]
+        masks: Sequence[bytes | None] = [None] * (len(drafts) + 1) if mask is None else _masks_of(mask)
+        assert len(masks) <= len(drafts) + 1, "more masks than positions to sample at"
         digest = digest_of(contents[: len(contents) - row.draft_length], before)
-        for draft in [*drafts, None]:
-            token = sampler.take(digest, mask)
+        for draft, allowed in zip([*drafts, None], masks, strict=False):
+            token = sampler.take(digest, allowed)
             result.tokens.append(token)
             if sampler.top_logprobs is not None:
                 result.logprobs.append(logprob(digest, token))
                 others = range(sampler.top_logprobs)
                 result.top.append([(other, logprob(digest, other)) for other in others])
             result.stopped = token in sampler.end_tokens
-            if result.stopped or token != draft:
+            if result.stopped or token != draft or len(result.tokens) == len(masks):
                 return
             result.accepted_drafts += 1
             digest = digest_of([token], digest)

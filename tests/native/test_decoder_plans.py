@@ -206,3 +206,45 @@ def test_a_mask_decides() -> None:
         ((result,),) = text.driver.run(row, masks=[(0, np.packbits(allowed, bitorder="little").tobytes())])
         assert allowed[result.tokens[0]]
         text.take(result)
+
+
+def masks_of(text: list[int], start: int, count: int) -> bytes:
+    """Masks of `count` positions that allow the token `text` has there and three others."""
+    masks = np.zeros((count, 160), np.uint8)
+    for k in range(count):
+        masks[k, [text[start + k], *np.random.default_rng(start + k).integers(0, 131, 3)]] = 1
+    return np.packbits(masks, axis=1, bitorder="little").tobytes()
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS.values(), ids=SAMPLERS)
+@pytest.mark.parametrize("given", [1, 3, 5], ids=lambda n: f"{n} masks")
+def test_a_draft_under_masks_is_checked_as_far_as_they_reach(sampler: dict[str, Any], given: int) -> None:
+    free = plain(sampler).output
+    slow, fast = (Text(Driver(TINY), prompt=50, **sampler) for _ in range(2))
+    while len(slow.output) < 30:
+        row = sampled(slow.tokens[slow.position :], slow.position, slow.pages, slow.slot, masked=True)
+        ((result,),) = slow.driver.run(row, masks=[(0, masks_of(free, len(slow.output), 1))])
+        slow.take(result)
+    while len(fast.output) < 20:
+        at = len(fast.output)
+        draft = slow.output[at : at + 4]
+        tokens = fast.tokens[fast.position :] + draft
+        row = sampled(tokens, fast.position, fast.pages, fast.slot, draft_length=4, masked=True)
+        ((result,),) = fast.driver.run(row, masks=[(0, masks_of(free, at, given))])
+        assert (len(result.tokens), result.accepted_drafts) == (given, given - 1)
+        fast.take(result)
+    assert fast.output == slow.output[: len(fast.output)]
+    assert fast.logprobs == slow.logprobs[: len(fast.logprobs)]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS.values(), ids=SAMPLERS)
+def test_tokens_taken_without_sampling_count(sampler: dict[str, Any]) -> None:
+    """The slot goes on as if it had sampled them: penalties and the random counter are in step."""
+    alone = plain(sampler).output
+    text = Text(Driver(TINY), prompt=50, **sampler)
+    decode(text, length=10)
+    text.tokens += alone[10:14]
+    row = sampled(text.tokens[text.position :], text.position, text.pages, text.slot, taken=alone[10:14])
+    ((result,),) = text.driver.run(row)
+    text.take(result)
+    assert decode(text).output[:LENGTH] == alone

@@ -41,6 +41,8 @@ ROWS: dict[str, dict[str, Any]] = {
     "embedding beyond the end": {"embeddings": [(70, VECTOR)]},
     "embedding before the start": {"embeddings": [(-1, VECTOR)]},
     "mask without sampler": {"masked": True},
+    "taken without sampler": {"taken": [1]},
+    "taken token too large": {"sampler": 0, "logits": _native.Logits.LAST, "taken": [131]},
     "adapter that is not there": {"adapter": 0},
 }
 
@@ -91,8 +93,10 @@ def test_wrong_rows_for_several_steps(row: dict[str, Any]) -> None:
         [(1, bytes(20))],
         [(0, bytes(20)), (0, bytes(20))],
         [(0, bytes(20)), (1, bytes(20))],
+        [(0, bytes(40))],
+        [(0, b"")],
     ],
-    ids=["none", "short", "another row", "twice", "a row too many"],
+    ids=["none", "short", "another row", "twice", "a row too many", "a position too many", "empty"],
 )
 def test_wrong_masks(masks: list[tuple[int, bytes]]) -> None:
     driver = Driver(TINY)

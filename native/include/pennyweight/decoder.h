@@ -35,6 +35,7 @@ struct PlanRow {
   bool masked = false;
   bool hidden = false;
   std::optional<int> adapter;
+  std::vector<int> taken;  // counted by the sampler before it samples: tokens that came without it
 };
 
 struct RowResult {
@@ -51,7 +52,7 @@ struct RowResult {
 };
 
 using StepResult = std::vector<RowResult>;
-using Mask = std::vector<uint32_t>;
+using Mask = std::vector<uint32_t>;  // of a row with a draft: several, one behind the other
 
 class Decoder {
  public:
@@ -79,14 +80,17 @@ class Decoder {
  private:
   void check(const std::vector<PlanRow>& rows, int steps) const;
   void check_row(const PlanRow& row, int index, int steps) const;
+  size_t mask_words() const { return (static_cast<size_t>(model_->vocab_size) + 31) / 32; }
   void check_idle(const char* action) const;
   void lay_out();
   void run(int thread);
   void await_masks();
   void sample_row(int index, SamplingScratch& scratch, RowResult& result);
   void score_targets(int index, SamplingScratch& scratch, RowResult& result);
-  bool advance();
+  bool advance() noexcept;
   void publish(bool done);
+  void fail() noexcept;
+  void check_masks(const std::map<int, Mask>& masks) const;
 
   std::shared_ptr<const Model> model_;
   const KernelTable& kernels_;
@@ -115,6 +119,7 @@ class Decoder {
   std::map<int, Mask> masks_;
   bool masks_given_ = false;
   bool done_ = true;
+  bool failed_ = false;  // the plan under way ran out of memory between two steps
 };
 
 }  // namespace pennyweight

@@ -57,6 +57,9 @@ class Sampler {
   Chosen sample(const KernelTable& kernels, const float* logits, std::span<const uint32_t> mask,
                 SamplingScratch& scratch);
 
+  // Counts a token that was not sampled: penalties and the random counter go on as if it had been.
+  void take(int token);
+
  private:
   bool adjusts(std::span<const uint32_t> mask) const;
   void adjust(std::span<const uint32_t> mask, float* a) const;

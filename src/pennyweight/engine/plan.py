@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 class PlanRow:
     """The next `num_tokens` uncomputed tokens of `sequence`, and drafts behind them.
 
-    A row that reaches the end of the known tokens samples; any other only fills pages.
+    A row that reaches the end of the known tokens samples; any other only fills pages. More than one token
+    of the output is what a grammar forced.
     """
 
     sequence: Sequence
@@ -22,11 +23,12 @@ class PlanRow:
     samples: bool
     scores: bool = False  # log-probabilities of the prompt's tokens are wanted
     draft: tuple[int, ...] = ()
+    is_prompt: bool = False  # a chunk of what came before the output, or of what is computed again
     adapter: int | None = None  # slot of the `AdapterPool`
 
     @property
     def masked(self) -> bool:
-        return self.samples and self.sequence.mask_provider is not None
+        return self.samples and self.sequence.grammar is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,11 +42,11 @@ class StepPlan:
 
     @property
     def prefill_tokens(self) -> int:
-        return sum(row.num_tokens for row in self.rows if row.num_tokens > 1)
+        return sum(row.num_tokens for row in self.rows if row.is_prompt)
 
     @property
     def decode_rows(self) -> int:
-        return sum(row.num_tokens == 1 for row in self.rows)
+        return sum(not row.is_prompt for row in self.rows)
 
 
 class RowOutput(Protocol):

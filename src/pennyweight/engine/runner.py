@@ -94,6 +94,9 @@ class Runner:
                 row.sequence.sampler = self._open_sampler(row.sequence)
         self._rows, self._masks_due, self._failures = plan.rows, True, {}
         self._decoder.begin([self._native_row(row) for row in plan.rows], steps=plan.steps)
+        for row in plan.rows:
+            if row.samples:
+                row.sequence.untold.clear()
         self._running = True
 
     def finish(self) -> tuple[Sequence[Sequence[RowOutput]], bool]:
@@ -173,16 +176,17 @@ class Runner:
             embeddings=sequence.group.prompt.vectors(start, stop),
             masked=row.masked,
             adapter=row.adapter,
+            taken=tuple(sequence.untold) if row.samples else (),
         )
 
     def _masks(self) -> list[tuple[int, bytes]]:
         masks: list[tuple[int, bytes]] = []
         for index, row in enumerate(self._rows):
-            provider = row.sequence.mask_provider
-            if not row.masked or provider is None:
+            grammar = row.sequence.grammar
+            if not row.masked or grammar is None:
                 continue
             try:
-                masks.append((index, self._fitting(provider.mask())))
+                masks.append((index, grammar.masks(row.draft, len(self._free_mask))))
             except (
                 Exception
             ) as error:  # foreign code: only its own sequence fails, and the step waits for a mask
@@ -191,20 +195,13 @@ class Runner:
                 masks.append((index, self._free_mask))
         return masks
 
-    def _fitting(self, mask: bytes) -> bytes:
-        if len(mask) != len(self._free_mask):
-            raise ValueError(f"it has {len(mask)} bytes, the vocabulary needs {len(self._free_mask)}")
-        return mask
-
     def _advance_mask(self, output: RowOutput) -> None:
         row = self._rows[output.row]
-        provider = row.sequence.mask_provider
-        if provider is None or output.row in self._failures:
+        grammar = row.sequence.grammar
+        if grammar is None or not output.tokens or output.row in self._failures:
             return
         try:
-            for token in output.tokens:
-                if token not in row.sequence.end_tokens:
-                    provider.accept(token)
+            grammar.accept(output.tokens)
         except Exception as error:  # foreign code, as above
             log.exception("The grammar of request %s refused its own token", row.sequence.request.id)
             self._failures[output.row] = f"The grammar refused a token it had allowed: {error}"

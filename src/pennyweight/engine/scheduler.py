@@ -11,7 +11,7 @@ from __future__ import annotations
 from bisect import insort
 from typing import TYPE_CHECKING
 
-from pennyweight.core import Event, FinishReason
+from pennyweight.core import Event, FinishReason, TokenEvent
 from pennyweight.engine.kv_cache import KvCache, shared_prefix
 from pennyweight.engine.plan import PlanRow, RowOutput, StepPlan
 from pennyweight.engine.prediction import RESYNC_TOKENS
@@ -58,7 +58,7 @@ class Scheduler:
         self._expire(now_s)
         copies: list[PageCopy] = []
         self._admit(now_s, copies)
-        decoding = sorted((s for s in self.running if s.num_uncomputed == 1), key=lambda s: s.seniority)
+        decoding = sorted((s for s in self.running if s.is_decoding), key=lambda s: s.seniority)
         steps = self._choose_steps(decoding)
         decoding = [s for s in decoding if self._secure_pages(s, steps)]
         rows = [self._decode_row(s, steps) for s in decoding]
@@ -72,8 +72,8 @@ class Scheduler:
         """One step of `row` has finished. Pages change hands only in `complete`, when the whole plan has."""
         sequence = row.sequence
         if sequence.status == "finished":
-            return None
-        if row.num_tokens > 1 or sequence.num_computed < sequence.num_prompt:
+            return
+        if row.is_prompt or sequence.num_computed < sequence.num_prompt:
             self.counters.prompt_tokens += row.num_tokens
         sequence.num_computed += row.num_tokens + output.accepted_drafts
         self.counters.accepted_drafts += output.accepted_drafts
@@ -83,19 +83,30 @@ class Scheduler:
             self._keep_scores(sequence, output)
         max_output = sequence.max_output(self.limits.max_positions)
         for index, token in enumerate(output.tokens):
-            sequence.append(token, now_s)
-            self.counters.generated_tokens += 1
             logprob = output.logprobs[index] if output.logprobs else None
             event = sequence.token_event(token, logprob, output.top[index] if output.top else [])
-            if token in sequence.end_tokens:
-                sequence.end = event
-                return self._end(sequence, FinishReason.STOP, now_s)
-            self._events.append((sequence.group, event))
-            if sequence.num_output == max_output:
-                return self._end(sequence, FinishReason.LENGTH, now_s)
+            if self._ends_with(sequence, event, now_s):
+                return
+        for token in () if sequence.grammar is None else sequence.grammar.take_forced():
+            sequence.untold.append(token)
+            if self._ends_with(sequence, sequence.token_event(token, None, []), now_s):
+                return
         if max_output == 0 and sequence.num_uncomputed == 0:
             self._end(sequence, FinishReason.LENGTH, now_s)
-        return None
+
+    def _ends_with(self, sequence: Sequence, event: TokenEvent, now_s: float) -> bool:
+        """The output goes on with the token of `event`; whether that ends it."""
+        sequence.append(event.token, now_s)
+        self.counters.generated_tokens += 1
+        if event.token in sequence.end_tokens:
+            sequence.end = event
+            self._end(sequence, FinishReason.STOP, now_s)
+            return True
+        self._events.append((sequence.group, event))
+        if sequence.num_output == sequence.max_output(self.limits.max_positions):
+            self._end(sequence, FinishReason.LENGTH, now_s)
+            return True
+        return False
 
     def complete(self, plan: StepPlan) -> None:
         """The plan is over: give back the pages of what has ended, offer the others' to later requests."""
@@ -187,7 +198,7 @@ class Scheduler:
             if leader.status == "running" and leader.num_computed < sequence.awaited:
                 return True
             sequence.leader = None
-        prefilling = [s for s in self.running if s.num_uncomputed > 1]
+        prefilling = [s for s in self.running if not s.is_decoding]
         found = self.cache.found(sequence) if prefilling else 0
         for other in prefilling:
             awaited = min(shared_prefix(sequence, other), sequence.num_tokens - 1)
@@ -198,7 +209,7 @@ class Scheduler:
 
     def _choose_steps(self, decoding: list[Sequence]) -> int:
         """Many steps only if every running row decodes plainly, nothing waits and the pages are there."""
-        plain = all(s.mask_provider is None and not s.prediction.propose(1) for s in decoding)
+        plain = all(s.num_uncomputed == 1 and s.grammar is None and not s.draft(1) for s in decoding)
         if self.waiting or not decoding or len(decoding) < len(self.running) or not plain:
             return 1
         left = [s.max_output(self.limits.max_positions) - s.num_output for s in decoding]
@@ -214,7 +225,7 @@ class Scheduler:
     def _secure_pages(self, sequence: Sequence, steps: int) -> bool:
         """Pages for the next tokens, at the cost of the most junior if need be; False if that is this one."""
         while sequence.status == "running":
-            if self.cache.grow(sequence, sequence.num_computed + steps):
+            if self.cache.grow(sequence, sequence.num_tokens - 1 + steps):
                 return True
             if not self._take_back_reserves():
                 self._preempt(max(self.running, key=lambda s: s.seniority))
@@ -239,12 +250,12 @@ class Scheduler:
         draft: tuple[int, ...] = ()
         if steps == 1 and wants_output:
             left = sequence.max_output(self.limits.max_positions) - sequence.num_output
-            draft = sequence.prediction.propose(min(MAX_DRAFT, left - 1))
-            if draft and not self.cache.grow(sequence, sequence.num_computed + 1 + len(draft)):
+            draft = sequence.draft(min(MAX_DRAFT, left - 1))
+            if draft and not self.cache.grow(sequence, sequence.num_tokens + len(draft)):
                 draft = ()
         return PlanRow(
             sequence=sequence,
-            num_tokens=1,
+            num_tokens=sequence.num_uncomputed,
             samples=wants_output,
             draft=draft,
             adapter=sequence.group.adapter,
@@ -255,7 +266,7 @@ class Scheduler:
         budget = self._cost.chunk_tokens(decode_rows=decode_rows)
         scorable = MAX_SCORED
         rows: list[PlanRow] = []
-        for sequence in sorted((s for s in self.running if s.num_uncomputed > 1), key=lambda s: s.turn):
+        for sequence in sorted((s for s in self.running if not s.is_decoding), key=lambda s: s.turn):
             if budget == 0:
                 break
             scores = sequence.scores_prompt
@@ -272,6 +283,7 @@ class Scheduler:
                 num_tokens=num_tokens,
                 samples=samples,
                 scores=scores,
+                is_prompt=True,
                 adapter=sequence.group.adapter,
             )
             rows.append(row)

@@ -16,7 +16,6 @@ from pennyweight.core import (
     Event,
     FinishedEvent,
     FinishReason,
-    MaskProvider,
     PromptProgress,
     Request,
     Timings,
@@ -25,9 +24,11 @@ from pennyweight.core import (
     Usage,
 )
 from pennyweight.engine.block_table import BlockTable
+from pennyweight.engine.grammar import MAX_LEAP, Grammar
 from pennyweight.engine.prediction import Prediction
 
 if TYPE_CHECKING:
+    from pennyweight.core import MaskProvider
     from pennyweight.engine.pages import PagePool
     from pennyweight.engine.prefix_tree import PositionKey
     from pennyweight.engine.prompt import FlatPrompt
@@ -114,8 +115,12 @@ class Sequence:
         self.group = group
         self.choice = choice
         self.blocks = blocks
-        self.mask_provider = mask_provider
         self.end_tokens = sampling.stop_token_ids | (frozenset() if sampling.ignore_eos else end_tokens)
+        self.grammar = (
+            None
+            if mask_provider is None
+            else Grammar(mask_provider, end_tokens=self.end_tokens, leaps=sampling.top_logprobs is None)
+        )
         self.prediction = Prediction(self._draft())
         self.tokens = list(group.prompt.tokens)
         self.num_prompt = len(self.tokens)
@@ -123,6 +128,7 @@ class Sequence:
         self.num_inserted = 0  # positions the prefix tree has been told of
         self.num_cached: int | None = None  # prompt tokens found at the first admission
         self.sampler: int | None = None
+        self.untold: list[int] = []  # tokens taken unsampled that the sampler slot has not counted yet
         self.status: Status = "waiting"
         self.finish_reason: FinishReason | None = None
         self.scores: list[float] = []
@@ -150,6 +156,12 @@ class Sequence:
     @property
     def num_uncomputed(self) -> int:
         return len(self.tokens) - self.num_computed
+
+    @property
+    def is_decoding(self) -> bool:
+        """Whether only the newest tokens are left to compute: one, or with those a grammar forced behind."""
+        left = self.num_uncomputed
+        return left == 1 or (self.num_computed >= self.num_prompt and left <= 1 + MAX_LEAP)
 
     @property
     def scores_prompt(self) -> bool:
@@ -184,13 +196,16 @@ class Sequence:
         return [*self.group.prompt.keys, *self.tokens[self.num_prompt :]][:num_positions]
 
     def _draft(self) -> tuple[int, ...]:
-        """The prediction up to an end token; none beside a grammar, whose mask covers one position."""
-        if self.mask_provider is not None:
-            return ()
+        """The prediction up to an end token."""
         return tuple(takewhile(lambda token: token not in self.end_tokens, self.request.draft))
 
+    def draft(self, limit: int) -> tuple[int, ...]:
+        """At most `limit` tokens that probably come next."""
+        forced = () if self.grammar is None else self.grammar.propose(limit)
+        return forced or self.prediction.propose(limit)
+
     def append(self, token: int, now_s: float) -> None:
-        """The sampler chose `token`."""
+        """The output goes on with `token`."""
         self.tokens.append(token)
         self.prediction.accept(token)
         self.last_token_s = now_s

@@ -129,7 +129,8 @@ class Row:
     `logits` ALL also returns the log-probability of each `targets[i]` under position `position + i`
     (prompt logprobs); one target per token, with the `target_top` likeliest tokens (0 to 20) of each
     place. `embeddings` replaces the lookup of `tokens[start + k]` by
-    vector `k`: pairs (start, float32 vectors).
+    vector `k`: pairs (start, float32 vectors). `taken` are tokens the sequence took without sampling since
+    this slot's last row: the sampler counts them before it samples.
     """
 
     def __init__(
@@ -147,6 +148,7 @@ class Row:
         masked: bool = False,
         hidden: bool = False,
         adapter: int | None = None,
+        taken: Sequence[int] = (),
     ) -> None: ...
 
 class RowResult:
@@ -219,6 +221,8 @@ class Decoder:
         `timeout_s` has passed, and return the finished steps not returned before, and whether the plan
         is done.
 
+        A row with a draft takes up to `draft_length + 1` masks, one behind the other: the first is for the
+        first draft token, and the draft is checked only as far as masks reach.
         The first call after `begin` supplies all masks. A row that stopped takes no part in later steps;
         the plan ends early when all have stopped or `interrupt` was called. Without masked rows `finish`
         waits at most `timeout_s`; with them until the step is done.
