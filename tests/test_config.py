@@ -83,3 +83,32 @@ def test_a_file_of_the_wrong_kind(environ: dict[str, str]) -> None:
     write(environ, 'port = "80"\n')
     with pytest.raises(ConfigError, match="'port' must be a whole number, not '80'"):
         Settings.load({}, environ=environ)
+
+
+def test_lists_and_tables(environ: dict[str, str]) -> None:
+    write(environ, 'allow_hosts = ["a", "b"]\n[aliases]\n"ft:gpt-4o-mini:acme::x1" = "tiny"\n')
+    settings = Settings.load({}, environ=environ)
+    assert settings.allow_hosts == ("a", "b")
+    assert settings.aliases == {"ft:gpt-4o-mini:acme::x1": "tiny"}
+    environ |= {"PENNYWEIGHT_ALIASES": "a=b, c=d", "PENNYWEIGHT_ALLOW_HOSTS": "x,y"}
+    settings = Settings.load({}, environ=environ)
+    assert (settings.aliases, settings.allow_hosts) == ({"a": "b", "c": "d"}, ("x", "y"))
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("allow_hosts = [1]", "'allow_hosts' must be a list of texts"),
+        ('allow_hosts = "a"', "'allow_hosts' must be a list of texts"),
+        ("aliases = {a = 1}", "'aliases' must be a table of texts"),
+    ],
+)
+def test_lists_and_tables_of_the_wrong_kind(environ: dict[str, str], text: str, complaint: str) -> None:
+    write(environ, text)
+    with pytest.raises(ConfigError, match=complaint):
+        Settings.load({}, environ=environ)
+
+
+def test_an_alias_is_written_with_a_sign(environ: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match="NAME=MODEL"):
+        Settings.load({}, environ={**environ, "PENNYWEIGHT_ALIASES": "a:b"})

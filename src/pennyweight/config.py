@@ -8,18 +8,26 @@ nearest known one: a misspelt `api_key` must not start a server without a key.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, fields
+import re
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pennyweight.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 PREFIX = "PENNYWEIGHT_"
 _READ_ELSEWHERE = frozenset({"PENNYWEIGHT_CONFIG", "PENNYWEIGHT_ISA", "PENNYWEIGHT_SHARED"})
 _LARGEST = 2**31 - 1
+_EXPECTED: dict[type, str] = {
+    str: "a text",
+    int: "a whole number",
+    bool: "true or false",
+    tuple: "a list of texts",
+    dict: "a table of texts",
+}
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 
@@ -37,6 +45,10 @@ class Settings:
     parallel: int | None = None  # whole contexts that fit the memory for keys and values at once
     threads: int | None = None
     max_body_bytes: int = 32 * 2**20
+    aliases: dict[str, str] = field(default_factory=dict)  # further names of models served
+    allow_hosts: tuple[str, ...] = ()  # names this server is asked by, beside its address
+    allow_origins: tuple[str, ...] = ()  # of web pages that may ask this server
+    vocabularies: str | None = None  # folder of published vocabularies, such as o200k_base.tiktoken
 
     @classmethod
     def load(cls, flags: Mapping[str, object], *, environ: Mapping[str, str] | None = None) -> Settings:
@@ -88,12 +100,27 @@ def _parsed(name: str, text: str) -> Any:
         return int(text)
     if kind is bool and text.strip().lower() in _TRUE | _FALSE:
         return text.strip().lower() in _TRUE
+    if kind is tuple:
+        return tuple(item.strip() for item in text.split(",") if item.strip())
+    if kind is dict:
+        return alias_table(item.strip() for item in text.split(",") if item.strip())
     return text
 
 
+def alias_table(items: Iterable[str]) -> dict[str, str]:
+    """`NAME=MODEL` texts as a table. Names such as `ft:gpt-4o-mini:acme::x1` have colons, never `=`."""
+    table = {}
+    for item in items:
+        name, sign, model = item.partition("=")
+        if not (name and sign and model):
+            raise ConfigError(f"an alias is written NAME=MODEL, not {item!r}")
+        table[name] = model
+    return table
+
+
 def _kind(name: str) -> type | None:
-    kinds: dict[str, type] = {"str": str, "int": int, "bool": bool}
-    annotations = {field.name: str(field.type).split(" ")[0] for field in fields(Settings)}
+    kinds: dict[str, type] = {"str": str, "int": int, "bool": bool, "tuple": tuple, "dict": dict}
+    annotations = {item.name: re.split(r"\W", str(item.type))[0] for item in fields(Settings)}
     return kinds[annotations[name]] if name in annotations else None
 
 
@@ -101,9 +128,10 @@ def _checked(name: str, value: object, source: str) -> object:
     kind = _kind(name)
     if kind is None:
         raise ConfigError(f"{source} names an unknown setting {name!r}{_nearest(name)}")
-    if type(value) is not kind:
-        expected = {str: "a text", int: "a whole number", bool: "true or false"}[kind]
-        raise ConfigError(f"{source}: the setting {name!r} must be {expected}, not {value!r}")
+    if kind is tuple and type(value) is list:
+        value = tuple(value)
+    if type(value) is not kind or not _holds_texts(value):
+        raise ConfigError(f"{source}: the setting {name!r} must be {_EXPECTED[kind]}, not {value!r}")
     if isinstance(value, int) and kind is int:
         low, high = {"port": (0, 65535)}.get(name, (1, _LARGEST))
         if not low <= value <= high:
@@ -113,9 +141,15 @@ def _checked(name: str, value: object, source: str) -> object:
     return value
 
 
+def _holds_texts(value: object) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(item, str) for pair in value.items() for item in pair)
+    return not isinstance(value, tuple) or all(isinstance(item, str) for item in value)
+
+
 def _nearest(name: str) -> str:
     from difflib import get_close_matches
 
-    known = [field.name for field in fields(Settings)]
+    known = [item.name for item in fields(Settings)]
     close = get_close_matches(name, known, n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else f"; the settings are {', '.join(known)}"
