@@ -42,6 +42,13 @@ class AuthenticationError(PennyweightError):
     code = "invalid_api_key"
 
 
+class PermissionDeniedError(PennyweightError):
+    """Somebody who may not ask this at all."""
+
+    status = 403
+    type = "invalid_request_error"
+
+
 class NotFoundError(PennyweightError):
     """A path or an object that does not exist."""
 

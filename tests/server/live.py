@@ -6,11 +6,12 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import openai
 import uvicorn
 
+from pennyweight.config import Settings
 from pennyweight.server.app import create_app
 from pennyweight.server.serve import bind, server_config
 
@@ -39,10 +40,9 @@ class LiveServer:
 
 
 @contextmanager
-def live_server(
-    engine: Engine, *, api_key: str | None = None, max_body_bytes: int = 2**20
-) -> Iterator[LiveServer]:
-    app = create_app(engine, api_key=api_key, max_body_bytes=max_body_bytes)
+def live_server(engine: Engine, *, max_body_bytes: int = 2**20, **settings: Any) -> Iterator[LiveServer]:
+    """`settings` are those of `Settings`."""
+    app = create_app(engine, Settings(max_body_bytes=max_body_bytes, **settings))
     server = uvicorn.Server(server_config(app))
     with bind("127.0.0.1", 0) as listener:
         listener.listen()

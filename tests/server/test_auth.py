@@ -23,7 +23,7 @@ def locked(engine: Engine) -> Iterator[LiveServer]:
 
 
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer wrong", "Basic sésame", "sésame", "Bearer s"])
-@pytest.mark.parametrize("path", ["/v1/models", "/v1/chat/completions", "/v1/nowhere"])
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/chat/completions", "/v1/nowhere", "/metrics"])
 def test_without_the_key(locked: LiveServer, path: str, header: str | None) -> None:
     headers = {} if header is None else {"authorization": header.encode("utf-8")}
     reply = httpx.get(locked.url + path, headers=headers)  # type: ignore[arg-type]

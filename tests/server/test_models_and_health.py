@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import httpx
 import openai
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from pennyweight.api import Engine
+from pennyweight.errors import ConfigError
 from tests.server.live import live_server
 
 if TYPE_CHECKING:
@@ -19,9 +21,57 @@ if TYPE_CHECKING:
 
 
 def test_models(client: openai.OpenAI, server: LiveServer) -> None:
-    (model,) = client.models.list().data
-    assert model.id == server.model
-    assert model == client.models.retrieve(server.model)
+    listed = client.models.list().data
+    assert [model.id for model in listed] == [server.model, "gpt-4o-mini", "gpt-4o-mini-2024-07-18"]
+    for model in listed:
+        assert model == client.models.retrieve(model.id)
+    assert listed[1].model_extra == {"root": server.model}
+
+
+def test_aliases(engine: Engine) -> None:
+    tuned = "ft:gpt-4o-mini-2024-07-18:acme::abc/1"
+    with live_server(engine, aliases={tuned: engine.name}) as server, server.client() as client:
+        assert client.models.retrieve(tuned).id == tuned
+        for name in (tuned, "gpt-4o-mini"):
+            answer = client.chat.completions.create(
+                model=name, messages=[{"role": "user", "content": "Hi"}], max_tokens=2
+            )
+            assert answer.model == server.model
+
+
+def test_an_alias_of_nothing(engine: Engine) -> None:
+    with (
+        pytest.raises(ConfigError, match="'other', which is not served"),
+        live_server(engine, aliases={"a": "other"}),
+    ):
+        pass
+
+
+def test_metrics(client: openai.OpenAI, server: LiveServer) -> None:
+    client.chat.completions.create(
+        model=server.model, messages=[{"role": "user", "content": "Hi"}], max_tokens=9, stream=False
+    )
+    httpx.get(f"{server.url}/made/up")
+    reply = httpx.get(f"{server.url}/metrics")
+    assert reply.headers["content-type"].startswith("text/plain")
+    values = {
+        sample.name + str(sorted(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(reply.text)
+        for sample in family.samples
+    }
+    assert values["pennyweight_tokens_generated_total[]"] >= 9
+    assert values["pennyweight_kv_pages[]"] > 0
+    assert values["pennyweight_answers_running[]"] == 0
+    assert values["pennyweight_time_to_first_token_seconds_count[]"] >= 1
+    answered = "[('path', '/v1/chat/completions'), ('status', '200')]"
+    assert values[f"pennyweight_http_responses_total{answered}"] >= 1
+    assert values["pennyweight_http_responses_total[('path', 'other'), ('status', '404')]"] >= 1
+    assert "/made/up" not in reply.text
+
+
+def test_moderations_are_not_there_yet(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.NotFoundError, match="not there yet"):
+        client.moderations.create(input="x")
 
 
 def test_a_model_that_is_not_served(client: openai.OpenAI, server: LiveServer) -> None:
@@ -60,7 +110,13 @@ def test_the_documentation_needs_nothing_from_elsewhere(server: LiveServer) -> N
 
 def test_the_openapi_document_describes_chat_completions(server: LiveServer) -> None:
     api = httpx.get(f"{server.url}/openapi.json").json()
-    assert set(api["paths"]) == {"/v1/chat/completions", "/v1/models", "/v1/models/{model}", "/health"}
+    assert set(api["paths"]) == {
+        "/v1/chat/completions",
+        "/v1/models",
+        "/v1/models/{model}",
+        "/health",
+        "/metrics",
+    }
     chat = api["paths"]["/v1/chat/completions"]["post"]
     body = chat["requestBody"]["content"]["application/json"]
     assert body["schema"]["required"] == ["model", "messages"]

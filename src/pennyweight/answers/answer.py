@@ -53,6 +53,14 @@ class StepEngine(Protocol):
     def submit(self, request: Request, listener: Callable[[Event], None]) -> RequestHandle: ...
 
 
+class AnswerSource(Protocol):
+    """What gives answers: a model here, or one elsewhere."""
+
+    def answer(
+        self, source: Source, options: Options, principal: Principal
+    ) -> AsyncGenerator[AnswerEvent]: ...
+
+
 class Answerer:
     """Answers from one model. Stateless between answers; used from any number of event loops at once."""
 
@@ -72,6 +80,11 @@ class Answerer:
             model_name=model_name, tokenizer=tokenizer, template=template, context=context
         )
         self._model_hash = model_hash
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The model's own."""
+        return self._tokenizer
 
     @property
     def can_chat(self) -> bool:

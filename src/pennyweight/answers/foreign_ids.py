@@ -70,37 +70,37 @@ class ForeignIds:
     """Translates ids of OpenAI's vocabularies into ids of one model's tokenizer."""
 
     def __init__(self, tokenizer: Tokenizer, *, folder: Path | None = None) -> None:
-        """`folder` holds files such as `o200k_base.tiktoken`; None: only `tiktoken`'s own cache is looked at."""
+        """`folder` holds files such as `o200k_base.tiktoken`; None: only `tiktoken`'s cache is looked at."""
         self._tokenizer = tokenizer
         self._folder = folder
         self._read: dict[str, ForeignVocabulary] = {}
 
-    def options(self, options: Options, *, model: str) -> Options:
-        """`options` of a request for `model` with `logit_bias` and `stop_token_ids` in our own ids."""
+    def options(self, options: Options, *, asked: str, served: str) -> Options:
+        """`options` of a request for `asked`, in the ids of `served`, the model that runs."""
         sampling = options.sampling
-        name = vocabulary_name(model)
+        name = None if asked == served else vocabulary_name(asked)
         if name is None or not (sampling.logit_bias or sampling.stop_token_ids):
             return options
         param = "logit_bias" if sampling.logit_bias else "stop_token_ids"
-        vocabulary = self._vocabulary(name, model, param)
+        vocabulary = self._vocabulary(name, asked, param)
         bias = {self._own(vocabulary, t, "logit_bias"): b for t, b in sampling.logit_bias.items()}
         stops = frozenset(self._own(vocabulary, t, "stop_token_ids") for t in sampling.stop_token_ids)
         return replace(options, sampling=replace(sampling, logit_bias=bias, stop_token_ids=stops))
 
-    def prompt(self, ids: tuple[int, ...], *, model: str, param: str) -> tuple[int, ...] | str:
+    def prompt(self, ids: tuple[int, ...], *, asked: str, served: str, param: str) -> tuple[int, ...] | str:
         """A prompt of ids: our own ids as they are, foreign ones as the text they stand for."""
-        name = vocabulary_name(model)
+        name = None if asked == served else vocabulary_name(asked)
         if name is None:
             return ids
-        vocabulary = self._vocabulary(name, model, param)
+        vocabulary = self._vocabulary(name, asked, param)
         return b"".join(self._bytes(vocabulary, token, param) for token in ids).decode("utf-8", "replace")
 
-    def _vocabulary(self, name: str, model: str, param: str) -> ForeignVocabulary:
+    def _vocabulary(self, name: str, asked: str, param: str) -> ForeignVocabulary:
         if name not in self._read:
             path = find_vocabulary(name, self._folder)
             if path is None:
                 message = (
-                    f"'{param}' of a request for '{model}' holds ids of the vocabulary {name}, which is not "
+                    f"'{param}' of a request for '{asked}' holds ids of the vocabulary {name}, which is not "
                     f"installed here. Ask for the model by its own name with its own ids, or put "
                     f"{name}.tiktoken into the folder of the setting `vocabularies`."
                 )

@@ -28,11 +28,23 @@ def serve(
     context: Context = None,
     parallel: Parallel = None,
     threads: Threads = None,
+    alias: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=MODEL", help="Another name of a model served; may be repeated."),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="A name clients call this server by, beside its address; may be repeated."),
+    ] = None,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(help="Origin of web pages that may use this server; may be repeated."),
+    ] = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="Serve other machines without a key.")] = False,
 ) -> None:
     """Serve the model to any OpenAI client."""
     from pennyweight.cli.terminal import notice
-    from pennyweight.config import Settings
+    from pennyweight.config import Settings, alias_table
 
     flags = {
         "model": model,
@@ -43,6 +55,9 @@ def serve(
         "parallel": parallel,
         "threads": threads,
         "insecure": insecure or None,
+        "aliases": alias_table(alias) if alias else None,
+        "allow_hosts": tuple(allow_host) if allow_host else None,
+        "allow_origins": tuple(allow_origin) if allow_origin else None,
     }
     settings = Settings.load(flags)
     refuse_open_door(settings)
@@ -52,7 +67,7 @@ def serve(
     from pennyweight.server.app import create_app
 
     with server.bind(settings.host, settings.port) as listener, opened(flags) as engine:
-        app = create_app(engine, api_key=settings.api_key, max_body_bytes=settings.max_body_bytes)
+        app = create_app(engine, settings)
         address = f"http://{_bracketed(settings.host)}:{listener.getsockname()[1]}"
         ready = f"Serving {engine.name} at {address}/v1 (documentation: {address}/docs; Ctrl-C stops)"
         received = server.serve(app, listener, ready=lambda: notice(ready))

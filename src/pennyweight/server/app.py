@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
+from pennyweight.answers.foreign_ids import ForeignIds
 from pennyweight.server.auth import BearerAuth
+from pennyweight.server.doors import Doors
 from pennyweight.server.envelope import install_error_handlers
+from pennyweight.server.metrics import CountResponses, MeteredAnswers, Metrics
 from pennyweight.server.request_id import RequestId
 from pennyweight.server.routes.chat import ChatLimits, chat_routes
 from pennyweight.server.routes.docs import docs_routes
 from pennyweight.server.routes.health import health_routes
+from pennyweight.server.routes.metrics import metrics_routes
 from pennyweight.server.routes.models import models_routes
-from pennyweight.server.served import ServedModel
+from pennyweight.server.routes.moderations import moderations_routes
+from pennyweight.server.served import ServedModel, ServedModels
 
 if TYPE_CHECKING:
     from pennyweight.api import Engine
+    from pennyweight.config import Settings
 
 PING_S = 15.0
+_READABLE_HEADERS = ("x-request-id", "x-pennyweight-ignored", "openai-processing-ms", "retry-after")
 
 
-def create_app(
-    engine: Engine, *, api_key: str | None, max_body_bytes: int, ping_s: float = PING_S
-) -> FastAPI:
+def create_app(engine: Engine, settings: Settings, *, ping_s: float = PING_S) -> FastAPI:
     """An ASGI application over `engine`, which the caller opens and closes."""
     from pennyweight import __version__
 
@@ -37,13 +44,37 @@ def create_app(
         redirect_slashes=False,
     )
     install_error_handlers(app)
-    served = ServedModel(name=engine.name, created=engine.created, fingerprint=engine.fingerprint)
-    limits = ChatLimits(max_body_bytes=max_body_bytes, ping_s=ping_s)
-    app.include_router(chat_routes(engine.answerer, served, limits))
+    model = ServedModel(name=engine.name, created=engine.created, fingerprint=engine.fingerprint)
+    served = ServedModels([model], aliases=settings.aliases)
+    info = {"version": __version__, "model": engine.name, "target": engine.target}
+    metrics = Metrics(engine.stats, info=info)
+    answers = MeteredAnswers(engine.answerer, metrics)
+    folder = None if settings.vocabularies is None else Path(settings.vocabularies)
+    foreign = ForeignIds(engine.answerer.tokenizer, folder=folder)
+    limits = ChatLimits(max_body_bytes=settings.max_body_bytes, ping_s=ping_s)
+    app.include_router(chat_routes(answers, served, foreign, limits))
     app.include_router(models_routes(served))
+    app.include_router(moderations_routes())
     app.include_router(health_routes(engine))
+    app.include_router(metrics_routes(metrics))
     app.include_router(docs_routes())
-    if api_key is not None:
-        app.add_middleware(BearerAuth, api_key=api_key)
-    app.add_middleware(RequestId)  # added last: outermost
+    _add_middleware(app, settings, metrics)
     return app
+
+
+def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
+    """The last one added is the outermost."""
+    if settings.api_key is not None:
+        app.add_middleware(BearerAuth, api_key=settings.api_key)
+    if settings.allow_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.allow_origins),
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=list(_READABLE_HEADERS),
+        )
+    hosts = {settings.host, *settings.allow_hosts}
+    app.add_middleware(Doors, hosts=hosts, origins=settings.allow_origins)
+    app.add_middleware(CountResponses, metrics=metrics)
+    app.add_middleware(RequestId)

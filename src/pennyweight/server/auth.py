@@ -1,4 +1,4 @@
-"""One bearer key for everything under `/v1`; health and documentation stay open."""
+"""One bearer key for everything under `/v1` and for the metrics; health and documentation stay open."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pennyweight.server.envelope import error_response
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-PROTECTED = "/v1"
+_PROTECTED = ("/v1", "/metrics")  # figures, too, tell what others do
 
 
 class BearerAuth:
@@ -24,7 +24,7 @@ class BearerAuth:
         self._api_key = api_key.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"].startswith(PROTECTED):
+        if scope["type"] == "http" and scope["path"].startswith(_PROTECTED):
             given = _bearer(Headers(scope=scope).get("authorization"))
             # Constant time: the answer's delay says nothing about how much of a guess was right.
             if not hmac.compare_digest(given.encode("latin-1"), self._api_key):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, NoReturn
 
@@ -10,6 +11,8 @@ from pennyweight.server.envelope import BodyTooLargeError
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+
+_LARGE_CHARS = 2**18  # a few milliseconds of parsing: beyond them other requests must not wait
 
 
 async def read_object(request: Request, *, limit: int) -> dict[str, object]:
@@ -20,7 +23,7 @@ async def read_object(request: Request, *, limit: int) -> dict[str, object]:
     except UnicodeDecodeError as error:
         raise InvalidRequestError(f"The body is not UTF-8 text: byte {error.start} is wrong.") from error
     try:
-        body = json.loads(text, parse_constant=_refuse_constant)
+        body = await asyncio.to_thread(_loads, text) if len(text) > _LARGE_CHARS else _loads(text)
     except json.JSONDecodeError as error:
         raise InvalidRequestError(f"The body is not valid JSON: {error}.") from error
     except RecursionError as error:
@@ -42,6 +45,10 @@ async def _read(request: Request, limit: int) -> bytes:
         if len(chunks) > limit:
             raise _too_large(limit)
     return bytes(chunks)
+
+
+def _loads(text: str) -> object:
+    return json.loads(text, parse_constant=_refuse_constant)
 
 
 def _too_large(limit: int) -> BodyTooLargeError:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from pennyweight.errors import NotFoundError, PennyweightError
+from pennyweight.errors import NotFoundError, PennyweightError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +46,7 @@ def error_object(error: PennyweightError) -> dict[str, Any]:
 def error_response(error: PennyweightError, headers: Mapping[str, str] | None = None) -> Response:
     """The official client repeats 429 and 5xx by itself; `x-should-retry` says when that is pointless."""
     headers = dict(headers or {})
-    if error.status == 503:
+    if error.status == 503 and error.code != UnavailableError.code:
         headers |= {"x-should-retry": "true", "retry-after": str(_RETRY_AFTER_S)}
     elif error.status >= 500:
         # The same request would fail the same way, at the same cost.

@@ -56,7 +56,7 @@ class ServedModels:
             self._aliases[alias] = self._models[name]
 
     def resolve(self, name: str, *, task: Task | None = None) -> ServedModel:
-        """The model `name` stands for. Raises ModelNotFoundError; InvalidRequestError if it does not `task`."""
+        """What `name` stands for. Raises ModelNotFoundError; InvalidRequestError if it does another task."""
         model = self._models.get(name) or self._aliases.get(name)
         if model is None:
             raise self._unknown(name)

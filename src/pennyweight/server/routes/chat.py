@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from pennyweight.answers.chat_response import ChatChunks, ChatIdentity, chat_completion
-from pennyweight.answers.chat_schema import ChatRequest, parse_chat
+from pennyweight.answers.chat_schema import parse_chat
 from pennyweight.answers.principal import LOCAL
 from pennyweight.server.body import read_object
 from pennyweight.server.connection import ClientGoneError, while_connected
@@ -22,9 +22,11 @@ from pennyweight.server.sse import EventStream
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from pennyweight.answers.answer import Answerer
+    from pennyweight.answers.answer import AnswerSource
+    from pennyweight.answers.chat_schema import ChatRequest
     from pennyweight.answers.events import AnswerEvent
-    from pennyweight.server.served import ServedModel
+    from pennyweight.answers.foreign_ids import ForeignIds
+    from pennyweight.server.served import ServedModels
 
 _CLIENT_GONE = 499  # nobody receives it; access logs show it
 _LONGEST_HEADER = 2000
@@ -38,8 +40,10 @@ class ChatLimits:
     ping_s: float
 
 
-def chat_routes(answerer: Answerer, served: ServedModel, limits: ChatLimits) -> APIRouter:
-    """The route over one answerer."""
+def chat_routes(
+    answers: AnswerSource, served: ServedModels, foreign: ForeignIds, limits: ChatLimits
+) -> APIRouter:
+    """The route over one source of answers."""
     router = APIRouter(tags=["chat"])
 
     @router.post(
@@ -51,9 +55,10 @@ def chat_routes(answerer: Answerer, served: ServedModel, limits: ChatLimits) -> 
     )
     async def create_chat_completion(request: Request) -> Response:
         chat = parse_chat(await read_object(request, limit=limits.max_body_bytes))
-        served.require(chat.model)
-        identity = ChatIdentity(model=served.name, fingerprint=served.fingerprint)
-        events = answerer.answer(chat.conversation, chat.options, LOCAL)
+        model = served.resolve(chat.model, task="answers")
+        options = foreign.options(chat.options, asked=chat.model, served=model.name)
+        identity = ChatIdentity(model=model.name, fingerprint=model.fingerprint)
+        events = answers.answer(chat.conversation, options, LOCAL)
         work = _begin_stream if chat.stream else _complete
         try:
             return await while_connected(request.receive, work(events, chat, identity, limits.ping_s))

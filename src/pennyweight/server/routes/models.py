@@ -10,16 +10,16 @@ from starlette.responses import JSONResponse
 from pennyweight.server.openapi import MODEL_PARAMETER, MODEL_RESPONSES, MODELS_RESPONSES
 
 if TYPE_CHECKING:
-    from pennyweight.server.served import ServedModel
+    from pennyweight.server.served import ServedModels
 
 
-def models_routes(served: ServedModel) -> APIRouter:
-    """Routes over the one model served."""
+def models_routes(served: ServedModels) -> APIRouter:
+    """Routes over the models served."""
     router = APIRouter(tags=["models"])
 
     @router.get("/v1/models", summary="List models", response_model=None, responses=MODELS_RESPONSES)
     async def list_models() -> JSONResponse:
-        return JSONResponse({"object": "list", "data": [served.card()]})
+        return JSONResponse({"object": "list", "data": served.cards()})
 
     # A name may hold slashes. Read from the request: a declared parameter would bring FastAPI's 422 with it.
     @router.get(
@@ -30,7 +30,6 @@ def models_routes(served: ServedModel) -> APIRouter:
         openapi_extra={"parameters": [MODEL_PARAMETER]},
     )
     async def get_model(request: Request) -> JSONResponse:
-        served.require(request.path_params["model"])
-        return JSONResponse(served.card())
+        return JSONResponse(served.card(request.path_params["model"]))
 
     return router
