@@ -131,6 +131,15 @@ class Answerer:
             if running:
                 handle.cancel()
 
+    async def tokens(self, source: Source, options: Options) -> tuple[int, ...]:
+        """The prompt that `answer` gives the model. Raises InvalidRequestError as `answer` does."""
+        return await asyncio.to_thread(self._prompts.build, source, options.chat_template_kwargs)
+
+    @property
+    def context(self) -> int:
+        """How many tokens prompt and answer may have together."""
+        return self._prompts.context
+
     def _request(self, tokens: tuple[int, ...], options: Options, principal: Principal) -> Request:
         return Request(
             id=uuid4().hex,

@@ -24,7 +24,7 @@ class PromptBuilder:
         self, *, model_name: str, tokenizer: Tokenizer, template: ChatTemplate | None, context: int
     ) -> None:
         self._model_name = model_name
-        self._context = context
+        self.context = context
         self._tokenizer = tokenizer
         self._template = template
 
@@ -58,9 +58,9 @@ class PromptBuilder:
         else:
             chars = sum(len(message.text) for message in source.messages)
             fewest = max(len(source.messages), self._tokenizer.fewest_tokens(chars))
-        if fewest > self._context:
+        if fewest > self.context:
             raise ContextLengthError(
-                f"the prompt has at least {fewest} tokens and the context holds {self._context}; shorten it",
+                f"the prompt has at least {fewest} tokens and the context holds {self.context}; shorten it",
                 param="messages",
             )
 
