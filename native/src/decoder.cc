@@ -204,7 +204,9 @@ void Decoder::score_targets(int index, SamplingScratch& scratch, RowResult& resu
     const float best = kernels_.maximum(z, model_->vocab_size);
     const double normalizer = log_sum_exp(kernels_, z, model_->vocab_size, best, scratch);
     result.target_logprobs.push_back(static_cast<float>(z[row.targets[i]] - normalizer));
-    if (row.target_top > 0) result.target_top.push_back(likeliest(z, model_->vocab_size, row.target_top, normalizer));
+    if (row.target_top > 0)
+      result.target_top.push_back(
+          likeliest(kernels_, z, model_->vocab_size, row.target_top, best, normalizer, scratch));
   }
   if (row.hidden) {
     const float* state = step_.hidden(first_logit_[index] + num_logits_[index] - 1);

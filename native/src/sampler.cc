@@ -1,8 +1,6 @@
 #include "pennyweight/sampler.h"
 
 #include <algorithm>
-#include <array>
-#include <bit>
 #include <cmath>
 #include <limits>
 #include <stdexcept>
@@ -99,7 +97,7 @@ Chosen Sampler::sample(const KernelTable& kernels, const float* logits, std::spa
     const float maximum = a == logits ? best : kernels.maximum(logits, vocab_size_);
     const double normalizer = log_sum_exp(kernels, logits, vocab_size_, maximum, scratch);
     chosen.logprob = static_cast<float>(logits[chosen.token] - normalizer);
-    chosen.top = likeliest(logits, vocab_size_, *options_.top_logprobs, normalizer);
+    chosen.top = likeliest(kernels, logits, vocab_size_, *options_.top_logprobs, maximum, normalizer, scratch);
   }
   chosen.ends =
       std::find(options_.end_tokens.begin(), options_.end_tokens.end(), chosen.token) != options_.end_tokens.end();
@@ -155,44 +153,50 @@ int Sampler::draw(const KernelTable& kernels, const float* a, float maximum, Sam
   return draw_filtered(scratch.candidates, total, uniform);
 }
 
-// Collects every token the filters can keep, sorted, and returns the sum top_p refers to. Probabilities are counted in
-// buckets of an eighth of an octave first, so that only the reachable ones are sorted.
+// Collects every token the filters can keep, sorted, and returns the sum top_p refers to. The likeliest tokens are
+// looked for first, so that few are sorted.
 double Sampler::gather(const KernelTable& kernels, const float* p, SamplingScratch& scratch) const {
-  auto bucket = [](float x) { return (0x3f800000 - std::bit_cast<int32_t>(x)) >> 20; };
-  std::array<int, 1024> counts{};
-  std::array<double, 1024> masses{};
-  for (int i = 0; i < vocab_size_; ++i) {
-    if (p[i] <= 0) continue;
-    const int b = bucket(p[i]);
-    ++counts[b];
-    masses[b] += p[i];
-  }
+  constexpr float kAllPossible = 0x1p-126F;
   double total = kernels.sum(p, round_up(vocab_size_));
-  const int floor = options_.min_p > 0x1p-100F ? bucket(options_.min_p) : 1023;
-  int last = 0;
-  int count = 0;
-  double mass = 0;
-  for (; last < floor; ++last) {
-    count += counts[last];
-    mass += masses[last];
-    if (options_.top_k > 0 ? count >= options_.top_k : mass > options_.top_p * total * (1 + 1e-9)) break;
+  // What min_p drops may count in the sum that top_p refers to, but only beside top_k.
+  const float lowest = options_.top_k == 0 ? std::max(options_.min_p, kAllPossible) : kAllPossible;
+  scratch.indices.resize(vocab_size_);
+  std::span<const int> found;
+  for (float threshold : {0x1p-4F, 0x1p-7F, 0x1p-10F, 0x1p-13F, 0x1p-17F, kAllPossible}) {
+    threshold = std::max(threshold, lowest);
+    const int count = kernels.at_least(p, vocab_size_, threshold, scratch.indices.data());
+    found = std::span(scratch.indices.data(), count);
+    if (threshold == lowest || enough(p, found, total)) break;
   }
   auto& candidates = scratch.candidates;
   candidates.clear();
-  for (int i = 0; i < vocab_size_; ++i)
-    if (p[i] > 0 && bucket(p[i]) <= last) candidates.emplace_back(p[i], i);
-  std::sort(candidates.begin(), candidates.end(), before);
+  for (int i : found) candidates.emplace_back(p[i], i);
+  const size_t kept = options_.top_k > 0 ? std::min<size_t>(options_.top_k, candidates.size()) : candidates.size();
+  if (kept == candidates.size())
+    std::sort(candidates.begin(), candidates.end(), before);
+  else
+    std::partial_sort(candidates.begin(), candidates.begin() + static_cast<std::ptrdiff_t>(kept), candidates.end(),
+                      before);
   if (options_.top_k == 0) return total;
-  if (candidates.size() > static_cast<size_t>(options_.top_k)) candidates.resize(options_.top_k);
+  candidates.resize(kept);
   total = 0;
   for (const auto& [value, id] : candidates) total += value;
   return total;
 }
 
+// Whether top_k or top_p keep none but the tokens found, which are the likeliest.
+bool Sampler::enough(const float* p, std::span<const int> found, double total) const {
+  if (options_.top_k > 0) return found.size() >= static_cast<size_t>(options_.top_k);
+  double mass = 0;
+  for (int i : found) mass += p[i];
+  return mass > options_.top_p * total * (1 + 1e-9);
+}
+
 int Sampler::draw_filtered(std::vector<std::pair<float, int>>& candidates, double total, double uniform) const {
   double sum = 0;
   size_t kept = 0;
-  while (kept < candidates.size() && (kept == 0 || sum < options_.top_p * total)) sum += candidates[kept++].first;
+  while (kept < candidates.size() && (kept == 0 || options_.top_p == 1 || sum < options_.top_p * total))
+    sum += candidates[kept++].first;
   while (kept > 1 && candidates[kept - 1].first < options_.min_p) --kept;
   double mass = 0;
   for (size_t i = 0; i < kept; ++i) mass += candidates[i].first;
@@ -224,20 +228,20 @@ void require_finite(const KernelTable& kernels, const float* logits, int vocab) 
     throw std::runtime_error("the model's output is not finite: its file is damaged or its numbers overflow");
 }
 
-std::vector<std::pair<int, float>> likeliest(const float* logits, int vocab, int n, double normalizer) {
-  std::vector<std::pair<float, int>> heap;  // smallest on top
-  for (int i = 0; i < vocab && n > 0; ++i) {
-    if (static_cast<int>(heap.size()) == n && logits[i] <= heap.front().first) continue;
-    heap.emplace_back(logits[i], i);
-    std::push_heap(heap.begin(), heap.end(), before);
-    if (static_cast<int>(heap.size()) > n) {
-      std::pop_heap(heap.begin(), heap.end(), before);
-      heap.pop_back();
-    }
-  }
-  std::sort(heap.begin(), heap.end(), before);
+std::vector<std::pair<int, float>> likeliest(const KernelTable& kernels, const float* logits, int vocab, int n,
+                                             float maximum, double normalizer, SamplingScratch& scratch) {
+  scratch.indices.resize(vocab);
+  n = std::min(n, vocab);
+  int count = n == 0 ? 0 : -1;
+  for (float depth = 4; count < n; depth *= 4)  // nats below the largest; at last infinite
+    count = kernels.at_least(logits, vocab, maximum - depth, scratch.indices.data());
+  auto& candidates = scratch.candidates;
+  candidates.clear();
+  for (int i = 0; i < count; ++i) candidates.emplace_back(logits[scratch.indices[i]], scratch.indices[i]);
+  std::partial_sort(candidates.begin(), candidates.begin() + n, candidates.end(), before);
   std::vector<std::pair<int, float>> top;
-  for (const auto& [z, id] : heap) top.emplace_back(id, static_cast<float>(z - normalizer));
+  for (int i = 0; i < n; ++i)
+    top.emplace_back(candidates[i].second, static_cast<float>(candidates[i].first - normalizer));
   return top;
 }
 

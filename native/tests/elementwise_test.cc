@@ -167,6 +167,27 @@ void check_sampling(Report& report, Random& random) {
   }
 }
 
+std::vector<int> at_least(const KernelTable& target, const std::vector<float>& x, float threshold) {
+  std::vector<int> indices(x.size());
+  indices.resize(target.at_least(x.data(), static_cast<int>(x.size()), threshold, indices.data()));
+  return indices;
+}
+
+void check_at_least(Report& report, Random& random) {
+  for (int n = 1; n <= 70; ++n) {
+    std::vector<float> x = random.floats(n);
+    x[random.below(n)] = kNaN;
+    x[random.below(n)] = -kInfinity;
+    for (const float threshold : {-kInfinity, -0.5F, 0.0F, x[0], 2.0F}) {
+      std::vector<int> want;
+      for (int i = 0; i < n; ++i)
+        if (x[i] >= threshold) want.push_back(i);
+      CHECK(report, at_least(scalar(), x, threshold) == want, "at_least of " + std::to_string(n));
+      compare(report, "at_least", [&](const KernelTable& k) { return at_least(k, x, threshold); });
+    }
+  }
+}
+
 }  // namespace
 
 void test_elementwise(Report& report, const Options&) {
@@ -177,6 +198,7 @@ void test_elementwise(Report& report, const Options&) {
   check_gate(report, random);
   check_rotate(report, random);
   check_sampling(report, random);
+  check_at_least(report, random);
   for (const KernelTable* target : vector_targets()) CHECK(report, target->peak(10) == 10.0 * 12 * 64, target->name);
 }
 

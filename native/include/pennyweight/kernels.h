@@ -103,6 +103,9 @@ struct KernelTable {
   // Adds in double the tree sum of each run of 16; n is a multiple of 16.
   double (*sum)(const float* p, int n);
 
+  // Writes the rising indices i with x[i] >= threshold, returns how many; `indices` holds n. Not a number: never.
+  int (*at_least)(const float* x, int n, float threshold, int* indices);
+
   // Byte multiply-accumulates done by `iterations` rounds of the dot product in registers, for measuring the peak.
   double (*peak)(long iterations);
 };

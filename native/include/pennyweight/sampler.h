@@ -36,6 +36,7 @@ struct SamplingOptions {
 struct SamplingScratch {
   std::vector<float> adjusted;
   std::vector<float> probabilities;
+  std::vector<int> indices;
   std::vector<std::pair<float, int>> candidates;
 };
 
@@ -65,6 +66,7 @@ class Sampler {
   void adjust(std::span<const uint32_t> mask, float* a) const;
   int draw(const KernelTable& kernels, const float* a, float maximum, SamplingScratch& scratch) const;
   double gather(const KernelTable& kernels, const float* p, SamplingScratch& scratch) const;
+  bool enough(const float* p, std::span<const int> found, double total) const;
   int draw_filtered(std::vector<std::pair<float, int>>& candidates, double total, double uniform) const;
 
   SamplingOptions options_;
@@ -80,7 +82,8 @@ double philox_uniform(uint64_t seed, uint32_t choice, uint32_t n);
 void require_finite(const KernelTable& kernels, const float* logits, int vocab);
 
 // The n largest logits as (token, log-probability), falling; of equals the lower id first.
-std::vector<std::pair<int, float>> likeliest(const float* logits, int vocab, int n, double normalizer);
+std::vector<std::pair<int, float>> likeliest(const KernelTable& kernels, const float* logits, int vocab, int n,
+                                             float maximum, double normalizer, SamplingScratch& scratch);
 
 // Natural log of the sum of exponentials.
 double log_sum_exp(const KernelTable& kernels, const float* logits, int n, float maximum, SamplingScratch& scratch);

@@ -142,6 +142,18 @@ static double sum_runs(const float* p, int n) {
   return total;
 }
 
+static int at_least(const float* x, int n, float threshold, int* indices) {
+  const F32 t = broadcast(threshold);
+  int count = 0;
+  int i = 0;
+  for (; i + 16 <= n; i += 16)
+    for (uint32_t bits = at_least_bits(load(x + i), t); bits != 0; bits &= bits - 1)
+      indices[count++] = i + __builtin_ctz(bits);
+  for (; i < n; ++i)
+    if (x[i] >= threshold) indices[count++] = i;
+  return count;
+}
+
 static double measure_peak(long iterations) {
   I32 acc[12];
   for (int i = 0; i < 12; ++i) acc[i] = broadcast_i32(i);

@@ -57,6 +57,10 @@ PW_INLINE float maximum(F32 a) {
   const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
   return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
 }
+PW_INLINE uint32_t at_least_bits(F32 a, F32 b) {
+  const uint32_t lo = (uint32_t)_mm256_movemask_ps(_mm256_cmp_ps(a.lo, b.lo, _CMP_GE_OQ));
+  return lo | (uint32_t)_mm256_movemask_ps(_mm256_cmp_ps(a.hi, b.hi, _CMP_GE_OQ)) << 8;
+}
 PW_INLINE bool any_different(F32 a, F32 b) {
   const __m256 lo = _mm256_cmp_ps(a.lo, b.lo, _CMP_NEQ_UQ);
   const __m256 hi = _mm256_cmp_ps(a.hi, b.hi, _CMP_NEQ_UQ);

@@ -33,6 +33,8 @@ PW_INLINE F32 abs(F32 a) { return {_mm512_abs_ps(a.v)}; }
 PW_INLINE F32 round(F32 a) { return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
 PW_INLINE float tree_sum(F32 a) { return _mm512_reduce_add_ps(a.v); }
 PW_INLINE float maximum(F32 a) { return _mm512_reduce_max_ps(a.v); }
+// Bit i: a[i] >= b[i].
+PW_INLINE uint32_t at_least_bits(F32 a, F32 b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_GE_OQ); }
 PW_INLINE bool any_different(F32 a, F32 b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_NEQ_UQ) != 0; }
 
 PW_INLINE I32 load_i32(const int32_t* p) { return {_mm512_loadu_si512(p)}; }

@@ -49,6 +49,13 @@ PW_INLINE float tree_sum(F32 a) {
 PW_INLINE float maximum(F32 a) {
   return vmaxnmvq_f32(vmaxnmq_f32(vmaxnmq_f32(a.v[0], a.v[2]), vmaxnmq_f32(a.v[1], a.v[3])));
 }
+PW_INLINE uint32_t at_least_bits(F32 a, F32 b) {
+  const uint32_t bit[4] = {1, 2, 4, 8};
+  uint32_t bits = 0;
+#pragma GCC unroll 4
+  for (int q = 0; q < 4; ++q) bits |= vaddvq_u32(vandq_u32(vcgeq_f32(a.v[q], b.v[q]), vld1q_u32(bit))) << (4 * q);
+  return bits;
+}
 PW_INLINE bool any_different(F32 a, F32 b) {
   uint32x4_t same = vceqq_f32(a.v[0], b.v[0]);
 #pragma GCC unroll 4

@@ -122,6 +122,11 @@ PW_INLINE float maximum(F32 a) {
     for (int i = 0; i < width; ++i) a.v[i] = a.v[i] > a.v[i + width] ? a.v[i] : a.v[i + width];
   return a.v[0];
 }
+PW_INLINE uint32_t at_least_bits(F32 a, F32 b) {
+  uint32_t bits = 0;
+  for (int i = 0; i < 16; ++i) bits |= (uint32_t)(a.v[i] >= b.v[i]) << i;
+  return bits;
+}
 PW_INLINE bool any_different(F32 a, F32 b) {
   bool different = false;
   for (int i = 0; i < 16; ++i) different |= a.v[i] != b.v[i];

@@ -17,6 +17,7 @@ void fill_elementwise(KernelTable& table) {
   table.all_finite = all_finite;
   table.exponentials = exponentials;
   table.sum = sum_runs;
+  table.at_least = at_least;
   table.peak = measure_peak;
 }
 
