@@ -99,6 +99,13 @@ class Tokenizer:
         """Ids of `text`; control tokens in it are recognised only if `parse_special`. Adds no BOS."""
         return self.encode_parts([PromptPart(text, trusted=parse_special)], add_bos=False)
 
+    def encode_continuation(self, text: str) -> list[int]:
+        """Ids of `text` that follows other text: no blank is put in front, nothing is a control token."""
+        ids: list[int] = []
+        for piece in self._special.split([PromptPart(text, trusted=False)]):
+            ids += [piece] if isinstance(piece, int) else self._model.encode(piece, after_special=False)
+        return ids
+
     def encode_parts(self, parts: Sequence[PromptPart], *, add_bos: bool) -> list[int]:
         """Ids of a prompt; BOS goes in front if asked for, known and not there already.
 

@@ -1,0 +1,116 @@
+"""Where grammars come from: a JSON schema, a Lark text, a regular expression.
+
+A source is checked, plain and hashable data; equal sources give equal grammars, so compiled ones are kept by
+it. JSON is written without free blanks (`Spacing`): a model that may write blanks may write nothing else, up
+to the limit.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from pennyweight.errors import InvalidRequestError
+from pennyweight.text.grammar.schema import enforceable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MAX_SOURCE_CHARS = 1 << 20
+MAX_GRAMMAR_CHARS = 1 << 16
+
+Spacing = Literal["compact", "spaced"]
+"""`compact`: no blanks at all. `spaced`: one blank after each comma and colon, as Python's `json` writes."""
+
+_SEPARATORS = {"compact": (",", ":"), "spaced": (", ", ": ")}
+_ESCAPES = 'nrbtf\\"'  # one spelling per character: "\u0061" would be a second name for the key "a"
+
+
+@dataclass(frozen=True, slots=True)
+class GrammarSource:
+    """A grammar in llguidance's notation. `param` is the request field to name if it does not compile."""
+
+    text: str
+    param: str | None = None
+
+
+def json_schema(
+    schema: Mapping[str, Any] | bool, *, param: str | None = None, spacing: Spacing = "compact"
+) -> GrammarSource:
+    """Exactly one JSON value that is valid against `schema`, keys in the schema's order.
+
+    InvalidRequestError names a keyword that cannot be enforced and its place.
+    """
+    return _source({"json_schema": schema_node(schema, param=param, spacing=spacing)}, param=param)
+
+
+def schema_node(
+    schema: Mapping[str, Any] | bool, *, param: str | None = None, spacing: Spacing = "compact"
+) -> dict[str, Any]:
+    """`schema` as llguidance takes it after `%json`. InvalidRequestError as in `json_schema`."""
+    checked = enforceable(schema, param=param)
+    return {"x-guidance": _options(spacing), **checked}
+
+
+def json_object(*, spacing: Spacing = "compact") -> GrammarSource:
+    """Exactly one JSON object, whatever is in it."""
+    return _source({"json_schema": {"x-guidance": _options(spacing), "type": "object"}})
+
+
+def lark(text: str, *, param: str | None = None, named: Mapping[str, str] | None = None) -> GrammarSource:
+    """A Lark grammar (llguidance's dialect); `named` are further ones that `text` uses as `@name`."""
+    parts = [{"lark_grammar": _bounded(text, param)}]
+    parts += [{"name": name, "lark_grammar": _bounded(part, param)} for name, part in (named or {}).items()]
+    return _source(*parts, param=param)
+
+
+def regex(pattern: str, *, param: str | None = None) -> GrammarSource:
+    """Text that a regular expression (syntax of Rust's `regex`) matches as a whole."""
+    if len(pattern) > MAX_GRAMMAR_CHARS:
+        raise _too_long("the regular expression", len(pattern), MAX_GRAMMAR_CHARS, param)
+    return _source({"lark_grammar": f"start: /{slashed(pattern)}/"}, param=param)
+
+
+def slashed(pattern: str) -> str:
+    """`pattern` as it stands between a Lark terminal's slashes, where a slash or line end would end it."""
+    text = "(?:" + pattern + ")"
+    pieces, position = [], 0
+    while position < len(text):
+        char = text[position]
+        if char == "\\":
+            pieces.append(text[position : position + 2])
+            position += 2
+            continue
+        pieces.append({"/": "\\/", "\n": "\\n", "\r": "\\r"}.get(char, char))
+        position += 1
+    return "".join(pieces)
+
+
+def _bounded(text: str, param: str | None) -> str:
+    if len(text) > MAX_SOURCE_CHARS:
+        raise _too_long("the grammar", len(text), MAX_SOURCE_CHARS, param)
+    return text
+
+
+def _source(*grammars: Mapping[str, Any], param: str | None = None) -> GrammarSource:
+    text = json.dumps({"grammars": list(grammars)}, ensure_ascii=False)
+    if len(text) > 2 * MAX_SOURCE_CHARS:
+        raise _too_long("the grammar", len(text), 2 * MAX_SOURCE_CHARS, param)
+    return GrammarSource(text, param)
+
+
+def _options(spacing: Spacing) -> dict[str, Any]:
+    item, key = _SEPARATORS[spacing]
+    return {
+        "whitespace_flexible": False,
+        "item_separator": item,
+        "key_separator": key,
+        "json_allowed_escapes": _ESCAPES,
+    }
+
+
+def _too_long(what: str, size: int, limit: int, param: str | None) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"{what} has {size} characters and may have {limit}; send a smaller one", param=param
+    )

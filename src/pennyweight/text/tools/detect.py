@@ -1,0 +1,26 @@
+"""Which dialect a model speaks, told by its own chat template."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pennyweight.text.tools import hermes
+from pennyweight.text.tools.generic import GENERIC
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pennyweight.text.tools.dialect import Dialect
+
+
+def find_dialect(metadata: Mapping[str, Any]) -> Dialect:
+    """The dialect of a model file's `tokenizer.chat_template`; the generic one if it has none we know."""
+    template = metadata.get("tokenizer.chat_template")
+    return dialect_of(template) if isinstance(template, str) else GENERIC
+
+
+def dialect_of(template: str) -> Dialect:
+    """The dialect a chat template was written for."""
+    if hermes.speaks(template):
+        return hermes.HERMES
+    return GENERIC

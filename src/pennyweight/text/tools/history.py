@@ -1,0 +1,95 @@
+"""The calls and results of the past, as templates and models expect them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from pennyweight.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pennyweight.text.tools.syntax import CallSyntax
+
+
+def with_parsed_calls(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """`messages` with the arguments of calls as objects, which templates encode in their own way.
+
+    A custom tool's call looks like a function's that takes `input`. InvalidRequestError names arguments that
+    are not a JSON object.
+    """
+    return [_parsed(message, index) for index, message in enumerate(messages)]
+
+
+def with_written_calls(
+    messages: Sequence[Mapping[str, Any]], syntax: CallSyntax, *, results: tuple[str, str]
+) -> list[dict[str, Any]]:
+    """`messages` for a template that knows neither calls nor results: both become text.
+
+    `results` is what stands before and behind a result, which the user then says; neighbouring results are
+    one message, as many templates want user and assistant in turns.
+    """
+    written: list[dict[str, Any]] = []
+    before, behind = results
+    follows_result = False
+    for message in with_parsed_calls(messages):
+        is_result = message["role"] in ("tool", "function")
+        if is_result:
+            text = f"{before}{message.get('content') or ''}{behind}"
+            if follows_result:
+                written[-1]["content"] += "\n" + text
+            else:
+                written.append({"role": "user", "content": text})
+        else:
+            written.append(_with_written_calls(message, syntax))
+        follows_result = is_result
+    return written
+
+
+def _with_written_calls(message: dict[str, Any], syntax: CallSyntax) -> dict[str, Any]:
+    calls = message.pop("tool_calls", None)
+    if not calls:
+        return message
+    texts = [
+        syntax.call_text(
+            call["function"]["name"], json.dumps(call["function"]["arguments"], ensure_ascii=False)
+        )
+        for call in calls
+    ]
+    text = syntax.opening + syntax.between.join(texts) + syntax.closing
+    content = message.get("content") or ""
+    return {**message, "content": f"{content}\n{text}" if content else text}
+
+
+def _parsed(message: Mapping[str, Any], index: int) -> dict[str, Any]:
+    copy = dict(message)
+    calls = copy.get("tool_calls")
+    if not calls:
+        copy.pop("tool_calls", None)
+        return copy
+    where = f"messages[{index}].tool_calls"
+    copy["tool_calls"] = [_parsed_call(call, f"{where}[{number}]") for number, call in enumerate(calls)]
+    copy["content"] = copy.get("content") or ""
+    return copy
+
+
+def _parsed_call(call: Mapping[str, Any], param: str) -> dict[str, Any]:
+    if call.get("type") == "custom":
+        custom = call["custom"]
+        function = {"name": custom["name"], "arguments": {"input": custom["input"]}}
+    else:
+        raw = call["function"]
+        arguments = _arguments(raw.get("arguments"), f"{param}.function.arguments")
+        function = {"name": raw["name"], "arguments": arguments}
+    return {"id": call.get("id"), "type": "function", "function": function}
+
+
+def _arguments(value: Any, param: str) -> dict[str, Any]:
+    try:
+        parsed = json.loads(value) if isinstance(value, str) and value.strip() else value or {}
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequestError(f"{param} is not JSON: {error}", param=param) from error
+    if not isinstance(parsed, dict):
+        raise InvalidRequestError(f"{param} must be a JSON object, got {type(parsed).__name__}", param=param)
+    return parsed

@@ -1,0 +1,73 @@
+"""What a tool is, and what a parser finds in an answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+INPUT_SCHEMA: Mapping[str, Any] = {
+    "type": "object",
+    "properties": {"input": {"type": "string"}},
+    "required": ["input"],
+    "additionalProperties": False,
+}
+"""How a custom tool looks to a model that knows functions only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tool:
+    """A function, or a custom tool that takes text.
+
+    `parameters` is a function's JSON schema (None: anything goes); `syntax` and `definition` are a custom
+    tool's format; `param` is the request field to name when something in it cannot be enforced.
+    """
+
+    name: str
+    kind: Literal["function", "custom"] = "function"
+    description: str | None = None
+    parameters: Mapping[str, Any] | None = None
+    strict: bool = False
+    syntax: Literal["text", "lark", "regex"] = "text"
+    definition: str = ""
+    param: str | None = None
+
+    def as_function(self) -> dict[str, Any]:
+        """The tool in the shape chat templates read."""
+        parameters = self.parameters if self.kind == "function" else INPUT_SCHEMA
+        function: dict[str, Any] = {"name": self.name}
+        if self.description:
+            function["description"] = self.description
+        function["parameters"] = (
+            parameters if parameters is not None else {"type": "object", "properties": {}}
+        )
+        return {"type": "function", "function": function}
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """Text of the answer beside its calls."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallStart:
+    """Call number `index` begins; `kind` says whether what follows is JSON or a custom tool's input."""
+
+    index: int
+    name: str
+    kind: Literal["function", "custom"]
+
+
+@dataclass(frozen=True, slots=True)
+class ArgumentsDelta:
+    """More of the arguments (JSON text) or of the input of call `index`."""
+
+    index: int
+    text: str
+
+
+ToolEvent = TextDelta | CallStart | ArgumentsDelta
