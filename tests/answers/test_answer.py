@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pennyweight.answers.answer import Answerer
-from pennyweight.answers.chat_response import ChatChunks, ChatIdentity
+from pennyweight.answers.chat_response import ChatChunks, ChatIdentity, ChatShape
 from pennyweight.answers.conversation import Completion
 from pennyweight.answers.events import Accepted, Finished, TextDelta, TokenDetail, total_usage
 from pennyweight.answers.options import Options
@@ -91,9 +91,7 @@ def test_progress_of_a_long_prompt_passes_through(ask: Callable[..., Asked]) -> 
         engine.finish()
         events = [event async for event in asked.events]
         assert events[0] == PromptProgress(0, 64, 150)
-        chunks = ChatChunks(
-            ChatIdentity(model="m", fingerprint="f"), num_choices=1, logprobs=False, include_usage=True
-        )
+        chunks = ChatChunks(ChatIdentity(model="m", fingerprint="f"), ChatShape(include_usage=True))
         assert list(chunks.of(events[0])) == [], "nothing of it is on the wire"
 
     asyncio.run(scenario())

@@ -85,7 +85,7 @@ def test_sampling_reaches_the_options() -> None:
     assert sampling.ignore_eos
     assert sampling.top_logprobs == 4
     assert (chat.options.stop, chat.options.num_choices) == (("a", "b"), 2)
-    assert (chat.stream, chat.include_usage) == (True, True)
+    assert (chat.stream, chat.shape.include_usage) == (True, True)
 
 
 @pytest.mark.parametrize("field", sorted(set(ALL) - {"model", "messages"}))
@@ -102,7 +102,12 @@ def test_an_answer_has_openais_defaults() -> None:
         None,
         None,
     )
-    assert (chat.stream, chat.include_usage, chat.options.num_choices, chat.ignored) == (False, False, 1, ())
+    assert (chat.stream, chat.shape.include_usage, chat.options.num_choices, chat.ignored) == (
+        False,
+        False,
+        1,
+        (),
+    )
 
 
 def test_an_unknown_field_is_refused_with_the_nearest() -> None:
@@ -155,7 +160,7 @@ def test_the_older_names_of_tools() -> None:
     chat = parse_chat({**BODY, "functions": [{"name": "f"}], "function_call": {"name": "f"}})
     assert [tool.name for tool in chat.conversation.tools] == ["f"]
     assert chat.conversation.tool_choice == ToolChoice(mode="required", names=frozenset({"f"}))
-    assert (chat.call_style, chat.conversation.parallel_tool_calls) == ("function_call", False)
+    assert (chat.shape.call_style, chat.conversation.parallel_tool_calls) == ("function_call", False)
     assert refused(functions=[{"name": "f"}], tools=[]).param == "functions"
     assert refused(function_call="auto", tool_choice="auto").param == "function_call"
 
@@ -219,9 +224,10 @@ def test_fields_that_contradict_each_other() -> None:
 
 
 def test_stream_options() -> None:
-    assert parse_chat({**BODY, "stream": True, "stream_options": {}}).include_usage is False
+    assert parse_chat({**BODY, "stream": True, "stream_options": {}}).shape.include_usage is False
     assert (
-        parse_chat({**BODY, "stream": True, "stream_options": {"include_usage": None}}).include_usage is False
+        parse_chat({**BODY, "stream": True, "stream_options": {"include_usage": None}}).shape.include_usage
+        is False
     )
     assert refused(stream=True, stream_options={"usage": True}).param == "stream_options.usage"
     assert (

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
-from pennyweight.answers.events import Accepted, Finished, TextDelta, total_usage
+from pennyweight.answers.chat_calls import CollectedCalls, call_delta
+from pennyweight.answers.events import Accepted, Finished, TextDelta, ToolCallDelta, total_usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from pennyweight.answers.events import AnswerEvent, TokenDetail
     from pennyweight.core import Usage
+
+CallStyle = Literal["tool_calls", "function_call"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,62 +38,104 @@ class ChatIdentity:
             "object": kind,
             "created": self.created,
             "model": self.model,
+            "service_tier": "default",
             "system_fingerprint": self.fingerprint,
         }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatShape:
+    """What the client wants to see. `call_style` is the form of calls it knows."""
+
+    num_choices: int = 1
+    logprobs: bool = False
+    include_usage: bool = False
+    call_style: CallStyle = "tool_calls"
+
+    def finish_reason(self, event: Finished) -> str:
+        return self.call_style if event.reason == "tool_calls" else event.reason
+
+
 def chat_completion(
-    events: Iterable[AnswerEvent], identity: ChatIdentity, *, num_choices: int, logprobs: bool
+    events: Iterable[AnswerEvent], identity: ChatIdentity, shape: ChatShape
 ) -> dict[str, Any]:
     """The whole answer at once."""
-    texts = [""] * num_choices
-    details: list[list[TokenDetail]] = [[] for _ in range(num_choices)]
-    finished: dict[int, Finished] = {}
+    choices = [_Choice() for _ in range(shape.num_choices)]
     for event in events:
+        if isinstance(event, TextDelta | ToolCallDelta | Finished):
+            choices[event.choice].add(event)
+    finished = [choice.finished for choice in choices if choice.finished is not None]
+    return {
+        **identity.envelope("chat.completion"),
+        "choices": [choice.object(index, shape) for index, choice in enumerate(choices)],
+        "usage": usage_object(total_usage(finished)),
+        "store": False,
+    }
+
+
+class _Choice:
+    """One choice as it is put together."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.calls = CollectedCalls()
+        self.details: list[TokenDetail] = []
+        self.finished: Finished | None = None
+
+    def add(self, event: TextDelta | ToolCallDelta | Finished) -> None:
+        if isinstance(event, Finished):
+            self.finished = event
+            return
+        self.details.extend(event.details)
         if isinstance(event, TextDelta):
-            texts[event.choice] += event.text
-            details[event.choice].extend(event.details)
-        elif isinstance(event, Finished):
-            finished[event.choice] = event
-    choices: list[dict[str, Any]] = [
-        {
-            "index": index,
-            "message": {"role": "assistant", "content": texts[index], "refusal": None, "annotations": []},
-            "logprobs": _logprobs(details[index]) if logprobs else None,
-            "finish_reason": finished[index].reason,
+            self.text += event.text
+        else:
+            self.calls.add(event)
+
+    def object(self, index: int, shape: ChatShape) -> dict[str, Any]:
+        assert self.finished is not None
+        content = self.text if self.text or not self.calls else None
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": content,
+            "refusal": None,
+            "annotations": [],
         }
-        for index in range(num_choices)
-    ]
-    usage = usage_object(total_usage(list(finished.values())))
-    return {**identity.envelope("chat.completion"), "choices": choices, "usage": usage}
+        return {
+            "index": index,
+            "message": {**message, **self.calls.object(shape.call_style)},
+            "logprobs": _logprobs(self.details) if shape.logprobs else None,
+            "finish_reason": shape.finish_reason(self.finished),
+        }
 
 
 class ChatChunks:
     """The chunks of one streamed answer, in the order of its events."""
 
-    def __init__(
-        self, identity: ChatIdentity, *, num_choices: int, logprobs: bool, include_usage: bool
-    ) -> None:
+    def __init__(self, identity: ChatIdentity, shape: ChatShape) -> None:
         self._envelope = identity.envelope("chat.completion.chunk")
-        if include_usage:
+        if shape.include_usage:
             self._envelope["usage"] = None  # on every chunk but the last
-        self._num_choices = num_choices
-        self._logprobs = logprobs
-        self._include_usage = include_usage
+        self._shape = shape
         self._finished: list[Finished] = []
 
     def of(self, event: AnswerEvent) -> Iterator[dict[str, Any]]:
         if isinstance(event, Accepted):
-            for index in range(self._num_choices):
+            for index in range(self._shape.num_choices):
                 yield self._chunk(index, {"role": "assistant", "content": "", "refusal": None})
-        elif isinstance(event, TextDelta):
-            logprobs = _logprobs(event.details) if self._logprobs else None
-            yield self._chunk(event.choice, {"content": event.text}, logprobs=logprobs)
+        elif isinstance(event, TextDelta | ToolCallDelta):
+            logprobs = _logprobs(event.details) if self._shape.logprobs else None
+            yield self._chunk(event.choice, self._delta(event), logprobs=logprobs)
         elif isinstance(event, Finished):
             self._finished.append(event)
-            yield self._chunk(event.choice, {}, finish_reason=event.reason)
-            if self._include_usage and len(self._finished) == self._num_choices:
+            yield self._chunk(event.choice, {}, finish_reason=self._shape.finish_reason(event))
+            if self._shape.include_usage and len(self._finished) == self._shape.num_choices:
                 yield {**self._envelope, "choices": [], "usage": usage_object(total_usage(self._finished))}
+
+    def _delta(self, event: TextDelta | ToolCallDelta) -> dict[str, Any]:
+        if isinstance(event, TextDelta):
+            return {"content": event.text}
+        return call_delta(event, self._shape.call_style)
 
     def _chunk(
         self,

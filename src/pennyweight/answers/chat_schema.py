@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from pennyweight.answers.chat_fields import CHAT_FIELDS
 from pennyweight.answers.chat_messages import read_messages
+from pennyweight.answers.chat_response import ChatShape
 from pennyweight.answers.field_tables import read_include_usage
 from pennyweight.answers.fields import ParameterError
 from pennyweight.answers.format_fields import read_prediction, read_response_format
@@ -23,22 +24,16 @@ if TYPE_CHECKING:
     from pennyweight.answers.conversation import Conversation
     from pennyweight.answers.options import Options
 
-CallStyle = Literal["tool_calls", "function_call"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatRequest:
-    """A chat body understood.
-
-    `call_style` is the form of calls the client knows; `ignored` names what was dropped from nested objects.
-    """
+    """A chat body understood. `ignored` names what was dropped from nested objects."""
 
     model: str
     conversation: Conversation
     options: Options
     stream: bool
-    include_usage: bool
-    call_style: CallStyle
+    shape: ChatShape
     ignored: tuple[str, ...]
 
 
@@ -59,8 +54,12 @@ def parse_chat(body: Mapping[str, object]) -> ChatRequest:
         conversation=conversation,
         options=options,
         stream=stream,
-        include_usage=read_include_usage(values.get("stream_options"), stream=stream),
-        call_style="function_call" if "functions" in values else "tool_calls",
+        shape=ChatShape(
+            num_choices=options.num_choices,
+            logprobs=options.sampling.top_logprobs is not None,
+            include_usage=read_include_usage(values.get("stream_options"), stream=stream),
+            call_style="function_call" if "functions" in values else "tool_calls",
+        ),
         ignored=tuple(sorted(ignored)),
     )
 

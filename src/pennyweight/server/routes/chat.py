@@ -73,9 +73,7 @@ async def _complete(
 ) -> Response:
     async with aclosing(events):
         collected = [event async for event in events]
-    logprobs = chat.options.sampling.top_logprobs is not None
-    body = chat_completion(collected, identity, num_choices=chat.options.num_choices, logprobs=logprobs)
-    return json_response(body, headers=_headers(chat))
+    return json_response(chat_completion(collected, identity, chat.shape), headers=_headers(chat))
 
 
 async def _begin_stream(
@@ -83,12 +81,7 @@ async def _begin_stream(
 ) -> Response:
     # Until the engine has accepted the request a failure is still an HTTP status, not an event.
     accepted = await anext(events)
-    chunks = ChatChunks(
-        identity,
-        num_choices=chat.options.num_choices,
-        logprobs=chat.options.sampling.top_logprobs is not None,
-        include_usage=chat.include_usage,
-    )
+    chunks = ChatChunks(identity, chat.shape)
     return EventStream(_payloads(accepted, events, chunks), ping_s=ping_s, headers=_headers(chat))
 
 
