@@ -233,6 +233,7 @@ def _compose(
     from pennyweight.native import _native
     from pennyweight.text.template import ChatTemplate
     from pennyweight.text.tokenizer import Tokenizer
+    from pennyweight.text.tools.detect import find_dialect
 
     active_target()  # a forced one that this machine lacks is told before anything is loaded
     model = load(path, progress=_stage(progress, "load"))
@@ -254,6 +255,8 @@ def _compose(
         model_name=model.name,
         model_hash=model.content_hash,
         context=size.context,
+        vocab_size=model.spec.vocab_size,
+        dialect=find_dialect(model.metadata),
     )
     return Engine(model=model, loop=loop, answerer=answerer, context=size.context)
 

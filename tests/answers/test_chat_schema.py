@@ -143,7 +143,9 @@ def test_formats_and_predictions_reach_the_options() -> None:
     schema = {"type": "object"}
     strict = {"name": "n", "schema": schema, "strict": True, "description": "d"}
     chat = parse_chat({**BODY, "response_format": {"type": "json_schema", "json_schema": strict}})
-    assert chat.options.response_format == JsonSchema(name="n", schema=schema, strict=True, description="d")
+    assert chat.options.response_format == JsonSchema(
+        name="n", schema=schema, strict=True, description="d", param="response_format.json_schema.schema"
+    )
     chat = parse_chat({**BODY, "response_format": {"type": "json_object"}})
     assert chat.options.response_format == JsonObject()
     parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]

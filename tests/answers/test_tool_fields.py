@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pennyweight.answers.conversation import CustomTool, FunctionTool, ToolChoice, ToolGrammar
+from pennyweight.answers.conversation import Tool, ToolChoice
 from pennyweight.answers.fields import ParameterError
 from pennyweight.answers.tool_choice import read_tool_choice
 from pennyweight.answers.tool_fields import Toolbox, read_tools
@@ -30,7 +30,15 @@ def choose(value: object, among: object = TOOLS) -> ToolChoice:
 
 def test_a_function() -> None:
     box, ignored = tools([FUNCTION])
-    assert box.tools == (FunctionTool(name="f", description="d", parameters=SCHEMA, strict=True),)
+    assert box.tools == (
+        Tool(
+            name="f",
+            description="d",
+            parameters=SCHEMA,
+            strict=True,
+            param="tools[0].function.parameters",
+        ),
+    )
     assert not ignored
 
 
@@ -40,9 +48,10 @@ def test_a_custom_tool(syntax: Any, nested: bool) -> None:
     grammar = {"syntax": syntax, "definition": "x"}
     form = {"type": "grammar", **({"grammar": grammar} if nested else grammar)}
     box, _ = tools([{"type": "custom", "custom": {"name": "g", "format": form}}])
-    assert box.tools == (CustomTool(name="g", format=ToolGrammar(syntax=syntax, definition="x")),)
+    place = "tools[0].custom.format"
+    assert box.tools == (Tool(name="g", kind="custom", syntax=syntax, definition="x", param=place),)
     box, _ = tools([{"type": "custom", "custom": {"name": "g", "format": {"type": "text"}}}])
-    assert box.tools == (CustomTool(name="g"),)
+    assert box.tools == (Tool(name="g", kind="custom", param=place),)
 
 
 def test_tools_that_openai_runs_itself_are_skipped_and_named() -> None:

@@ -15,8 +15,8 @@ from uuid import uuid4
 from pennyweight.answers.choice import ChoiceText, token_detail
 from pennyweight.answers.conversation import Conversation
 from pennyweight.answers.events import Accepted, Finished, PromptToken, TokenDetail
+from pennyweight.answers.grammars import Grammars
 from pennyweight.answers.inbox import Inbox
-from pennyweight.answers.options import TextFormat
 from pennyweight.answers.prompt import PromptBuilder
 from pennyweight.core import (
     CacheNamespace,
@@ -27,7 +27,8 @@ from pennyweight.core import (
     TokenEvent,
     TokenSpan,
 )
-from pennyweight.errors import EngineError, InvalidRequestError
+from pennyweight.errors import EngineError
+from pennyweight.text.tools.generic import GENERIC
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from pennyweight.core import Event
     from pennyweight.text.template import ChatTemplate
     from pennyweight.text.tokenizer import Tokenizer
+    from pennyweight.text.tools.dialect import Dialect
 
 
 class RequestHandle(Protocol):
@@ -73,11 +75,18 @@ class Answerer:
         model_name: str,
         model_hash: str,
         context: int,
+        vocab_size: int | None = None,
+        dialect: Dialect = GENERIC,
     ) -> None:
+        """`vocab_size` is the model's number of logits, `dialect` its way to call tools."""
         self._engine = engine
         self._tokenizer = tokenizer
+        self._dialect = dialect
         self._prompts = PromptBuilder(
-            model_name=model_name, tokenizer=tokenizer, template=template, context=context
+            model_name=model_name, tokenizer=tokenizer, template=template, dialect=dialect, context=context
+        )
+        self.grammars = Grammars(
+            tokenizer=tokenizer, vocab_size=vocab_size or tokenizer.vocab_size, dialect=dialect
         )
         self._model_hash = model_hash
 
@@ -99,12 +108,11 @@ class Answerer:
         Raises InvalidRequestError (ContextLengthError) and OverloadedError before `Accepted`, EngineError
         after.
         """
-        _refuse_what_comes_later(source, options)
-        # Rendering and encoding a long conversation takes milliseconds: not on the event loop.
-        tokens = await asyncio.to_thread(self._prompts.build, source, options.chat_template_kwargs)
-        running = {index: self._choice(index, tokens, options) for index in range(options.num_choices)}
+        # Rendering, encoding and compiling grammars take milliseconds: not on the event loop.
+        tokens, request = await asyncio.to_thread(self._prepare, source, options, principal)
+        running = {i: self._choice(i, source, tokens, options) for i in range(options.num_choices)}
         inbox = Inbox()
-        handle = self._engine.submit(self._request(tokens, options, principal), inbox.post)
+        handle = self._engine.submit(request, inbox.post)
         try:
             yield Accepted(prompt_tokens=len(tokens))
             while running:
@@ -120,12 +128,12 @@ class Answerer:
                             handle.cancel(choice.index)
                         continue
                     choice.end()
-                    if delta := choice.take():
+                    for delta in choice.take():
                         yield delta
                     yield self._finished(choice, event, tokens)
                     del running[choice.index]
                 for choice in running.values():
-                    if delta := choice.take():
+                    for delta in choice.take():
                         yield delta
         finally:
             if running:
@@ -140,21 +148,33 @@ class Answerer:
         """How many tokens prompt and answer may have together."""
         return self._prompts.context
 
-    def _request(self, tokens: tuple[int, ...], options: Options, principal: Principal) -> Request:
-        return Request(
+    def _prepare(
+        self, source: Source, options: Options, principal: Principal
+    ) -> tuple[tuple[int, ...], Request]:
+        tokens = self._prompts.build(source, options.chat_template_kwargs)
+        return tokens, Request(
             id=uuid4().hex,
             prompt=(TokenSpan(tokens),),
             sampling=options.sampling,
             namespace=CacheNamespace(model=self._model_hash, project=principal.project),
             priority=options.priority,
             num_choices=options.num_choices,
+            mask_provider=self.grammars.mask(source, options.response_format),
             draft=tuple(self._tokenizer.encode(options.prediction)) if options.prediction else (),
             prompt_logprobs=options.prompt_logprobs,
         )
 
-    def _choice(self, index: int, tokens: tuple[int, ...], options: Options) -> ChoiceText:
-        # A word after ordinary text keeps its leading space; after a control token it may lose it.
-        return ChoiceText(index, tokenizer=self._tokenizer, prompt_tail=tokens[-1:], stop=options.stop)
+    def _choice(self, index: int, source: Source, tokens: tuple[int, ...], options: Options) -> ChoiceText:
+        tools = source.callable_tools if isinstance(source, Conversation) else ()
+        return ChoiceText(
+            index,
+            tokenizer=self._tokenizer,
+            # A word after ordinary text keeps its leading space; after a control token it may lose it.
+            prompt_tail=tokens[-1:],
+            stop=options.stop,
+            parser=self._dialect.parser(tools) if tools else None,
+            shown=self._dialect.shown(self._tokenizer.special_tokens) if tools else frozenset(),
+        )
 
     def _finished(self, choice: ChoiceText, event: FinishedEvent, prompt: tuple[int, ...]) -> Finished:
         usage = event.usage
@@ -163,10 +183,9 @@ class Answerer:
             usage = replace(usage, completion_tokens=choice.num_tokens)
         elif event.reason not in (FinishReason.STOP, FinishReason.LENGTH):
             raise EngineError(event.error or "the engine ended this answer before it was complete; try again")
-        reason: EndReason = "length" if event.reason is FinishReason.LENGTH and not choice.stopped else "stop"
         return Finished(
             choice=choice.index,
-            reason=reason,
+            reason=_reason(choice, event),
             usage=usage,
             timings=event.timings,
             prompt=None if event.prompt_logprobs is None else self._scored(prompt, event),
@@ -190,8 +209,7 @@ class Answerer:
         return token_detail(self._tokenizer, end.token, end.logprob, end.top)
 
 
-def _refuse_what_comes_later(source: Source, options: Options) -> None:
-    if isinstance(source, Conversation) and source.tools and source.tool_choice.mode != "none":
-        raise InvalidRequestError("'tools' are not supported yet.", param="tools")
-    if not isinstance(options.response_format, TextFormat):
-        raise InvalidRequestError("'response_format' takes only text yet.", param="response_format")
+def _reason(choice: ChoiceText, event: FinishedEvent) -> EndReason:
+    if event.reason is FinishReason.LENGTH and not choice.stopped:
+        return "length"
+    return "tool_calls" if choice.has_calls else "stop"

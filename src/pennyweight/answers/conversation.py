@@ -5,21 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pennyweight.text.tool import (
-    CustomTool,
-    FunctionTool,
-    Tool,
-    ToolCall,
-    ToolChoice,
-    ToolGrammar,
-    ToolKind,
-)
+from pennyweight.text.tools.tool import Tool
 
 __all__ = [
     "Completion",
     "Conversation",
-    "CustomTool",
-    "FunctionTool",
     "Message",
     "Part",
     "Role",
@@ -28,10 +18,10 @@ __all__ = [
     "Tool",
     "ToolCall",
     "ToolChoice",
-    "ToolGrammar",
     "ToolKind",
 ]
 
+ToolKind = Literal["function", "custom"]
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 
 
@@ -43,6 +33,29 @@ class TextPart:
 
 
 Part = TextPart
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """One call. `arguments` is a function's JSON text as the model wrote it, or a custom tool's input."""
+
+    id: str
+    name: str
+    arguments: str
+    kind: ToolKind = "function"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolChoice:
+    """What the model may do with its tools.
+
+    `none`: no call; `auto`: text or calls; `required`: at least one call. `names` restricts the calls to
+    these tools (OpenAI's named choice is `required` with one name, `allowed_tools` either mode with several);
+    None: all tools.
+    """
+
+    mode: Literal["none", "auto", "required"] = "auto"
+    names: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +88,14 @@ class Conversation:
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice = field(default_factory=ToolChoice)
     parallel_tool_calls: bool = True  # False: at most one call in an answer
+
+    @property
+    def callable_tools(self) -> tuple[Tool, ...]:
+        """The tools that the answer may call; none where the choice is none."""
+        choice = self.tool_choice
+        if choice.mode == "none":
+            return ()
+        return tuple(tool for tool in self.tools if choice.names is None or tool.name in choice.names)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from pennyweight.core import PromptProgress, Timings, Usage
 
 if TYPE_CHECKING:
-    from pennyweight.text.tool import ToolKind
+    from pennyweight.answers.conversation import ToolKind
 
 EndReason = Literal["stop", "length", "tool_calls"]
 

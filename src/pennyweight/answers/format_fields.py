@@ -74,6 +74,7 @@ def read_json_schema(value: Mapping[str, object], param: str) -> JsonSchema:
         schema=schema or {},
         strict=False if strict is None else Flag().read(strict, f"{param}.strict"),
         description=None if description is None else Text().read(description, f"{param}.description"),
+        param=f"{param}.schema",
     )
 
 

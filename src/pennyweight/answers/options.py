@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pennyweight.answers.response_format import JsonObject, JsonSchema, ResponseFormat, TextFormat
 from pennyweight.core import Priority, SamplingParams
-from pennyweight.text.response_format import JsonObject, JsonSchema, ResponseFormat, TextFormat
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

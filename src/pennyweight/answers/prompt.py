@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pennyweight.answers.conversation import Completion, Conversation
+from pennyweight.answers.prompt_messages import prompt_messages
 from pennyweight.errors import ContextLengthError, InvalidRequestError
 from pennyweight.text.prompt import PromptPart
 from pennyweight.text.template import missing_chat_template
@@ -15,15 +16,23 @@ if TYPE_CHECKING:
     from pennyweight.answers.conversation import Source
     from pennyweight.text.template import ChatTemplate
     from pennyweight.text.tokenizer import Tokenizer
+    from pennyweight.text.tools.dialect import Dialect
 
 
 class PromptBuilder:
     """Content never becomes a control token: the template marks what is trusted, the tokenizer obeys."""
 
     def __init__(
-        self, *, model_name: str, tokenizer: Tokenizer, template: ChatTemplate | None, context: int
+        self,
+        *,
+        model_name: str,
+        tokenizer: Tokenizer,
+        template: ChatTemplate | None,
+        dialect: Dialect,
+        context: int,
     ) -> None:
         self._model_name = model_name
+        self._dialect = dialect
         self.context = context
         self._tokenizer = tokenizer
         self._template = template
@@ -74,9 +83,6 @@ class PromptBuilder:
                 f"the chat template of {self._model_name} does not read {', '.join(unread)}; it reads {read}",
                 param="chat_template_kwargs",
             )
-        # Templates know four roles; OpenAI renamed "system" to "developer" for its newer models.
-        messages = [
-            {"role": "system" if message.role == "developer" else message.role, "content": message.text}
-            for message in conversation.messages
-        ]
-        return self._template.render(messages, **template_kwargs)
+        messages = prompt_messages(conversation.messages)
+        prompt = self._dialect.prompt(messages, conversation.callable_tools)
+        return self._template.render(prompt.messages, tools=prompt.tools, **template_kwargs)

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
-from pennyweight.answers.conversation import CustomTool, FunctionTool, ToolGrammar
+from pennyweight.answers.conversation import Tool
 from pennyweight.answers.fields import Flag, ParameterError, Text, drop_unknown, missing, wrong_type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from pennyweight.answers.conversation import Tool
 
 MAX_TOOLS = 128
 HOSTED = frozenset(
@@ -110,32 +108,43 @@ def toolbox(tools: Sequence[Tool], hosted: set[str], *, ignored: set[str], param
     return Toolbox(tools=tuple(tools), hosted=frozenset(hosted))
 
 
-def read_function(value: Mapping[str, object], param: str, ignored: set[str], *, path: str) -> FunctionTool:
+def read_function(value: Mapping[str, object], param: str, ignored: set[str], *, path: str) -> Tool:
     """A function as chat completions nest it and as the Responses interface lays it flat."""
     drop_unknown(value, {"type", "name", "description", "parameters", "strict"}, path, ignored)
     parameters = value.get("parameters")
     if parameters is not None and not isinstance(parameters, dict):
         raise wrong_type(f"{param}.parameters", "an object", parameters)
     strict = value.get("strict")
-    return FunctionTool(
+    return Tool(
         name=_name(value.get("name"), f"{param}.name"),
         description=_description(value, param),
         parameters=parameters,
         strict=False if strict is None else Flag().read(strict, f"{param}.strict"),
+        param=f"{param}.parameters",
     )
 
 
-def read_custom(value: Mapping[str, object], param: str, ignored: set[str], *, path: str) -> CustomTool:
+def read_custom(value: Mapping[str, object], param: str, ignored: set[str], *, path: str) -> Tool:
     """A tool that takes text. The Responses interface lays its grammar flat in `format`."""
     drop_unknown(value, {"type", "name", "description", "format"}, path, ignored)
-    return CustomTool(
+    grammar = _grammar(value.get("format"), f"{param}.format", ignored, path=f"{path}.format")
+    return Tool(
         name=_name(value.get("name"), f"{param}.name"),
+        kind="custom",
         description=_description(value, param),
-        format=_format(value.get("format"), f"{param}.format", ignored, path=f"{path}.format"),
+        syntax="text" if grammar is None else grammar.syntax,
+        definition="" if grammar is None else grammar.definition,
+        param=f"{param}.format",
     )
 
 
-def _format(value: object, param: str, ignored: set[str], *, path: str) -> ToolGrammar | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Grammar:
+    syntax: Literal["lark", "regex"]
+    definition: str
+
+
+def _grammar(value: object, param: str, ignored: set[str], *, path: str) -> _Grammar | None:
     if value is None:
         return None
     if not isinstance(value, dict):
@@ -158,7 +167,7 @@ def _format(value: object, param: str, ignored: set[str], *, path: str) -> ToolG
     definition = value.get("definition")
     if definition is None:
         raise missing(f"{param}.definition")
-    return ToolGrammar(
+    return _Grammar(
         syntax="lark" if syntax == "lark" else "regex",
         definition=Text(empty=False).read(definition, f"{param}.definition"),
     )

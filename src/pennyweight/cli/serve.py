@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from threading import Thread
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -70,6 +71,8 @@ def serve(
         app = create_app(engine, settings)
         address = f"http://{_bracketed(settings.host)}:{listener.getsockname()[1]}"
         ready = f"Serving {engine.name} at {address}/v1 (documentation: {address}/docs; Ctrl-C stops)"
+        # The vocabulary is read for grammars while the first clients are on their way.
+        Thread(target=engine.answerer.grammars.warm_up, name="pennyweight-grammars", daemon=True).start()
         received = server.serve(app, listener, ready=lambda: notice(ready))
     if received is signal.SIGINT:
         raise typer.Exit(130)

@@ -23,13 +23,14 @@ class JsonObject:
 class JsonSchema:
     """JSON that validates against `schema`; a keyword that cannot be enforced is refused, `strict` or not.
 
-    OpenAI's `strict` also asks that objects are closed and all their properties required.
+    `param` is the request field to name then.
     """
 
     name: str
     schema: Mapping[str, Any]
     strict: bool = False
     description: str | None = None
+    param: str | None = None
 
 
 ResponseFormat = TextFormat | JsonObject | JsonSchema
