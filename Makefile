@@ -54,8 +54,9 @@ bench:  ## this machine's speed, beside its measured bandwidth and integer peak
 bench-peers:  ## side by side with llama.cpp; writes benchmarks/results/peers.json
 	$(BIN)/python -m benchmarks.peers
 
-docs:  ## what is generated: the commands' help, the README's table
+docs:  ## what is generated: the commands' help, the interface's fields, the README's table
 	$(BIN)/python docs/generate_cli.py
+	$(BIN)/python docs/generate_api.py
 	$(BIN)/python -m benchmarks.table
 
 wheels:  ## cp311 and cp312-abi3 wheels with the interpreters that are here, and an import of each

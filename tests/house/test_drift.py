@@ -31,6 +31,11 @@ def test_cli_page_is_what_the_commands_say() -> None:
     assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == render(), "run `make docs`"
 
 
+def test_api_page_is_what_the_server_reads() -> None:
+    render = runpy.run_path(str(ROOT / "docs" / "generate_api.py"))["render"]
+    assert (ROOT / "docs" / "api.md").read_text(encoding="utf-8") == render(), "run `make docs`"
+
+
 def test_readme_table_is_the_recorded_results() -> None:
     readme = table.README.read_text(encoding="utf-8")
     assert table.START in readme

@@ -1,0 +1,84 @@
+"""Writes docs/api.md from the tables the server reads requests by; `python docs/generate_api.py`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pennyweight.answers.chat_fields import CHAT_FIELDS
+from pennyweight.answers.completion_fields import COMPLETION_FIELDS
+from pennyweight.answers.tool_fields import HOSTED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pennyweight.answers.field_tables import FieldTables
+    from pennyweight.answers.fields import Field
+
+OUTPUT = Path(__file__).parent / "api.md"
+ENDPOINTS: tuple[tuple[str, FieldTables], ...] = (
+    ("POST /v1/chat/completions", CHAT_FIELDS),
+    ("POST /v1/completions", COMPLETION_FIELDS),
+)
+_HEAD = """# The HTTP interface, field by field
+
+Written by `docs/generate_api.py` from the tables the server itself reads requests by; do not edit.
+
+- **honoured**: does what it says; a test of each field fails if it is lost on the way to the engine.
+- **advisory**: accepted, because it cannot change the answer.
+- **neutral only**: accepted at the values given, which change nothing; any other is refused with the reason.
+
+Every other top-level field is refused with a 400 that names it (and the nearest one that exists). `null` is
+absent, everywhere. Unknown keys inside messages, parts and tools are dropped and named in the response header
+`x-pennyweight-ignored`; so are tools that OpenAI runs on its own machines, which are refused only where
+`tool_choice` demands one:
+{hosted}.
+Images, audio and files are refused by name.
+
+Names of OpenAI's models are aliases of what runs here. `logit_bias`, `stop_token_ids` and prompts of ids sent
+under such a name hold that model's ids: they are translated where its vocabulary is installed (setting
+`vocabularies`, or `tiktoken`'s cache), else refused.
+"""
+
+
+def render() -> str:
+    """The whole page."""
+    hosted = ", ".join(f"`{name}`" for name in sorted(HOSTED) if "20" not in name)
+    lines = [_HEAD.format(hosted=hosted)]
+    for endpoint, tables in ENDPOINTS:
+        lines += [f"## `{endpoint}`", "", "| field | here | meaning |", "|---|---|---|"]
+        lines += [*_rows(tables), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _rows(tables: FieldTables) -> Iterator[str]:
+    for field in tables.honoured:
+        required = " (required)" if field.name in tables.required else ""
+        yield _row(field, f"honoured{required}")
+    for field in tables.advisory:
+        yield _row(field, "advisory")
+    for item in tables.neutral:
+        values = ", ".join(f"`{json.dumps(value)}`" for value in (*item.values, None))
+        yield f"| `{item.name}` | neutral only: {values} | {_cell(item.reason)} |"
+
+
+def _row(field: Field, verdict: str) -> str:
+    return f"| `{field.name}` | {verdict} | {_cell(field.doc)}{_range(field)} |"
+
+
+def _range(field: Field) -> str:
+    low, high = field.schema.get("minimum"), field.schema.get("maximum")
+    if low is None:
+        return ""
+    if high is None or high >= 2**31 - 1:
+        return f" From {low}."
+    return f" From {low} to {high}."
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    OUTPUT.write_text(render(), encoding="utf-8")
