@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pennyweight.errors import EngineError, InvalidRequestError
 from pennyweight.text.grammar.mask import GrammarMask, reason
+from pennyweight.text.grammar.source import json_object, json_schema
 from pennyweight.text.grammar.vocabulary import grammar_tokenizer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from llguidance import LLMatcher, LLParserLimits
 
     from pennyweight.text.grammar.source import GrammarSource
@@ -23,6 +26,18 @@ if TYPE_CHECKING:
 
 KEPT_GRAMMARS = 64
 """Compiled grammars kept for the next request; the least recently used one goes."""
+
+
+_SIGNS = (
+    ("lookaround", "pattern"),
+    ("in regex", "pattern"),
+    ("oneOf", "oneOf"),
+    ("patternProperty", "patternProperties"),
+    ("min/maxProperties", "minProperties"),
+    ("min/maxProperties", "maxProperties"),
+    ("circular reference", "$ref"),
+)
+"""Words of llguidance's complaints, and the keyword they are about."""
 
 
 class GrammarCompiler:
@@ -53,6 +68,22 @@ class GrammarCompiler:
                     self._kept.popitem(last=False)
         return GrammarMask(matcher.deep_copy(), self._ends)
 
+    def compile_schema(
+        self, schema: Mapping[str, Any] | bool, *, strict: bool, param: str | None = None
+    ) -> tuple[GrammarMask, tuple[str, ...]]:
+        """A mask for answers valid against `schema`, and the fields of keywords that are not enforced.
+
+        Strict: nothing is left out, or InvalidRequestError names what cannot be enforced. Not strict: as
+        much as can be, in the worst case any JSON object.
+        """
+        try:
+            source = json_schema(schema, strict=strict, param=param)
+            return self.compile(source), source.dropped
+        except InvalidRequestError:
+            if strict:
+                raise
+        return self.compile(json_object()), (param or "schema",)
+
     def _build(self, source: GrammarSource) -> LLMatcher:
         from llguidance import LLMatcher
 
@@ -67,13 +98,20 @@ class GrammarCompiler:
 
 
 def _limits() -> LLParserLimits:
-    """llguidance's own but for the states of its lexer, at 1 to 2 kB each."""
+    """llguidance's own, but for the states of its lexer, at 1 to 2 kB each, and the work of one step.
+
+    A step may take 70 ms at worst: patterns of repeated classes need more than the 14 ms it allows.
+    """
     from llguidance import LLParserLimits
 
-    return LLParserLimits(max_lexer_states=100_000, verbose_errors=False)
+    return LLParserLimits(max_lexer_states=100_000, step_lexer_fuel=1_000_000, verbose_errors=False)
 
 
 def _refused(why: str, source: GrammarSource) -> InvalidRequestError:
+    places = dict(source.places)
+    keyword = next((key for sign, key in _SIGNS if sign in why and key in places), None)
+    param = source.param if keyword is None else places[keyword]
+    what = "the grammar" if keyword is None else f"{param}: `{keyword}`"
     return InvalidRequestError(
-        f"the grammar cannot be enforced: {why}. Simplify it, or ask without `strict`.", param=source.param
+        f"{what} cannot be enforced: {why}. Simplify it, or ask without `strict`.", param=param
     )

@@ -29,28 +29,46 @@ _ESCAPES = 'nrbtf\\"'  # one spelling per character: "\u0061" would be a second 
 
 @dataclass(frozen=True, slots=True)
 class GrammarSource:
-    """A grammar in llguidance's notation. `param` is the request field to name if it does not compile."""
+    """A grammar in llguidance's notation.
+
+    `param` is the request field to name if it does not compile, `places` are the fields of keywords that may
+    be the reason; `dropped` are the fields that are not enforced because nobody asked for it strictly.
+    """
 
     text: str
     param: str | None = None
+    places: tuple[tuple[str, str], ...] = ()
+    dropped: tuple[str, ...] = ()
 
 
 def json_schema(
-    schema: Mapping[str, Any] | bool, *, param: str | None = None, spacing: Spacing = "compact"
+    schema: Mapping[str, Any] | bool,
+    *,
+    strict: bool = True,
+    param: str | None = None,
+    spacing: Spacing = "compact",
 ) -> GrammarSource:
     """Exactly one JSON value that is valid against `schema`, keys in the schema's order.
 
-    InvalidRequestError names a keyword that cannot be enforced and its place.
+    SchemaError names a keyword that cannot be enforced and its place; if not `strict` it is left out and
+    named in `dropped`.
     """
-    return _source({"json_schema": schema_node(schema, param=param, spacing=spacing)}, param=param)
+    checked = enforceable(schema, param=param, strict=strict)
+    node = {"x-guidance": {**_options(spacing), "lenient": not strict}, **checked.schema}
+    made = _source({"json_schema": node}, param=param)
+    return GrammarSource(made.text, param, tuple(checked.places.items()), checked.dropped)
 
 
 def schema_node(
-    schema: Mapping[str, Any] | bool, *, param: str | None = None, spacing: Spacing = "compact"
+    schema: Mapping[str, Any] | bool,
+    *,
+    strict: bool = True,
+    param: str | None = None,
+    spacing: Spacing = "compact",
 ) -> dict[str, Any]:
-    """`schema` as llguidance takes it after `%json`. InvalidRequestError as in `json_schema`."""
-    checked = enforceable(schema, param=param)
-    return {"x-guidance": _options(spacing), **checked}
+    """`schema` as llguidance takes it after `%json`. SchemaError as in `json_schema`."""
+    checked = enforceable(schema, param=param, strict=strict)
+    return {"x-guidance": {**_options(spacing), "lenient": not strict}, **checked.schema}
 
 
 def json_object(*, spacing: Spacing = "compact") -> GrammarSource:

@@ -75,7 +75,7 @@ def _arguments_node(tool: Tool) -> dict[str, Any]:
     schema = tool.parameters if tool.parameters is not None else {}
     schema = schema if "type" in schema else {**schema, "type": "object"}
     try:
-        return schema_node(schema, param=tool.param, spacing="spaced")
+        return schema_node(schema, strict=tool.strict, param=tool.param, spacing="spaced")
     except InvalidRequestError:
         if tool.strict:
             raise
