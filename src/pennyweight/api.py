@@ -198,7 +198,6 @@ def conversation_from(messages: Messages) -> Conversation:
 def find_model(name_or_path: str | os.PathLike[str] | None, progress: Progress | None) -> Path:
     """The model's file; a catalog model whose licence asks nothing is fetched if it is not there."""
     from pennyweight.models.catalog import CATALOG, DEFAULT_MODEL
-    from pennyweight.models.fetch import pull
     from pennyweight.models.local import resolve
 
     name = DEFAULT_MODEL if name_or_path is None else name_or_path
@@ -208,6 +207,8 @@ def find_model(name_or_path: str | os.PathLike[str] | None, progress: Progress |
         entry = CATALOG.get(str(name))
         if entry is None or entry.licence.terms is not None:
             raise
+        from pennyweight.models.fetch import pull
+
         return pull(entry, progress=_stage(progress, "download"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,8 @@ def opened(flags: Mapping[str, object]) -> Iterator[Engine]:
             threads=settings.threads,
             progress=progress,
         )
+    gc.freeze()  # what is here now is here to stay, and is not looked through any more
+    gc.enable()
     with engine:
         yield engine
 

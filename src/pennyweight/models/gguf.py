@@ -59,6 +59,12 @@ class GGUFFile:
 
     def read(self, name: str) -> bytearray:
         """The blocks of one tensor, row by row."""
+        data = bytearray(self.nbytes(name))
+        self.read_into(name, memoryview(data))
+        return data
+
+    def nbytes(self, name: str) -> int:
+        """The size of one tensor; ModelFileError if there is none, or none that this engine reads."""
         tensor = self.tensors.get(name)
         if tensor is None:
             raise ModelFileError(f"{self.path.name}: there is no tensor {name!r}")
@@ -67,16 +73,19 @@ class GGUFFile:
                 f"{self.path.name}: tensor {name!r} has the type {tensor.type}; "
                 f"this engine reads {readable_names()}"
             )
-        data = bytearray(tensor.nbytes)
+        return tensor.nbytes
+
+    def read_into(self, name: str, target: memoryview) -> None:
+        """Fill `target`, which is as long as the tensor. From any thread."""
+        tensor = self.tensors[name]
         try:
-            filled = _read_into(data, self._descriptors[tensor.file], tensor.offset)
+            filled = _read_into(target, self._descriptors[tensor.file], tensor.offset)
         except OSError as error:
             raise ModelFileError(f"{self.path.name}: {name!r} cannot be read: {error.strerror}") from error
-        if filled < len(data):
+        if filled < len(target):
             raise ModelFileError(
                 f"{self.path.name}: the file ended inside tensor {name!r}; it was changed after it was opened"
             )
-        return data
 
     def close(self) -> None:
         """Close the files; closing twice does nothing."""
@@ -110,10 +119,10 @@ def model_stem(path: Path) -> str:
     return match["stem"] if match is not None else path.name.removesuffix(".gguf")
 
 
-def _read_into(data: bytearray, descriptor: int, offset: int) -> int:
-    """Fill `data` from the file; the number of bytes that were there."""
-    view, filled = memoryview(data), 0
-    while filled < len(data):
+def _read_into(view: memoryview, descriptor: int, offset: int) -> int:
+    """Fill `view` from the file; the number of bytes that were there."""
+    filled = 0
+    while filled < len(view):
         count = os.preadv(descriptor, [view[filled : filled + _READ_BYTES]], offset + filled)
         if count == 0:
             break

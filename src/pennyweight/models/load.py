@@ -1,16 +1,19 @@
-"""A model file becomes a packed decoder, one tensor at a time.
+"""A model file becomes a packed decoder, its tensors by several threads at once.
 
-Each matrix is read, transcoded into the engine's panels and dropped, so the peak is the packed weights plus
-the largest tensor. The hash over everything read comes free with it.
+Each matrix is read, hashed and transcoded into the engine's panels in a buffer its thread uses again, so the
+peak is the packed weights plus the largest tensor of each thread. (Making the tokenizer meanwhile gained
+nothing: it holds the interpreter that these threads need between two tensors.)
 """
 
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from pennyweight.errors import ModelFileError
 from pennyweight.models.architectures import architecture_of
@@ -32,8 +35,9 @@ Progress = Callable[[int, int], None]
 class LoadedModel:
     """A decoder ready to run, and the metadata its tokenizer and chat template are made from.
 
-    `content_hash` is the SHA-256 (hex) of the headers and of every tensor's bytes as they were read: two
-    models with the same hash compute the same. It is not the SHA-256 of the file, which also covers padding.
+    `content_hash` is a SHA-256 (hex) over those of the headers and of every tensor's bytes as they were read:
+    two models with the same hash compute the same. It is not the SHA-256 of the file, which also covers
+    padding.
     """
 
     spec: ModelSpec
@@ -57,34 +61,59 @@ def load(path: str | os.PathLike[str], *, progress: Progress | None = None) -> L
             roles = architecture.roles(spec, file.tensors)
         except ModelFileError as error:
             raise ModelFileError(f"{path.name}: {error.message}") from error
-        packer = _Packer(file, progress)
-        model = packer.model(spec, roles)
-        return LoadedModel(
-            spec=spec,
-            model=model,
-            metadata=file.metadata,
-            path=path,
-            name=model_name(path),
-            content_hash=packer.content_hash(),
-        )
+        with _Packer(file, spec, roles) as packer:
+            return LoadedModel(
+                spec=spec,
+                model=packer.model(progress),
+                metadata=file.metadata,
+                path=path,
+                name=model_name(path),
+                content_hash=packer.content_hash(),
+            )
 
 
 class _Packer:
-    """Reads tensors in the order the decoder wants them, hashing and counting on the way."""
+    """Packs every matrix on threads that end with its context."""
 
-    def __init__(self, file: GGUFFile, progress: Progress | None) -> None:
-        self._file = file
-        self._progress = progress
-        self._done = 0
-        self._total = sum(tensor.nbytes or 0 for tensor in file.tensors.values())
-        self._hash = hashlib.sha256(b"".join(file.header_digests))
-
-    def content_hash(self) -> str:
-        return self._hash.hexdigest()
-
-    def model(self, spec: ModelSpec, roles: DecoderRoles) -> _native.Model:
+    def __init__(self, file: GGUFFile, spec: ModelSpec, roles: DecoderRoles) -> None:
         from pennyweight.native import _native  # the extension loads only when a model does
 
+        self._file = file
+        self._spec = spec
+        self._roles = roles
+        self._tensors = _TensorReader(file)
+        self._pool = ThreadPoolExecutor(_native.useful_threads(), thread_name_prefix="pennyweight-load")
+        largest_first = sorted(_matrices(roles), key=lambda role: -role.rows * role.columns)
+        self._packed = {role.tensor: self._pool.submit(self._pack, role) for role in largest_first}
+
+    def content_hash(self) -> str:
+        return self._tensors.content_hash()
+
+    def model(self, progress: Progress | None) -> _native.Model:
+        """The decoder, when all of it is packed. Raises ModelFileError."""
+        self._tell(progress)
+        return self._model()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def _tell(self, progress: Progress | None) -> None:
+        """Wait for the matrices, largest first, saying how much is done."""
+        total = sum(tensor.nbytes or 0 for tensor in self._file.tensors.values())
+        done = total - sum(self._file.nbytes(name) for name in self._packed)  # vectors cost nothing
+        for name, packed in self._packed.items():
+            packed.result()
+            done += self._file.nbytes(name)
+            if progress is not None:
+                progress(done, total)
+
+    def _model(self) -> _native.Model:
+        from pennyweight.native import _native
+
+        spec, roles = self._spec, self._roles
         return _native.Model(
             vocab_size=spec.vocab_size,
             d_model=spec.d_model,
@@ -101,47 +130,82 @@ class _Packer:
             rope_of_layer=[layer.rope for layer in spec.layers],
             layers=[self._layer(layer) for layer in roles.layers],
             embedding=self._matrix(roles.embedding),
-            final_norm=self._bytes(roles.final_norm),
+            final_norm=self._tensors.vector(roles.final_norm),
             head=None if roles.head is None else self._matrix(roles.head),
         )
 
     def _layer(self, roles: LayerRoles) -> _native.LayerWeights:
         from pennyweight.native import _native
 
+        vector, optional = self._tensors.vector, self._tensors.optional_vector
         return _native.LayerWeights(
-            attention_norm=self._bytes(roles.attention_norm),
+            attention_norm=vector(roles.attention_norm),
             query=self._matrix(roles.query),
             key=self._matrix(roles.key),
             value=self._matrix(roles.value),
             output=self._matrix(roles.output),
-            feed_forward_norm=self._bytes(roles.feed_forward_norm),
+            feed_forward_norm=vector(roles.feed_forward_norm),
             gate=self._matrix(roles.gate),
             up=self._matrix(roles.up),
             down=self._matrix(roles.down),
-            query_norm=self._optional_bytes(roles.query_norm),
-            key_norm=self._optional_bytes(roles.key_norm),
-            post_attention_norm=self._optional_bytes(roles.post_attention_norm),
-            post_feed_forward_norm=self._optional_bytes(roles.post_feed_forward_norm),
+            query_norm=optional(roles.query_norm),
+            key_norm=optional(roles.key_norm),
+            post_attention_norm=optional(roles.post_attention_norm),
+            post_feed_forward_norm=optional(roles.post_feed_forward_norm),
         )
 
     def _matrix(self, role: MatrixRole) -> _native.PackedMatrix:
+        return self._packed[role.tensor].result()
+
+    def _pack(self, role: MatrixRole) -> _native.PackedMatrix:
         from pennyweight.native import _native
 
-        return _native.PackedMatrix(
-            self._bytes(role.tensor),
-            type=self._file.tensors[role.tensor].type,
-            rows=role.rows,
-            columns=role.columns,
-            row_map=role.row_map,
-        )
+        with self._tensors.borrowed(role.tensor) as data:
+            return _native.PackedMatrix(
+                data,
+                type=self._file.tensors[role.tensor].type,
+                rows=role.rows,
+                columns=role.columns,
+                row_map=role.row_map,
+            )
 
-    def _optional_bytes(self, name: str | None) -> bytearray | None:
-        return None if name is None else self._bytes(name)
 
-    def _bytes(self, name: str) -> bytearray:
+class _TensorReader:
+    """Reads and hashes tensors, each thread in a buffer of its own that it uses again and again."""
+
+    def __init__(self, file: GGUFFile) -> None:
+        self._file = file
+        self._buffers = threading.local()
+        self._digests: dict[str, bytes] = {}
+
+    def content_hash(self) -> str:
+        whole = hashlib.sha256(b"".join(self._file.header_digests))
+        for name in sorted(self._digests):
+            whole.update(self._digests[name])
+        return whole.hexdigest()
+
+    def borrowed(self, name: str) -> memoryview:
+        """The blocks of a tensor, until this thread borrows the next: fresh memory would cost more."""
+        size = self._file.nbytes(name)
+        buffer: bytearray = getattr(self._buffers, "buffer", bytearray())
+        if len(buffer) < size:
+            self._buffers.buffer = buffer = bytearray(size)
+        view = memoryview(buffer)[:size]
+        self._file.read_into(name, view)
+        self._digests[name] = hashlib.sha256(view).digest()
+        return view
+
+    def vector(self, name: str) -> bytearray:
         data = self._file.read(name)
-        self._hash.update(data)
-        self._done += len(data)
-        if self._progress is not None:
-            self._progress(self._done, self._total)
+        self._digests[name] = hashlib.sha256(data).digest()
         return data
+
+    def optional_vector(self, name: str | None) -> bytearray | None:
+        return None if name is None else self.vector(name)
+
+
+def _matrices(roles: DecoderRoles) -> list[MatrixRole]:
+    own = [roles.embedding] if roles.head is None else [roles.embedding, roles.head]
+    for layer in roles.layers:
+        own += [layer.query, layer.key, layer.value, layer.output, layer.gate, layer.up, layer.down]
+    return own

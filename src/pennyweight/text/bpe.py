@@ -27,7 +27,7 @@ class ByteLevelModel:
     def __init__(self, vocabulary: Vocabulary, *, merges: Sequence[str], rule: PreTokenizer) -> None:
         self._vocabulary = vocabulary
         ids = {text: i for i, text in enumerate(vocabulary.texts) if i not in vocabulary.control}
-        pairs = [_pair(merge) for merge in merges]
+        pairs = _pairs(merges)
         try:
             model = models.BPE(ids, pairs, ignore_merges=rule.whole_words)
         except Exception as error:  # the library raises plain Exception for a merge without its token
@@ -56,11 +56,13 @@ class ByteLevelModel:
         return bytes(map(byte_of.__getitem__, text))
 
 
-def _pair(merge: str) -> tuple[str, str]:
-    left, _, right = merge.partition(" ")
-    if not left or not right:
-        raise ModelFileError(f"tokenizer.ggml.merges holds {merge!r}, which is not two tokens.")
-    return left, right
+def _pairs(merges: Sequence[str]) -> list[tuple[str, ...]]:
+    """Each merge's two tokens. One comprehension: a model starts with some 50,000 of them."""
+    pairs = [tuple(merge.split(" ", 1)) for merge in merges]
+    for merge, pair in zip(merges, pairs, strict=True):
+        if len(pair) != 2 or "" in pair:
+            raise ModelFileError(f"tokenizer.ggml.merges holds {merge!r}, which is not two tokens.")
+    return pairs
 
 
 def _byte_alphabet() -> list[str]:
