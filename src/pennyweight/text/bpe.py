@@ -56,11 +56,11 @@ class ByteLevelModel:
         return bytes(map(byte_of.__getitem__, text))
 
 
-def _pairs(merges: Sequence[str]) -> list[tuple[str, ...]]:
+def _pairs(merges: Sequence[str]) -> list[tuple[str, str]]:
     """Each merge's two tokens. One comprehension: a model starts with some 50,000 of them."""
-    pairs = [tuple(merge.split(" ", 1)) for merge in merges]
+    pairs = [(left, right) for left, _, right in [merge.partition(" ") for merge in merges]]
     for merge, pair in zip(merges, pairs, strict=True):
-        if len(pair) != 2 or "" in pair:
+        if "" in pair:
             raise ModelFileError(f"tokenizer.ggml.merges holds {merge!r}, which is not two tokens.")
     return pairs
 
