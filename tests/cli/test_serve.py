@@ -51,6 +51,17 @@ def test_it_answers_until_it_is_told_to_stop(
     assert "Traceback" not in errors
 
 
+def test_a_model_that_does_not_load_ends_the_server(penny: Penny, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(b"GGUF, but no more")
+    process = penny.start("serve", "--model", str(broken), "--port", "0")
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    [line] = errors.splitlines()
+    assert line.startswith("penny: ")
+    assert "broken.gguf" in line
+
+
 def test_it_stops_while_a_stream_runs(penny: Penny, endless_model: Path) -> None:
     process, url = started(penny, endless_model)
     body = {"model": "tiny-endless", "messages": [{"role": "user", "content": "Hi"}], "stream": True}

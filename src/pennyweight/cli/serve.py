@@ -16,6 +16,12 @@ from pennyweight.cli.options import (  # noqa: TC001  typer reads the annotation
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from contextlib import ExitStack
+
+    from starlette.types import ASGIApp
+
+    from pennyweight.api import Engine
     from pennyweight.config import Settings
 
 
@@ -63,19 +69,34 @@ def serve(
     settings = Settings.load(flags)
     refuse_open_door(settings)
 
-    from pennyweight.cli.session import opened
-    from pennyweight.server import serve as server
-    from pennyweight.server.app import create_app
+    from contextlib import ExitStack
 
-    with server.bind(settings.host, settings.port) as listener, opened(flags) as engine:
-        app = create_app(engine, settings)
-        address = f"http://{_bracketed(settings.host)}:{listener.getsockname()[1]}"
-        ready = f"Serving {engine.name} at {address}/v1 (documentation: {address}/docs; Ctrl-C stops)"
-        # The vocabulary is read for grammars while the first clients are on their way.
-        Thread(target=engine.answerer.grammars.warm_up, name="pennyweight-grammars", daemon=True).start()
-        received = server.serve(app, listener, ready=lambda: notice(ready))
+    from pennyweight.server import serve as server
+
+    with server.bind(settings.host, settings.port) as listener, ExitStack() as stack:
+
+        def prepare(check: Callable[[], None]) -> ASGIApp:
+            app, engine = _prepared(stack, settings, flags, check)
+            address = f"http://{_bracketed(settings.host)}:{listener.getsockname()[1]}"
+            notice(f"Serving {engine.name} at {address}/v1 (documentation: {address}/docs; Ctrl-C stops)")
+            return app
+
+        received = server.serve(listener, prepare=prepare)
     if received is signal.SIGINT:
         raise typer.Exit(130)
+
+
+def _prepared(
+    stack: ExitStack, settings: Settings, flags: Mapping[str, object], check: Callable[[], None]
+) -> tuple[ASGIApp, Engine]:
+    """The application over an engine that `stack` closes."""
+    from pennyweight.cli.session import opened
+    from pennyweight.server.app import create_app
+
+    engine = stack.enter_context(opened(flags, check=check))
+    # The vocabulary is read for grammars while the first clients are on their way.
+    Thread(target=engine.answerer.grammars.warm_up, name="pennyweight-grammars", daemon=True).start()
+    return create_app(engine, settings), engine
 
 
 def refuse_open_door(settings: Settings) -> None:

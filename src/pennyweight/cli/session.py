@@ -12,19 +12,27 @@ from pennyweight.cli.terminal import progress_bars
 from pennyweight.config import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from pennyweight.answers.options import Options
     from pennyweight.api import Engine
 
 
 @contextmanager
-def opened(flags: Mapping[str, object]) -> Iterator[Engine]:
-    """The engine that settings and `flags` describe, closed afterwards."""
+def opened(flags: Mapping[str, object], *, check: Callable[[], None] = lambda: None) -> Iterator[Engine]:
+    """The engine that settings and `flags` describe, closed afterwards.
+
+    `check` is called while it loads; what it raises ends the loading.
+    """
     settings = Settings.load(flags)
     from pennyweight.api import Engine
 
-    with progress_bars() as progress:
+    with progress_bars() as show:
+
+        def progress(stage: str, done: int, total: int) -> None:
+            check()
+            show(stage, done, total)
+
         engine = Engine.open(
             settings.model,
             context=settings.context,

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from pennyweight.errors import ConfigError
+from pennyweight.server.gate import Gate
 from pennyweight.server.http import Http
+from pennyweight.server.preparation import Preparation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from fastapi import FastAPI
+    from starlette.types import ASGIApp
 
 _GRACE_S = 3  # streams still running after this are cut: an answer can take minutes
 
@@ -36,6 +38,10 @@ class _Server(uvicorn.Server):
         finally:
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.remove_signal_handler(number)
+
+    def give_up(self) -> None:
+        """Stop without a signal. From any thread."""
+        self.should_exit = True
 
     def _stop(self, number: signal.Signals) -> None:
         self.force_exit = self.should_exit  # the second time: do not wait for streams
@@ -62,7 +68,7 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def server_config(app: FastAPI) -> uvicorn.Config:
+def server_config(app: ASGIApp) -> uvicorn.Config:
     """How uvicorn serves us, whatever else is installed beside it."""
     return uvicorn.Config(
         app,
@@ -76,15 +82,18 @@ def server_config(app: FastAPI) -> uvicorn.Config:
     )
 
 
-def serve(app: FastAPI, listener: socket.socket, *, ready: Callable[[], None]) -> signal.Signals | None:
-    """Serve until a signal and return it; `ready` is called when connections are accepted."""
-    server = _Server(server_config(app))
-    asyncio.run(_serve(server, listener, ready))
-    return server.received
+def serve(
+    listener: socket.socket, *, prepare: Callable[[Callable[[], None]], ASGIApp]
+) -> signal.Signals | None:
+    """Serve until a signal and return it. Connections are accepted at once, and told to wait.
 
-
-async def _serve(server: _Server, listener: socket.socket, ready: Callable[[], None]) -> None:
+    `prepare` makes the application meanwhile, on another thread; what it raises ends the server and is raised
+    here. It is given a function to call now and then, which raises when the server is to stop.
+    """
+    gate = Gate()
+    server = _Server(server_config(gate))
     listener.listen(2048)
-    # The socket listens already: what connects before uvicorn's first step waits in its queue.
-    asyncio.get_running_loop().call_soon(ready)
-    await server.serve(sockets=[listener])
+    preparation = Preparation(prepare, ready=gate.open, failed=server.give_up)
+    asyncio.run(server.serve(sockets=[listener]))
+    preparation.stop()
+    return server.received

@@ -1,4 +1,7 @@
-"""`GET /health`: whether the engine works, on what, and how much waits. Needs no key."""
+"""`GET /live`: the process answers. `GET /health`: so does the engine, on what, and how much waits. No key.
+
+Until the model is loaded `gate` answers for both: 200 and 503.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,10 @@ if TYPE_CHECKING:
 def health_routes(engine: Engine) -> APIRouter:
     """The route over one engine."""
     router = APIRouter(tags=["health"])
+
+    @router.get("/live", summary="Whether the process answers", response_model=None)
+    async def live() -> Response:
+        return json_response({"status": "ok"})
 
     @router.get("/health", summary="State of the server", response_model=None, responses=HEALTH_RESPONSES)
     async def health() -> Response:
