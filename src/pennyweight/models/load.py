@@ -83,15 +83,14 @@ class _Packer:
         self._roles = roles
         self._tensors = _TensorReader(file)
         self._pool = ThreadPoolExecutor(_native.useful_threads(), thread_name_prefix="pennyweight-load")
-        largest_first = sorted(_matrices(roles), key=lambda role: -role.rows * role.columns)
-        self._packed = {role.tensor: self._pool.submit(self._pack, role) for role in largest_first}
+        self._packed: dict[str, _native.PackedMatrix] = {}
 
     def content_hash(self) -> str:
         return self._tensors.content_hash()
 
     def model(self, progress: Progress | None) -> _native.Model:
         """The decoder, when all of it is packed. Raises ModelFileError."""
-        self._tell(progress)
+        self._pack_all(progress)
         return self._model()
 
     def __enter__(self) -> Self:
@@ -100,13 +99,14 @@ class _Packer:
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def _tell(self, progress: Progress | None) -> None:
-        """Wait for the matrices, largest first, saying how much is done."""
+    def _pack_all(self, progress: Progress | None) -> None:
+        """Pack the matrices, largest first, and say how much is done."""
+        roles = sorted(_matrices(self._roles), key=lambda role: -role.rows * role.columns)
         total = sum(tensor.nbytes or 0 for tensor in self._file.tensors.values())
-        done = total - sum(self._file.nbytes(name) for name in self._packed)  # vectors cost nothing
-        for name, packed in self._packed.items():
-            packed.result()
-            done += self._file.nbytes(name)
+        done = total - sum(self._file.nbytes(role.tensor) for role in roles)  # vectors cost nothing
+        for role, packed in zip(roles, self._pool.map(self._pack, roles), strict=True):
+            self._packed[role.tensor] = packed
+            done += self._file.nbytes(role.tensor)
             if progress is not None:
                 progress(done, total)
 
@@ -155,7 +155,7 @@ class _Packer:
         )
 
     def _matrix(self, role: MatrixRole) -> _native.PackedMatrix:
-        return self._packed[role.tensor].result()
+        return self._packed[role.tensor]
 
     def _pack(self, role: MatrixRole) -> _native.PackedMatrix:
         from pennyweight.native import _native
