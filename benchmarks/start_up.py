@@ -1,8 +1,8 @@
 """From the start of the process to the first byte of an answer: `penny run` beside llama.cpp, in turn.
 
 Ours is what a person waits for: interpreter, imports, loading, the prompt's first token on standard output.
-llama.cpp's is `llama-bench` loading the file and computing one token, without prompt, tokenizer or template: a
-lower bound of what its programs need. The file is in the system's cache for both, once the first round is over.
+llama.cpp's is `llama-bench` loading the file and computing one token, without prompt, tokenizer or template:
+a lower bound of what its programs need. After the first round the file is in the system's cache for both.
 
     python -m benchmarks.start_up --rounds 9
 """
@@ -79,9 +79,7 @@ def main() -> None:
     parser.add_argument("--model", help="a catalog name or a file; by default the default model")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument(
-        "--peers", type=Path, default=ROOT / "build" / "peers", help="where llama.cpp is built"
-    )
+    parser.add_argument("--peers", type=Path, default=ROOT / "build" / "peers", help="folder of llama.cpp")
     parser.add_argument("--alone", action="store_true", help="without llama.cpp")
     arguments = parser.parse_args()
     build = None if arguments.alone else llamacpp.install(arguments.peers)["native"]
