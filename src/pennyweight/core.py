@@ -172,7 +172,7 @@ class TokenEvent:
 class Usage:
     """Token counts as OpenAI bills them; `cached_tokens` are prompt tokens that were not recomputed.
 
-    Of the request's draft, `accepted_prediction_tokens` are in the answer, the rejected ones were tried.
+    Of the request's draft, `accepted_prediction_tokens` are in the answer, the others are rejected.
     """
 
     prompt_tokens: int = 0

@@ -92,6 +92,8 @@ class Bench:
                 for step in steps:
                     for output in step:
                         self.scheduler.advance(plan.rows[output.row], output, self.now_s)
+                if self.scheduler.prefers_drafts(plan):
+                    self.runner.interrupt()
             self.scheduler.complete(plan)
         self._settle()
         return plan
@@ -123,5 +125,11 @@ class FixedChunk(StepCost):
         super().__init__()
         self._chunk = chunk
 
-    def chunk_tokens(self, *, decode_rows: int) -> int:  # noqa: ARG002
-        return self._chunk
+    def prompt_budget_s(self, *, decode_tokens: int) -> float:  # noqa: ARG002
+        return float(self._chunk)
+
+    def prompt_s(self, *, start: int, tokens: int) -> float:  # noqa: ARG002
+        return float(tokens)
+
+    def chunk_tokens(self, left_s: float, *, start: int) -> int:  # noqa: ARG002
+        return int(left_s)

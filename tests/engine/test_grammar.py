@@ -37,7 +37,7 @@ def test_leaps_save_steps_and_change_nothing(run: int, sampling: SamplingParams)
     assert answers.finished[0].usage.completion_tokens == len(answers.events[0]) == 90
     free = sum(index % (run + 2) < 2 for index in range(90))
     assert fast.decoder.steps_run <= free + 90 // MAX_LEAP + 1
-    assert slow.decoder.steps_run == 90
+    assert fast.decoder.steps_run < slow.decoder.steps_run
 
 
 @pytest.mark.parametrize("max_tokens", [1, 2, 3, 8])

@@ -22,12 +22,10 @@ def test_it_is_silent_off_the_track_and_past_the_end() -> None:
     prediction = Prediction((1, 2, 3))
     take(prediction, 9)
     assert prediction.propose(3) == ()
-    assert prediction.may_resume
     at_the_end = Prediction((1,))
     take(at_the_end, 1)
     assert at_the_end.propose(3) == ()
-    assert not at_the_end.may_resume
-    assert not Prediction(()).may_resume
+    assert Prediction(()).propose(3) == ()
 
 
 def test_a_changed_token_costs_a_few() -> None:
@@ -48,9 +46,35 @@ def test_inserted_and_deleted_tokens_are_overcome() -> None:
     assert deleted.propose(1) == (14,)
 
 
-def test_it_never_goes_back() -> None:
-    prediction = Prediction((1, 2, 3, 4, 5, 1, 2, 3, 4, 6))
-    take(prediction, 1, 2, 3, 4, 5, 9, 1, 2, 3, 4)
+def test_it_goes_on_where_the_output_would_be() -> None:
+    prediction = Prediction((1, 2, 3, 4, 5, 1, 2, 3, 4, 6, 7, 8, 1, 2, 3, 4, 9))
+    take(prediction, 1, 2, 3, 4, 5, 99, 1, 2, 3, 4)
     assert prediction.propose(1) == (6,)
-    take(prediction, 6, 8, 1, 2, 3, 4)
-    assert prediction.propose(1) == ()
+    take(prediction, 50, 51, 1, 2, 3, 4)
+    assert prediction.propose(1) == (9,)
+
+
+def test_a_repetition_of_the_prediction_is_followed_again() -> None:
+    prediction = Prediction((1, 2, 3, 4, 5, 6))
+    take(prediction, 1, 2, 3, 4, 5, 6, 1, 2, 3, 4)
+    assert prediction.propose(2) == (5, 6)
+    take(prediction, 5, 6)
+    assert prediction.num_accepted == 6
+
+
+def test_what_the_output_holds_is_accepted() -> None:
+    prediction = Prediction(tuple(range(20)))
+    take(prediction, 0, 1, 99, 3, 4, 5, 6, 7)
+    assert prediction.num_accepted == 2 + 4 + 1
+    overlapping = Prediction((1, 2, 3, 4, 5, 6))
+    take(overlapping, 1, 2, 9, 2, 3, 4, 5)
+    assert overlapping.num_accepted == 5
+
+
+def test_trust_follows_what_came() -> None:
+    prediction = Prediction(tuple(range(40)))
+    at_first = prediction.probability
+    take(prediction, *range(10))
+    assert prediction.probability > at_first
+    take(prediction, 99)
+    assert prediction.probability < at_first

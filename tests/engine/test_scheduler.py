@@ -19,6 +19,7 @@ from pennyweight.core import (
 )
 from pennyweight.engine.prefix_tree import MIN_TAIL_TOKENS
 from tests.engine.bench import Bench
+from tests.engine.grammars import Verses, verses_text
 from tests.engine.requests import GREEDY, NAMESPACE, expected_text, request, tokens
 from tests.engine.toy_decoder import digest_of, logprob
 
@@ -394,6 +395,17 @@ def test_a_draft_saves_steps_and_changes_nothing(cut: int) -> None:
     assert bench.scheduler.counters.prompt_tokens == 50, "accepted tokens were computed again"
     furthest = max(row.position + len(row.tokens) for rows, _ in bench.decoder.plans for row in rows)
     assert furthest <= 50 + 60 - 1, "a draft past the last token"
+
+
+def test_a_text_that_copies_drafts_what_it_copies() -> None:
+    """The grammar has it say the same again and again: soon that is guessed, and the plan ends for it."""
+    sampling = SamplingParams(temperature=0.0, seed=0, max_tokens=200)
+    bench = Bench()
+    answers = bench.submit(request(tokens(50), sampling=sampling, mask_provider=Verses(60, tells=False)))
+    bench.run()
+    assert answers.tokens[0] == verses_text(tokens(50), sampling, Verses(60))
+    assert bench.scheduler.counters.accepted_drafts > 50
+    assert bench.decoder.steps_run < 150
 
 
 def test_a_useless_draft_changes_nothing() -> None:

@@ -4,13 +4,29 @@ from __future__ import annotations
 
 import pytest
 
-from pennyweight.engine.step_cost import GAP_S, IDLE_STEP_S, MAX_CHUNK, MIN_CHUNK, StepCost
+from pennyweight.engine.step_cost import (
+    DECODE_GUESS_S,
+    GAP_S,
+    IDLE_STEP_S,
+    MAX_CHUNK,
+    StepCost,
+    StepShape,
+)
 
 
-def learn(cost: StepCost, *, token_s: float, decode_s: float, rows: int) -> None:
-    for _ in range(50):
-        cost.observe(prefill_tokens=0, decode_rows=rows, seconds=decode_s)
-        cost.observe(prefill_tokens=128, decode_rows=rows, seconds=decode_s + 128 * token_s)
+def learn(
+    cost: StepCost, *, token_s: float, decode_s: float, rows: int, attend_s: float = 0.0, context: int = 0
+) -> None:
+    """Fifty rounds of decoding and of mixed steps whose prompts reach up to `context`."""
+    for i in range(50):
+        cost.observe(StepShape(rows), decode_s)
+        seen = context * i // 50 + 64
+        mixed = StepShape(rows, 128, 128 * seen)
+        cost.observe(mixed, decode_s + 128 * (token_s + attend_s * seen))
+
+
+def chunk(cost: StepCost, *, decode_tokens: int, start: int = 0) -> int:
+    return cost.chunk_tokens(cost.prompt_budget_s(decode_tokens=decode_tokens), start=start)
 
 
 @pytest.mark.parametrize("token_s", [1e-4, 5e-4, 2e-3])
@@ -18,24 +34,42 @@ def learn(cost: StepCost, *, token_s: float, decode_s: float, rows: int) -> None
 def test_a_mixed_step_stays_within_the_gap(token_s: float, decode_s: float) -> None:
     cost = StepCost()
     learn(cost, token_s=token_s, decode_s=decode_s, rows=4)
-    chunk = cost.chunk_tokens(decode_rows=4)
-    assert chunk > MIN_CHUNK
-    assert decode_s + chunk * token_s <= GAP_S * 1.01
-    assert decode_s + (chunk + 1) * token_s >= GAP_S * 0.99
+    tokens = chunk(cost, decode_tokens=4)
+    assert tokens > 0
+    assert decode_s + tokens * token_s <= GAP_S * 1.01
+    assert decode_s + (tokens + 1) * token_s >= GAP_S * 0.99
+
+
+@pytest.mark.parametrize("start", [0, 1000, 4000, 30_000])
+def test_a_far_chunk_is_smaller(start: int) -> None:
+    """Attention grows with the position: what was learnt up to 4000 holds elsewhere."""
+    cost = StepCost()
+    learn(cost, token_s=5e-4, decode_s=0.01, rows=2, attend_s=1e-7, context=4000)
+    tokens = chunk(cost, decode_tokens=2, start=start)
+    seconds = tokens * (5e-4 + 1e-7 * (start + tokens / 2))
+    assert seconds == pytest.approx(GAP_S - 0.01, rel=0.05)
+    assert cost.prompt_s(start=start, tokens=tokens) == pytest.approx(seconds, rel=0.05)
+
+
+def test_one_position_teaches_no_slope() -> None:
+    cost = StepCost()
+    for noise in (1.0, 1.2, 0.9, 1.1) * 10:
+        cost.observe(StepShape(0, 64, 64 * (32 + int(noise * 10))), 64 * 1e-3 * noise)
+    assert cost.prompt_s(start=8000, tokens=1) == pytest.approx(1e-3, rel=0.2)
 
 
 def test_an_idle_machine_computes_larger_chunks() -> None:
     cost = StepCost()
     learn(cost, token_s=1e-3, decode_s=0.01, rows=1)
-    assert cost.chunk_tokens(decode_rows=0) == pytest.approx(IDLE_STEP_S / 1e-3, abs=2)
+    assert chunk(cost, decode_tokens=0) == pytest.approx(IDLE_STEP_S / 1e-3, abs=2)
     learn(cost, token_s=1e-6, decode_s=0.01, rows=1)
-    assert cost.chunk_tokens(decode_rows=0) == MAX_CHUNK
+    assert chunk(cost, decode_tokens=0) == MAX_CHUNK
 
 
-def test_a_prompt_always_advances() -> None:
+def test_no_time_left_is_no_chunk() -> None:
     cost = StepCost()
     learn(cost, token_s=0.01, decode_s=0.5, rows=32)
-    assert cost.chunk_tokens(decode_rows=32) == MIN_CHUNK
+    assert chunk(cost, decode_tokens=32) == 0
 
 
 def test_it_forgets_how_things_were() -> None:
@@ -43,29 +77,38 @@ def test_it_forgets_how_things_were() -> None:
     learn(cost, token_s=1e-3, decode_s=0.01, rows=1)
     learn(cost, token_s=4e-3, decode_s=0.02, rows=1)
     assert cost.decode_s(1) == pytest.approx(0.02, rel=0.01)
-    assert cost.chunk_tokens(decode_rows=1) == pytest.approx(0.05 / 4e-3, abs=4)
+    assert chunk(cost, decode_tokens=1) == pytest.approx(0.05 / 4e-3, abs=4)
 
 
-def test_unmeasured_numbers_of_rows_take_the_nearest() -> None:
+def test_unmeasured_sizes_lie_between_the_measured_ones() -> None:
     cost = StepCost()
-    assert cost.decode_s(8) == 0.0
-    learn(cost, token_s=1e-3, decode_s=0.01, rows=1)
+    assert cost.decode_s(1) == DECODE_GUESS_S
+    learn(cost, token_s=1e-3, decode_s=0.01, rows=2)
     learn(cost, token_s=1e-3, decode_s=0.04, rows=32)
-    assert cost.decode_s(2) == pytest.approx(0.01)
-    assert cost.decode_s(20) == pytest.approx(0.04)
+    assert cost.decode_s(0) == 0.0
+    assert cost.decode_s(1) == pytest.approx(0.01)
+    assert cost.decode_s(17) == pytest.approx(0.025, rel=0.01)
+    assert cost.decode_s(40) > cost.decode_s(32)
+
+
+def test_a_lone_outlier_is_not_believed() -> None:
+    cost = StepCost()
+    learn(cost, token_s=1e-3, decode_s=0.01, rows=2)
+    cost.observe(StepShape(5), 0.5)
+    assert cost.decode_s(5) < 0.05
 
 
 def test_a_tiny_chunk_does_not_distort_the_rate() -> None:
     cost = StepCost()
     learn(cost, token_s=1e-3, decode_s=0.01, rows=1)
-    before = cost.chunk_tokens(decode_rows=0)
-    cost.observe(prefill_tokens=2, decode_rows=0, seconds=0.01)
-    assert cost.chunk_tokens(decode_rows=0) == before
+    before = chunk(cost, decode_tokens=0)
+    cost.observe(StepShape(0, 2, 2), 0.01)
+    assert chunk(cost, decode_tokens=0) == before
 
 
 def test_a_mixed_step_faster_than_the_decode_average_is_no_division_by_zero() -> None:
     cost = StepCost()
-    cost.observe(prefill_tokens=0, decode_rows=4, seconds=0.1)
-    cost.observe(prefill_tokens=128, decode_rows=2, seconds=0.05)
-    assert cost.chunk_tokens(decode_rows=4) == MIN_CHUNK
-    assert cost.chunk_tokens(decode_rows=0) == MAX_CHUNK
+    cost.observe(StepShape(4), 0.1)
+    cost.observe(StepShape(2, 128, 128 * 64), 0.05)
+    assert chunk(cost, decode_tokens=4) == 0
+    assert chunk(cost, decode_tokens=0) == MAX_CHUNK

@@ -178,7 +178,7 @@ class Decoder:
             assert steps == 1 or (len(row.tokens) == 1 and not row.masked and not row.draft_length)
             assert row.sampler is None or row.sampler in self.samplers
             assert not row.targets or len(row.targets) == len(row.tokens), "one target per token"
-            assert not row.draft_length or row.logits is Logits.ALL
+            assert not row.draft_length or row.logits is not Logits.NONE
         self.plans.append((list(rows), steps))
         self._rows, self._live, self._steps_left = list(rows), list(range(len(rows))), steps
         self._tokens = [list(row.tokens) for row in rows]

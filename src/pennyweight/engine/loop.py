@@ -217,6 +217,8 @@ class StepLoop:
                 steps, done = self._runner.finish()
                 num_steps += len(steps)
                 self._postprocess(plan, steps)
+                if not done and steps and self._scheduler.prefers_drafts(plan):
+                    self._runner.interrupt()
         except DECODER_ERRORS as error:
             log.exception("The decoder failed")
             self._runner.abandon()
@@ -242,12 +244,8 @@ class StepLoop:
             self._runner.interrupt()
 
     def _measure(self, plan: StepPlan, num_steps: int, seconds: float) -> None:
-        self._cost.observe(
-            prefill_tokens=plan.prefill_tokens,
-            decode_rows=plan.decode_rows,
-            seconds=seconds / max(1, num_steps),
-        )
-        self._stopwatch.add(num_steps, seconds, prefill=plan.prefill_tokens > 0)
+        self._cost.observe(plan.shape, seconds / max(1, num_steps))
+        self._stopwatch.add(num_steps, seconds, prefill=plan.shape.prompt_tokens > 0)
         self._stats = self._stopwatch.snapshot(self._scheduler)
 
     def _queue(self, group: SequenceGroup) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from pennyweight.engine.block_table import PageCopy
     from pennyweight.engine.sequence import Sequence
+    from pennyweight.engine.step_cost import StepShape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,12 @@ class PlanRow:
     adapter: int | None = None  # slot of the `AdapterPool`
 
     @property
+    def attended(self) -> int:
+        """Positions that the tokens see, summed; as long as the step has not been taken in."""
+        start = self.sequence.num_computed
+        return self.num_tokens * start + self.num_tokens * self.num_tokens // 2
+
+    @property
     def masked(self) -> bool:
         return self.samples and self.sequence.grammar is not None
 
@@ -39,14 +46,7 @@ class StepPlan:
     steps: int
     copies: tuple[PageCopy, ...]
     deadline_s: float | None
-
-    @property
-    def prefill_tokens(self) -> int:
-        return sum(row.num_tokens for row in self.rows if row.is_prompt)
-
-    @property
-    def decode_rows(self) -> int:
-        return sum(not row.is_prompt for row in self.rows)
+    shape: StepShape
 
 
 class RowOutput(Protocol):

@@ -1,16 +1,19 @@
 """A predicted output (`Request.draft`) and how far the real output follows it.
 
 Drafts never change the text: the sampler accepts a draft token only where it samples the same one. Where the
-output leaves the prediction, it is taken up again as soon as the last few tokens occur later in it, which is
-what an edited file looks like.
+output leaves the prediction, it is taken up again as soon as the last few tokens occur in it, nearest to
+where the output would be by now: that is what an edited file looks like.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import deque
 
+from pennyweight.engine.acceptance import Acceptance
+
+PRIOR = 0.9  # whoever sends a prediction believes in it
 RESYNC_TOKENS = 4  # as many equal tokens in a row mean that the output is back on the prediction
+SURE_TOKENS = 8  # followed for so long, a place is taken for the right one
 
 
 class Prediction:
@@ -18,30 +21,56 @@ class Prediction:
 
     def __init__(self, tokens: tuple[int, ...]) -> None:
         self._tokens = tokens
+        self._held = bytearray(len(tokens))  # 1 for each token that the output holds
         self._cursor = 0
-        self._following = True
+        self._following = bool(tokens)
+        self._run = 0  # tokens followed since the last jump
+        self._expected = 0  # where the output would be, going on from the last sure place
+        self._acceptance = Acceptance(prior=PRIOR)
         self._recent: deque[int] = deque(maxlen=RESYNC_TOKENS)
         self._ends: dict[tuple[int, ...], list[int]] = {}  # run of tokens -> positions just behind it
         for end in range(RESYNC_TOKENS, len(tokens) + 1):
             self._ends.setdefault(tokens[end - RESYNC_TOKENS : end], []).append(end)
 
+    @property
+    def num_accepted(self) -> int:
+        """Predicted tokens that the output holds."""
+        return sum(self._held)
+
+    @property
+    def probability(self) -> float:
+        """That the first proposed token is right."""
+        return self._acceptance.probability
+
     def propose(self, limit: int) -> tuple[int, ...]:
         """At most `limit` tokens expected next; none while the output goes its own way."""
         return self._tokens[self._cursor : self._cursor + max(0, limit)] if self._following else ()
 
-    @property
-    def may_resume(self) -> bool:
-        """The output has left the prediction and could come back to it."""
-        return not self._following and self._cursor < len(self._tokens)
-
     def accept(self, token: int) -> None:
         """The output continues with `token`."""
-        self._recent.append(token)
-        if self._following and self._tokens[self._cursor : self._cursor + 1] == (token,):
-            self._cursor += 1
+        if not self._tokens:
             return
+        self._recent.append(token)
+        self._expected += 1
+        if self._following and self._cursor < len(self._tokens):
+            right = self._tokens[self._cursor] == token
+            self._acceptance.add(right=right)
+            if right:
+                self._follow()
+                return
+        self._jump()
+
+    def _follow(self) -> None:
+        self._held[self._cursor] = 1
+        self._cursor += 1
+        self._run += 1
+        if self._run >= SURE_TOKENS:
+            self._expected = self._cursor
+
+    def _jump(self) -> None:
         ends = self._ends.get(tuple(self._recent), [])
-        later = bisect_left(ends, self._cursor)
-        self._following = later < len(ends)
+        self._following = bool(ends)
         if self._following:
-            self._cursor = ends[later]
+            self._cursor = min(ends, key=lambda end: abs(end - self._expected))
+            self._run = 0
+            self._held[self._cursor - RESYNC_TOKENS : self._cursor] = bytes([1]) * RESYNC_TOKENS

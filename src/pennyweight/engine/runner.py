@@ -163,7 +163,7 @@ class Runner:
         sequence = row.sequence
         start, stop = sequence.num_computed, sequence.num_computed + row.num_tokens
         logits = self._module.Logits
-        kind = logits.ALL if row.scores or row.draft else logits.LAST if row.samples else logits.NONE
+        kind = logits.ALL if row.scores else logits.LAST if row.samples else logits.NONE
         return self._module.Row(
             tokens=[*sequence.tokens[start:stop], *row.draft],
             position=start,

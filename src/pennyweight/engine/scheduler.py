@@ -12,10 +12,12 @@ from bisect import insort
 from typing import TYPE_CHECKING
 
 from pennyweight.core import Event, FinishReason, TokenEvent
+from pennyweight.engine.drafter import Drafter
 from pennyweight.engine.kv_cache import KvCache, shared_prefix
 from pennyweight.engine.plan import PlanRow, RowOutput, StepPlan
-from pennyweight.engine.prediction import RESYNC_TOKENS
+from pennyweight.engine.prompt_chunks import prompt_rows
 from pennyweight.engine.stats import Counters
+from pennyweight.engine.step_cost import StepShape
 
 if TYPE_CHECKING:
     from pennyweight.engine.block_table import PageCopy
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
     from pennyweight.engine.step_cost import StepCost
 
 MAX_STEPS = 64  # decode steps of one plan: at most one new page for each row
-MAX_DRAFT = 15  # with the token before it a full 16-row panel
-MAX_SCORED = 64  # scored positions of a step: the decoder keeps a float32 row of the vocabulary for each
 MIN_AWAITED_TOKENS = 16  # a shorter common prefix is not worth waiting for
 
 
@@ -40,6 +40,7 @@ class Scheduler:
         self.running: list[Sequence] = []
         self._end_tokens = end_tokens
         self._cost = cost
+        self._drafter = Drafter(cost, max_positions=limits.max_positions)
         self._events: list[tuple[SequenceGroup, Event]] = []
         self._retired: list[Sequence] = []
 
@@ -59,14 +60,28 @@ class Scheduler:
         copies: list[PageCopy] = []
         self._admit(now_s, copies)
         decoding = sorted((s for s in self.running if s.is_decoding), key=lambda s: s.seniority)
-        steps = self._choose_steps(decoding)
+        drafts = self._drafter.drafts(decoding)
+        steps = 1 if drafts else self._choose_steps(decoding)
         decoding = [s for s in decoding if self._secure_pages(s, steps)]
-        rows = [self._decode_row(s, steps) for s in decoding]
-        rows += self._prefill_rows(len(rows))
+        rows = [self._decode_row(s, drafts.get(s, ())) for s in decoding]
+        decode_tokens = sum(row.num_tokens + len(row.draft) for row in rows)
+        prefilling = [s for s in self.running if not s.is_decoding]
+        chunks = prompt_rows(prefilling, self._cost, self.limits, decode_tokens=decode_tokens)
+        rows += chunks
         deadlines = [d for row in rows if (d := row.sequence.request.deadline_s) is not None]
         return StepPlan(
-            rows=tuple(rows), steps=steps, copies=tuple(copies), deadline_s=min(deadlines, default=None)
+            rows=tuple(rows),
+            steps=steps,
+            copies=tuple(copies),
+            deadline_s=min(deadlines, default=None),
+            shape=StepShape(
+                decode_tokens, sum(row.num_tokens for row in chunks), sum(row.attended for row in chunks)
+            ),
         )
+
+    def prefers_drafts(self, plan: StepPlan) -> bool:
+        """Whether `plan`, of many steps, should end early because guessing ahead has become worth it."""
+        return plan.steps > 1 and self._drafter.would_draft(row.sequence for row in plan.rows)
 
     def advance(self, row: PlanRow, output: RowOutput, now_s: float) -> None:
         """One step of `row` has finished. Pages change hands only in `complete`, when the whole plan has."""
@@ -77,6 +92,7 @@ class Scheduler:
             self.counters.prompt_tokens += row.num_tokens
         sequence.num_computed += row.num_tokens + output.accepted_drafts
         self.counters.accepted_drafts += output.accepted_drafts
+        self.counters.rejected_drafts += len(row.draft) - output.accepted_drafts
         if sequence.num_computed < sequence.num_prompt and sequence.num_output == 0:
             self._events.append((sequence.group, sequence.progress_event()))
         if row.scores:
@@ -209,12 +225,11 @@ class Scheduler:
 
     def _choose_steps(self, decoding: list[Sequence]) -> int:
         """Many steps only if every running row decodes plainly, nothing waits and the pages are there."""
-        plain = all(s.num_uncomputed == 1 and s.grammar is None and not s.draft(1) for s in decoding)
+        plain = all(s.num_uncomputed == 1 and s.grammar is None for s in decoding)
         if self.waiting or not decoding or len(decoding) < len(self.running) or not plain:
             return 1
         left = [s.max_output(self.limits.max_positions) - s.num_output for s in decoding]
-        most = RESYNC_TOKENS if any(s.prediction.may_resume for s in decoding) else MAX_STEPS
-        steps = max(1, min(most, *left))
+        steps = max(1, min(MAX_STEPS, *left))
         while steps > 1:
             missing = sum(s.blocks.missing(s.num_computed + steps) for s in decoding)
             if missing <= self.cache.pool.num_available:
@@ -245,49 +260,16 @@ class Scheduler:
         sequence.status = "waiting"
         insort(self.waiting, sequence, key=lambda s: s.turn)
 
-    def _decode_row(self, sequence: Sequence, steps: int) -> PlanRow:
-        wants_output = sequence.max_output(self.limits.max_positions) > 0
-        draft: tuple[int, ...] = ()
-        if steps == 1 and wants_output:
-            left = sequence.max_output(self.limits.max_positions) - sequence.num_output
-            draft = sequence.draft(min(MAX_DRAFT, left - 1))
-            if draft and not self.cache.grow(sequence, sequence.num_tokens + len(draft)):
-                draft = ()
+    def _decode_row(self, sequence: Sequence, draft: tuple[int, ...]) -> PlanRow:
+        if draft and not self.cache.grow(sequence, sequence.num_tokens + len(draft)):
+            draft = ()
         return PlanRow(
             sequence=sequence,
             num_tokens=sequence.num_uncomputed,
-            samples=wants_output,
+            samples=sequence.max_output(self.limits.max_positions) > 0,
             draft=draft,
             adapter=sequence.group.adapter,
         )
-
-    def _prefill_rows(self, decode_rows: int) -> list[PlanRow]:
-        """Prompt chunks in turn, within what the step may cost."""
-        budget = self._cost.chunk_tokens(decode_rows=decode_rows)
-        scorable = MAX_SCORED
-        rows: list[PlanRow] = []
-        for sequence in sorted((s for s in self.running if not s.is_decoding), key=lambda s: s.turn):
-            if budget == 0:
-                break
-            scores = sequence.scores_prompt
-            # Each scored position has a next token to score: the last one is left to a row of its own.
-            num_tokens = min(scorable if scores else budget, budget, sequence.num_uncomputed - scores)
-            if num_tokens == 0:
-                continue
-            budget -= num_tokens
-            scorable -= num_tokens * scores
-            last = num_tokens == sequence.num_uncomputed
-            samples = last and sequence.max_output(self.limits.max_positions) > 0
-            row = PlanRow(
-                sequence=sequence,
-                num_tokens=num_tokens,
-                samples=samples,
-                scores=scores,
-                is_prompt=True,
-                adapter=sequence.group.adapter,
-            )
-            rows.append(row)
-        return rows
 
     def _keep_scores(self, sequence: Sequence, output: RowOutput) -> None:
         sequence.scores.extend(output.target_logprobs)

@@ -26,6 +26,7 @@ from pennyweight.core import (
 from pennyweight.engine.block_table import BlockTable
 from pennyweight.engine.grammar import MAX_LEAP, Grammar
 from pennyweight.engine.prediction import Prediction
+from pennyweight.engine.recurrence import Recurrence
 
 if TYPE_CHECKING:
     from pennyweight.core import MaskProvider
@@ -121,7 +122,8 @@ class Sequence:
             if mask_provider is None
             else Grammar(mask_provider, end_tokens=self.end_tokens, leaps=sampling.top_logprobs is None)
         )
-        self.prediction = Prediction(self._draft())
+        self.prediction = Prediction(self.until_end(self.request.draft))
+        self.recurrence = Recurrence()
         self.tokens = list(group.prompt.tokens)
         self.num_prompt = len(self.tokens)
         self.num_computed = 0
@@ -195,14 +197,9 @@ class Sequence:
             return self.tokens[:num_positions]
         return [*self.group.prompt.keys, *self.tokens[self.num_prompt :]][:num_positions]
 
-    def _draft(self) -> tuple[int, ...]:
-        """The prediction up to an end token."""
-        return tuple(takewhile(lambda token: token not in self.end_tokens, self.request.draft))
-
-    def draft(self, limit: int) -> tuple[int, ...]:
-        """At most `limit` tokens that probably come next."""
-        forced = () if self.grammar is None else self.grammar.propose(limit)
-        return forced or self.prediction.propose(limit)
+    def until_end(self, tokens: Items[int]) -> tuple[int, ...]:
+        """`tokens` up to the first that would end this choice."""
+        return tuple(takewhile(lambda token: token not in self.end_tokens, tokens))
 
     def append(self, token: int, now_s: float) -> None:
         """The output goes on with `token`."""
@@ -234,6 +231,8 @@ class Sequence:
             prompt_tokens=self.num_prompt,
             completion_tokens=self.num_output,
             cached_tokens=self.num_cached or 0,
+            accepted_prediction_tokens=self.prediction.num_accepted,
+            rejected_prediction_tokens=len(self.request.draft) - self.prediction.num_accepted,
         )
         return FinishedEvent(
             choice=self.choice,

@@ -23,6 +23,7 @@ class EngineStats:
     cached_tokens: int = 0  # prompt tokens that were not computed
     generated_tokens: int = 0
     accepted_drafts: int = 0
+    rejected_drafts: int = 0
     preemptions: int = 0
     prefill_s: float = 0.0  # seconds of steps with prompt tokens in them
     decode_s: float = 0.0  # seconds of all other steps
@@ -36,6 +37,7 @@ class Counters:
     cached_tokens: int = 0  # prompt tokens found in the prefix tree at first admission
     generated_tokens: int = 0
     accepted_drafts: int = 0
+    rejected_drafts: int = 0
     preemptions: int = 0
 
 
@@ -68,6 +70,7 @@ class Stopwatch:
             cached_tokens=counters.cached_tokens,
             generated_tokens=counters.generated_tokens,
             accepted_drafts=counters.accepted_drafts,
+            rejected_drafts=counters.rejected_drafts,
             preemptions=counters.preemptions,
             prefill_s=self.prefill_s,
             decode_s=self.decode_s,

@@ -1,10 +1,15 @@
 """How long a step takes, learnt from the steps that ran, and the prompt chunk that follows from it.
 
-Model: seconds = decode(rows) + tokens * token_s. Both parts are running averages, decode by powers of two of
-the number of rows. Longer contexts and a busier machine show up in the averages within a few steps.
+Model: seconds = decode(tokens) + prompt tokens * (token_s + attend_s * mean context). `decode` is a curve
+through running averages at about four sizes per doubling, drafts included. The two others are a running
+regression over steps with prompts in them. Longer contexts and a busier machine show up within a few steps.
 """
 
 from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
 
 GAP_S = 0.070  # longest wanted gap between two tokens of a running stream
 IDLE_STEP_S = 0.250  # longest step when no stream runs: what an arrival or a cancel may have to wait
@@ -12,39 +17,102 @@ MIN_CHUNK = 16  # a prompt advances by as much however slow the decode rows are
 MAX_CHUNK = 1024
 MIN_TOKEN_S = 1e-6  # a decode average of other rows may exceed a whole mixed step
 NEW_WEIGHT = 0.25  # weight of the newest measurement
+DECODE_GUESS_S = 0.003  # of the first token, until one was measured
+DRAFT_COST = 1.3  # a draft token against one of a prompt: it needs logits and is sampled
+SPREAD = 128.0  # contexts must differ by as many positions before a slope is told from noise
+
+
+@dataclass(frozen=True, slots=True)
+class StepShape:
+    """What a step computes: tokens of decode rows and drafts, prompt tokens, and the positions these see."""
+
+    decode_tokens: int
+    prompt_tokens: int = 0
+    attended: int = 0  # summed over the prompt tokens
 
 
 class StepCost:
-    """Fed with measured steps by the loop, asked for chunk sizes by the scheduler."""
+    """Fed with measured steps by the loop, asked for chunks and drafts by the scheduler."""
 
     def __init__(self, *, token_s: float = 1e-3) -> None:
-        self._token_s = token_s  # the guess lasts until the first prompt was measured
-        self._measured = False
-        self._decode_s: dict[int, float] = {}
+        self._prompt = _Line(token_s)  # the guess lasts until the first prompt was measured
+        self._decode: dict[int, tuple[float, float]] = {}  # size class -> running (tokens, seconds)
 
-    def observe(self, *, prefill_tokens: int, decode_rows: int, seconds: float) -> None:
-        """One step of `decode_rows` single tokens and `prefill_tokens` prompt tokens took `seconds`."""
-        if prefill_tokens == 0 and decode_rows > 0:
-            bucket = decode_rows.bit_length()
-            self._decode_s[bucket] = _average(self._decode_s.get(bucket, seconds), seconds)
-        elif prefill_tokens >= MIN_CHUNK:  # shorter ones measure the fixed part of a step
-            token_s = max(MIN_TOKEN_S, (seconds - self.decode_s(decode_rows)) / prefill_tokens)
-            self._token_s = _average(self._token_s if self._measured else token_s, token_s)
-            self._measured = True
+    def observe(self, shape: StepShape, seconds: float) -> None:
+        """One step of this shape took `seconds`."""
+        if shape.prompt_tokens == 0 and shape.decode_tokens > 0:
+            self._observe_decode(shape.decode_tokens, seconds)
+        elif shape.prompt_tokens >= MIN_CHUNK:  # shorter ones measure the fixed part of a step
+            each_s = (seconds - self.decode_s(shape.decode_tokens)) / shape.prompt_tokens
+            self._prompt.add(shape.attended / shape.prompt_tokens, max(MIN_TOKEN_S, each_s))
 
-    def decode_s(self, rows: int) -> float:
-        """Expected seconds of a step of `rows` single tokens: of the nearest number of rows measured."""
-        if rows == 0 or not self._decode_s:
+    def decode_s(self, tokens: int) -> float:
+        """Expected seconds of a step of `tokens` tokens that all sample."""
+        if tokens == 0:
             return 0.0
-        wanted = rows.bit_length()
-        return self._decode_s[min(self._decode_s, key=lambda bucket: (abs(bucket - wanted), bucket))]
+        points = sorted(self._decode.values()) or [(1.0, DECODE_GUESS_S)]
+        for (left, left_s), (right, right_s) in pairwise(points):
+            if left <= tokens < right:
+                return left_s + (right_s - left_s) * (tokens - left) / (right - left)
+        if tokens < points[0][0]:
+            return points[0][1]
+        last, last_s = points[-1]
+        return last_s + (tokens - last) * DRAFT_COST * self._prompt.at(0.0)
 
-    def chunk_tokens(self, *, decode_rows: int) -> int:
-        """Prompt tokens the next step may compute beside `decode_rows` running streams."""
-        left_s = GAP_S - self.decode_s(decode_rows) if decode_rows else IDLE_STEP_S
-        if left_s >= MAX_CHUNK * self._token_s:
-            return MAX_CHUNK
-        return max(MIN_CHUNK, int(left_s / self._token_s))
+    def prompt_s(self, *, start: int, tokens: int) -> float:
+        """Expected seconds that `tokens` prompt tokens from position `start` on add to a step."""
+        return tokens * self._prompt.at(start + tokens / 2)
+
+    def prompt_budget_s(self, *, decode_tokens: int) -> float:
+        """Seconds the next step may spend on prompts beside the running streams."""
+        return GAP_S - self.decode_s(decode_tokens) if decode_tokens else IDLE_STEP_S
+
+    def chunk_tokens(self, left_s: float, *, start: int) -> int:
+        """Prompt tokens from position `start` on that take `left_s` seconds; at most MAX_CHUNK."""
+        each_s, slope_s = self._prompt.at(start), self._prompt.slope / 2
+        # n * (each + slope * n) = left, in the form that loses no digits when the slope is tiny or 0
+        root = math.sqrt(each_s * each_s + 4 * slope_s * max(0.0, left_s))
+        return int(min(MAX_CHUNK, 2 * max(0.0, left_s) / (each_s + root)))
+
+    def _observe_decode(self, tokens: int, seconds: float) -> None:
+        size = round(4 * math.log2(tokens))
+        seconds = max(MIN_TOKEN_S, seconds)
+        if size not in self._decode:
+            # A lone outlier must not scare everybody off: nobody would measure again.
+            most_s = 2 * self.decode_s(tokens) if self._decode else seconds
+            self._decode[size] = (tokens, min(seconds, most_s))
+            return
+        old_tokens, old_s = self._decode[size]
+        new_s = _average(old_s, seconds)
+        # The machine's speed is common to all sizes: those not run at the moment follow half of the way.
+        drift = math.sqrt(new_s / old_s)
+        self._decode = {other: (count, s * drift) for other, (count, s) in self._decode.items()}
+        self._decode[size] = _average(old_tokens, tokens), new_s
+
+
+class _Line:
+    """Running least squares of y over x: recent points count most."""
+
+    def __init__(self, guess: float) -> None:
+        self._mean_x, self._mean_y = 0.0, guess
+        self._xx, self._xy = 0.0, 0.0
+        self._measured = False
+        self.slope = 0.0
+
+    def add(self, x: float, y: float) -> None:
+        if not self._measured:
+            self._mean_x, self._mean_y, self._measured = x, y, True
+            return
+        dx, dy = x - self._mean_x, y - self._mean_y
+        self._mean_x, self._mean_y = _average(self._mean_x, x), _average(self._mean_y, y)
+        keep = 1 - NEW_WEIGHT
+        self._xx = keep * (self._xx + NEW_WEIGHT * dx * dx)
+        self._xy = keep * (self._xy + NEW_WEIGHT * dx * dy)
+        if self._xx > SPREAD * SPREAD:
+            self.slope = max(0.0, self._xy / self._xx)
+
+    def at(self, x: float) -> float:
+        return max(MIN_TOKEN_S, self._mean_y + self.slope * (x - self._mean_x))
 
 
 def _average(old: float, new: float) -> float:

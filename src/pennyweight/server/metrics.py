@@ -42,6 +42,7 @@ _COUNTERS = {
     "cached_tokens": ("prompt_tokens_cached", "Prompt tokens found in the cache."),
     "generated_tokens": ("tokens_generated", "Tokens generated."),
     "accepted_drafts": ("draft_tokens_accepted", "Predicted tokens that were right."),
+    "rejected_drafts": ("draft_tokens_rejected", "Predicted tokens that were wrong."),
     "preemptions": ("preemptions", "Answers that gave their pages up for a while."),
     "prefill_s": ("prefill_seconds", "Seconds of steps with prompt tokens in them."),
     "decode_s": ("decode_seconds", "Seconds of all other steps."),
