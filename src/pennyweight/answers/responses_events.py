@@ -1,0 +1,104 @@
+"""Answer events become the typed events of one streamed response, and the response at its end.
+
+The order is OpenAI's: created, in progress, each item from added to done, and one terminal event. Sequence
+numbers rise by one. Without a stream the same events are made and only the response at the end is sent, so
+the two cannot differ (https://platform.openai.com/docs/api-reference/responses-streaming).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pennyweight.answers.events import Accepted, Finished, TextDelta, ToolCallDelta
+from pennyweight.answers.responses_object import ResponseState, response_object
+from pennyweight.answers.responses_output import CallItem, MessageItem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pennyweight.answers.events import AnswerEvent
+    from pennyweight.answers.responses_object import ResponseIdentity, ResponseStatus
+    from pennyweight.answers.responses_output import ItemStatus, Told
+    from pennyweight.answers.responses_schema import ResponseRequest
+    from pennyweight.core import Usage
+    from pennyweight.errors import PennyweightError
+
+
+class ResponseEvents:
+    """The events of one response, in the order of its answer's. `result` is there after the terminal one."""
+
+    def __init__(self, identity: ResponseIdentity, request: ResponseRequest) -> None:
+        self.result: dict[str, Any] | None = None
+        self._identity = identity
+        self._request = request
+        self._sequence = 0
+        self._done: list[dict[str, Any]] = []
+        self._open: MessageItem | CallItem | None = None
+        self._call = -1  # the answer's number of the call that is open or was last
+
+    def of(self, event: AnswerEvent) -> Iterator[dict[str, Any]]:
+        if isinstance(event, Accepted):
+            yield self._snapshot("created", "in_progress")
+            yield self._snapshot("in_progress", "in_progress")
+        elif isinstance(event, TextDelta):
+            yield from self._text(event)
+        elif isinstance(event, ToolCallDelta):
+            yield from self._tool_call(event)
+        elif isinstance(event, Finished):
+            yield from self._finish(event)
+
+    def failed(self, error: PennyweightError) -> Iterator[dict[str, Any]]:
+        """The answer broke off: what there is of it, and why."""
+        if self._open is not None:
+            self._done.append(self._open.payload("incomplete"))
+            self._open = None
+        yield self._snapshot("failed", "failed", error=error.message)
+
+    def _text(self, delta: TextDelta) -> Iterator[dict[str, Any]]:
+        if not isinstance(self._open, MessageItem):
+            yield from self._close("completed")
+            item = self._open = MessageItem(len(self._done))
+            yield from self._told(item.begin())
+        yield from self._told(self._open.more(delta))
+
+    def _tool_call(self, delta: ToolCallDelta) -> Iterator[dict[str, Any]]:
+        if not isinstance(self._open, CallItem) or delta.index != self._call:
+            assert delta.index == self._call + 1, "calls come one after another"
+            yield from self._close("completed")
+            self._call = delta.index
+            item = self._open = CallItem(len(self._done), delta)
+            yield from self._told(item.begin())
+        yield from self._told(self._open.more(delta))
+
+    def _finish(self, finished: Finished) -> Iterator[dict[str, Any]]:
+        if self._open is None and not self._done:
+            # An answer of nothing is still a message.
+            item = self._open = MessageItem(0)
+            yield from self._told(item.begin())
+        status: ItemStatus = "incomplete" if finished.reason == "length" else "completed"
+        yield from self._close(status)
+        terminal = self._snapshot(status, status, usage=finished.usage)
+        self.result = terminal["response"]
+        yield terminal
+
+    def _close(self, status: ItemStatus) -> Iterator[dict[str, Any]]:
+        if self._open is None:
+            return
+        yield from self._told(self._open.end(status))
+        self._done.append(self._open.payload(status))
+        self._open = None
+
+    def _told(self, told: Iterator[Told]) -> Iterator[dict[str, Any]]:
+        for kind, fields in told:
+            yield self._event(kind, fields)
+
+    def _snapshot(
+        self, kind: str, status: ResponseStatus, *, usage: Usage | None = None, error: str | None = None
+    ) -> dict[str, Any]:
+        state = ResponseState(status=status, output=self._done[:], usage=usage, error=error)
+        return self._event(kind, {"response": response_object(self._identity, self._request, state)})
+
+    def _event(self, kind: str, fields: dict[str, Any]) -> dict[str, Any]:
+        event = {"type": f"response.{kind}", "sequence_number": self._sequence, **fields}
+        self._sequence += 1
+        return event

@@ -1,0 +1,149 @@
+"""Every top-level field of a body of the Responses interface, and of its counting of input tokens.
+
+(https://platform.openai.com/docs/api-reference/responses/create)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pennyweight.answers.chat_fields import ADVISORY
+from pennyweight.answers.field_tables import FieldTables, Neutral
+from pennyweight.answers.fields import AnyObject, Compound, Field, Flag, Integer, ListOf, Text
+from pennyweight.answers.sampling_fields import SAMPLING_FIELDS
+from pennyweight.answers.tool_fields import CHOICE_SCHEMA, MAX_TOOLS
+
+_OTHERWISE_HERE = ("max_completion_tokens", "max_tokens", "n", "logprobs", "top_logprobs")
+_OBJECT: dict[str, Any] = {"type": "object"}
+INPUT_SCHEMA: dict[str, Any] = {
+    "anyOf": [{"type": "string"}, {"type": "array", "minItems": 1, "items": _OBJECT}]
+}
+_TOOLS_SCHEMA: dict[str, Any] = {
+    "type": "array",
+    "maxItems": MAX_TOOLS,
+    "items": {"type": "object", "required": ["type"], "properties": {"type": {"type": "string"}}},
+}
+_TEXT_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "format": {
+            "type": "object",
+            "required": ["type"],
+            "properties": {"type": {"enum": ["text", "json_object", "json_schema"]}},
+        },
+        "verbosity": {"enum": ["medium", None]},
+    },
+}
+_REASONING_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {"effort": {"enum": ["none", None]}, "summary": {"type": ["string", "null"]}},
+}
+_STREAM_OPTIONS_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {"include_obfuscation": {"type": "boolean"}},
+}
+
+_MODEL = Field(
+    name="model",
+    kind=Text(empty=False),
+    doc="The name of the model, or an alias, as `GET /v1/models` lists them; the answer says what ran.",
+)
+_ASKED = (
+    Field(
+        name="input",
+        kind=Compound(INPUT_SCHEMA),
+        doc="A text, or items: messages, calls of tools and their outputs. Items of reasoning are dropped "
+        "and named in `x-pennyweight-ignored`.",
+    ),
+    Field(
+        name="instructions",
+        kind=Text(),
+        doc="With all messages of `system` and `developer` they become one system message in front.",
+    ),
+    Field(
+        name="tools",
+        kind=Compound(_TOOLS_SCHEMA),
+        doc="Functions and custom tools. Arguments of `strict` functions always validate; tools that OpenAI "
+        "runs itself are skipped and named in `x-pennyweight-ignored`.",
+    ),
+    Field(
+        name="tool_choice",
+        kind=Compound(CHOICE_SCHEMA),
+        doc="`none`, `auto`, `required`, one tool by name, or `allowed_tools`.",
+    ),
+    Field(name="parallel_tool_calls", kind=Flag(), doc="`false`: at most one call in an answer."),
+    Field(
+        name="text",
+        kind=Compound(_TEXT_SCHEMA),
+        doc="`format`: `text`, `json_object` or `json_schema`, which the answer then always is, or it ends "
+        "as incomplete. `verbosity` only `medium`.",
+    ),
+    Field(
+        name="reasoning",
+        kind=Compound(_REASONING_SCHEMA),
+        doc="Only without effort: the model does not reason before it answers.",
+    ),
+)
+_STATE = (
+    Neutral(name="previous_response_id", values=(), reason="answers are not stored yet"),
+    Neutral(name="conversation", values=(), reason="conversations are not stored yet"),
+    Neutral(name="truncation", values=("disabled",), reason="an input that does not fit is refused"),
+)
+
+RESPONSES_FIELDS = FieldTables(
+    honoured=(
+        _MODEL,
+        *_ASKED,
+        Field(
+            name="max_output_tokens",
+            kind=Integer(low=1),
+            doc="Most tokens to generate; an answer that fills the context ends too, as incomplete.",
+        ),
+        *(field for field in SAMPLING_FIELDS if field.name not in _OTHERWISE_HERE),
+        Field(
+            name="top_logprobs",
+            kind=Integer(low=0, high=20),
+            doc="Return log-probabilities, with this many of the likeliest tokens at each place.",
+        ),
+        Field(
+            name="include",
+            kind=ListOf(item=Text()),
+            doc="`message.output_text.logprobs` returns log-probabilities; what OpenAI's own tools and "
+            "reasoning would add is named in `x-pennyweight-ignored`.",
+        ),
+        Field(
+            name="chat_template_kwargs",
+            kind=AnyObject(),
+            doc="Further variables of the model's chat template; one the template does not read is refused.",
+        ),
+        Field(name="stream", kind=Flag(), doc="Send typed server-sent events while the answer is written."),
+    ),
+    advisory=(
+        *ADVISORY,
+        Field(
+            name="max_tool_calls",
+            kind=Integer(low=1),
+            doc="Accepted; it counts calls of tools that OpenAI runs itself, of which there are none.",
+            advisory=True,
+        ),
+        Field(
+            name="stream_options",
+            kind=Compound(_STREAM_OPTIONS_SCHEMA),
+            doc="Accepted; events carry no padding.",
+            advisory=True,
+        ),
+    ),
+    neutral=(
+        Neutral(name="store", values=(False,), reason="answers are not stored yet"),
+        *_STATE,
+        Neutral(name="background", values=(False,), reason="answers are not stored yet"),
+        Neutral(name="prompt", values=(), reason="there are no stored prompts"),
+        Neutral(name="context_management", values=([],), reason="the context is never compacted"),
+        Neutral(name="moderation", values=(), reason="there are no moderations yet"),
+    ),
+    required=("model", "input"),
+)
+
+INPUT_TOKENS_FIELDS = FieldTables(
+    honoured=(_MODEL, *_ASKED), advisory=(), neutral=_STATE, required=("input",)
+)

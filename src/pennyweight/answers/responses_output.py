@@ -1,0 +1,112 @@
+"""The items of a response's output while they are written: what each says when it begins, grows and ends."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+from uuid import uuid4
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pennyweight.answers.events import TextDelta, TokenDetail, ToolCallDelta
+
+ItemStatus = Literal["in_progress", "completed", "incomplete"]
+Told = tuple[str, dict[str, Any]]
+"""The type of an event after `response.`, and its fields."""
+
+
+class MessageItem:
+    """A message of the assistant with one part of text."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self._id = f"msg_{uuid4().hex}"
+        self._text = ""
+        self._logprobs: list[dict[str, Any]] = []
+
+    def begin(self) -> Iterator[Told]:
+        item = {**self.payload("in_progress"), "content": []}
+        yield "output_item.added", {"output_index": self.index, "item": item}
+        yield "content_part.added", {**self._place(), "part": self._part()}
+
+    def more(self, delta: TextDelta) -> Iterator[Told]:
+        logprobs = _logprobs(delta.details)
+        self._text += delta.text
+        self._logprobs += logprobs
+        yield "output_text.delta", {**self._place(), "delta": delta.text, "logprobs": logprobs}
+
+    def end(self, status: ItemStatus) -> Iterator[Told]:
+        yield "output_text.done", {**self._place(), "text": self._text, "logprobs": self._logprobs}
+        yield "content_part.done", {**self._place(), "part": self._part()}
+        yield "output_item.done", {"output_index": self.index, "item": self.payload(status)}
+
+    def payload(self, status: ItemStatus) -> dict[str, Any]:
+        return {
+            "id": self._id,
+            "type": "message",
+            "status": status,
+            "role": "assistant",
+            "content": [self._part()],
+        }
+
+    def _place(self) -> dict[str, Any]:
+        return {"item_id": self._id, "output_index": self.index, "content_index": 0}
+
+    def _part(self) -> dict[str, Any]:
+        return {"type": "output_text", "text": self._text, "annotations": [], "logprobs": self._logprobs[:]}
+
+
+class CallItem:
+    """A call of a function, or of a custom tool; they differ in names."""
+
+    def __init__(self, index: int, first: ToolCallDelta) -> None:
+        self.index = index
+        self._call_id = first.id
+        self._name = first.name
+        self._written = ""
+        if first.kind == "function":
+            self._id, self._type, self._key = f"fc_{uuid4().hex}", "function_call", "arguments"
+            self._growth = "function_call_arguments"
+        else:
+            self._id, self._type, self._key = f"ctc_{uuid4().hex}", "custom_tool_call", "input"
+            self._growth = "custom_tool_call_input"
+
+    def begin(self) -> Iterator[Told]:
+        yield "output_item.added", {"output_index": self.index, "item": self.payload("in_progress")}
+
+    def more(self, delta: ToolCallDelta) -> Iterator[Told]:
+        if delta.arguments:
+            self._written += delta.arguments
+            yield f"{self._growth}.delta", {**self._place(), "delta": delta.arguments}
+
+    def end(self, status: ItemStatus) -> Iterator[Told]:
+        # OpenAI's own schema wants the name here; its client does without.
+        name = {"name": self._name} if self._type == "function_call" else {}
+        yield f"{self._growth}.done", {**self._place(), **name, self._key: self._written}
+        yield "output_item.done", {"output_index": self.index, "item": self.payload(status)}
+
+    def payload(self, status: ItemStatus) -> dict[str, Any]:
+        return {
+            "id": self._id,
+            "type": self._type,
+            "status": status,
+            "call_id": self._call_id,
+            "name": self._name,
+            self._key: self._written,
+        }
+
+    def _place(self) -> dict[str, Any]:
+        return {"item_id": self._id, "output_index": self.index}
+
+
+def _logprobs(details: Iterable[TokenDetail]) -> list[dict[str, Any]]:
+    return [{**_token(item), "top_logprobs": [_token(other) for other in item.top]} for item in details]
+
+
+def _token(detail: TokenDetail) -> dict[str, Any]:
+    """`bytes` is exact; `token` shows a piece of a split character as U+FFFD."""
+    return {
+        "token": detail.text_bytes.decode("utf-8", errors="replace"),
+        "logprob": detail.logprob,
+        "bytes": list(detail.text_bytes),
+    }
