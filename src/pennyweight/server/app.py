@@ -15,11 +15,14 @@ from pennyweight.server.envelope import install_error_handlers
 from pennyweight.server.metrics import CountResponses, MeteredAnswers, Metrics
 from pennyweight.server.request_id import RequestId
 from pennyweight.server.routes.chat import ChatLimits, chat_routes
+from pennyweight.server.routes.completions import completions_routes
 from pennyweight.server.routes.docs import docs_routes
 from pennyweight.server.routes.health import health_routes
 from pennyweight.server.routes.metrics import metrics_routes
 from pennyweight.server.routes.models import models_routes
 from pennyweight.server.routes.moderations import moderations_routes
+from pennyweight.server.routes.responses import responses_routes
+from pennyweight.server.routes.tokens import tokens_routes
 from pennyweight.server.served import ServedModel, ServedModels
 
 if TYPE_CHECKING:
@@ -53,6 +56,9 @@ def create_app(engine: Engine, settings: Settings, *, ping_s: float = PING_S) ->
     foreign = ForeignIds(engine.answerer.tokenizer, folder=folder)
     limits = ChatLimits(max_body_bytes=settings.max_body_bytes, ping_s=ping_s)
     app.include_router(chat_routes(answers, served, foreign, limits))
+    app.include_router(completions_routes(answers, engine.answerer, served, foreign, limits))
+    app.include_router(responses_routes(answers, engine.answerer, served, foreign, limits))
+    app.include_router(tokens_routes(engine.answerer, served, limits))
     app.include_router(models_routes(served))
     app.include_router(moderations_routes())
     app.include_router(health_routes(engine))

@@ -1,4 +1,4 @@
-"""One bearer key for everything under `/v1` and for the metrics; health and documentation stay open."""
+"""One bearer key for everything that computes or tells figures; health and documentation stay open."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pennyweight.server.envelope import error_response
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-_PROTECTED = ("/v1", "/metrics")  # figures, too, tell what others do
+_PROTECTED = ("/v1", "/metrics", "/tokenize", "/detokenize")  # figures, too, tell what others do
 
 
 class BearerAuth:

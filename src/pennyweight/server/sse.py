@@ -1,6 +1,7 @@
-"""Server-sent events as OpenAI's clients read them: `data:` lines, `[DONE]` at the end, `: ping` in silence.
+"""Server-sent events as OpenAI's clients read them, with `: ping` in silence.
 
-A failure in mid-stream is one more `data:` line with the error object, which the clients raise.
+Completions are `data:` lines ended by `[DONE]`; a failure in mid-stream is one more line with the error
+object, which the clients raise. Responses are typed events; their failure is an event of its own.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import asyncio
 import json
 import logging
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from starlette.responses import Response
 
@@ -18,13 +19,48 @@ from pennyweight.server.connection import ClientGoneError, while_connected
 from pennyweight.server.envelope import error_object, internal_error
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 
     from starlette.types import Receive, Scope, Send
 
 PING = b": ping\n\n"
 DONE = b"data: [DONE]\n\n"
 _log = logging.getLogger(__name__)
+
+
+class Wire(Protocol):
+    """How payloads look on the wire, and how a stream ends: well, or with an error."""
+
+    @property
+    def end(self) -> bytes: ...
+
+    def line(self, payload: dict[str, Any]) -> bytes: ...
+
+    def failure(self, error: PennyweightError) -> Iterable[dict[str, Any]]: ...
+
+
+class DataWire:
+    """`data:` lines, as chat and plain completions stream them."""
+
+    end = DONE
+
+    def line(self, payload: dict[str, Any]) -> bytes:
+        return event_line(payload)
+
+    def failure(self, error: PennyweightError) -> Iterable[dict[str, Any]]:
+        return (error_object(error),)
+
+
+class TypedWire:
+    """`event:` lines with the payload's type, and nothing after the last; `failed` tells what broke it."""
+
+    end = b""
+
+    def __init__(self, failed: Callable[[PennyweightError], Iterable[dict[str, Any]]]) -> None:
+        self.failure = failed
+
+    def line(self, payload: dict[str, Any]) -> bytes:
+        return f"event: {payload['type']}\n".encode() + event_line(payload)
 
 
 class EventStream(Response):
@@ -38,8 +74,10 @@ class EventStream(Response):
         *,
         ping_s: float,
         headers: Mapping[str, str] | None = None,
+        wire: Wire | None = None,
     ) -> None:
         self._payloads = payloads
+        self._wire = DataWire() if wire is None else wire
         self._ping_s = ping_s
         self.status_code = 200
         self.background = None
@@ -72,14 +110,17 @@ class EventStream(Response):
         try:
             async with aclosing(self._payloads) as payloads:
                 async for payload in payloads:
-                    yield event_line(payload)
+                    yield self._wire.line(payload)
         except PennyweightError as error:
-            yield event_line(error_object(error))
+            for payload in self._wire.failure(error):
+                yield self._wire.line(payload)
         except Exception:  # the process edge: log it, tell the client that the answer is not whole
             _log.exception("a stream failed")
-            yield event_line(error_object(internal_error()))
+            for payload in self._wire.failure(internal_error()):
+                yield self._wire.line(payload)
         else:
-            yield DONE
+            if self._wire.end:
+                yield self._wire.end
 
     async def _ping(self, send: Send, sent: asyncio.Event) -> None:
         """A comment whenever nothing was sent for a while: a long prompt must not look like a dead server."""
