@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
-from pennyweight.answers.conversation import FunctionTool
 from pennyweight.answers.options import JsonObject, JsonSchema
 
 if TYPE_CHECKING:
@@ -105,7 +104,7 @@ def _repeated(request: ResponseRequest) -> dict[str, Any]:
 
 
 def _tool(tool: Tool) -> dict[str, Any]:
-    if isinstance(tool, FunctionTool):
+    if tool.kind == "function":
         return {
             "type": "function",
             "name": tool.name,
@@ -114,8 +113,8 @@ def _tool(tool: Tool) -> dict[str, Any]:
             "strict": tool.strict,
         }
     form: dict[str, Any] = {"type": "text"}
-    if tool.format is not None:
-        form = {"type": "grammar", "syntax": tool.format.syntax, "definition": tool.format.definition}
+    if tool.syntax != "text":
+        form = {"type": "grammar", "syntax": tool.syntax, "definition": tool.definition}
     return {"type": "custom", "name": tool.name, "description": tool.description, "format": form}
 
 
@@ -123,9 +122,7 @@ def _choice(conversation: Conversation) -> str | dict[str, Any]:
     choice = conversation.tool_choice
     if choice.names is None:
         return choice.mode
-    kinds = {
-        tool.name: "function" if isinstance(tool, FunctionTool) else "custom" for tool in conversation.tools
-    }
+    kinds = {tool.name: tool.kind for tool in conversation.tools}
     named = [{"type": kinds[name], "name": name} for name in sorted(choice.names)]
     if choice.mode == "required" and len(named) == 1:
         return named[0]

@@ -32,8 +32,7 @@ if TYPE_CHECKING:
     from pennyweight.server.routes.chat import ChatLimits
     from pennyweight.server.served import ServedModels
 
-# What the answering rooms call by the names of chat completions.
-_NAMES = {"messages": "input", "response_format.json_schema": "text.format", "response_format": "text.format"}
+_NAMES = {"messages": "input"}  # what the answering rooms call it, and what this interface does
 
 
 def responses_routes(
