@@ -161,7 +161,7 @@ def test_formats_and_predictions_reach_the_options() -> None:
 def test_the_older_names_of_tools() -> None:
     chat = parse_chat({**BODY, "functions": [{"name": "f"}], "function_call": {"name": "f"}})
     assert [tool.name for tool in chat.conversation.tools] == ["f"]
-    assert chat.conversation.tool_choice == ToolChoice(mode="required", names=frozenset({"f"}))
+    assert chat.conversation.tool_choice == ToolChoice(mode="required", names=frozenset({"f"}), once=True)
     assert (chat.shape.call_style, chat.conversation.parallel_tool_calls) == ("function_call", False)
     assert refused(functions=[{"name": "f"}], tools=[]).param == "functions"
     assert refused(function_call="auto", tool_choice="auto").param == "function_call"

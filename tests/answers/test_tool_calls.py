@@ -194,6 +194,9 @@ def test_what_the_choice_allows(answerer: Answerer, choice: ToolChoice, text: by
 def test_one_call_at_a_time(answerer: Answerer, parallel: bool) -> None:
     conversation = Conversation(messages=(HELLO,), tools=TOOLS, parallel_tool_calls=parallel)
     assert writes(answerer, conversation, Options(), CALL + b"\n" + CALL) is parallel
+    named = ToolChoice(mode="required", names=frozenset({"f"}), once=True)
+    once = Conversation(messages=(HELLO,), tools=TOOLS, tool_choice=named)
+    assert not writes(answerer, once, Options(), CALL + b"\n" + CALL)
 
 
 FORMATS: list[tuple[Any, bytes, bool]] = [

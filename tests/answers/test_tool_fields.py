@@ -92,7 +92,9 @@ def test_tools_that_openai_runs_itself_are_skipped_and_named() -> None:
     ],
 )
 def test_a_choice(value: object, mode: Any, names: set[str] | None) -> None:
-    assert choose(value) == ToolChoice(mode=mode, names=None if names is None else frozenset(names))
+    once = isinstance(value, dict) and value["type"] != "allowed_tools"
+    expected = ToolChoice(mode=mode, names=None if names is None else frozenset(names), once=once)
+    assert choose(value) == expected
 
 
 @pytest.mark.parametrize(

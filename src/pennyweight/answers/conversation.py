@@ -51,11 +51,12 @@ class ToolChoice:
 
     `none`: no call; `auto`: text or calls; `required`: at least one call. `names` restricts the calls to
     these tools (OpenAI's named choice is `required` with one name, `allowed_tools` either mode with several);
-    None: all tools.
+    None: all tools. `once`: exactly one call, as OpenAI promises for a named choice.
     """
 
     mode: Literal["none", "auto", "required"] = "auto"
     names: frozenset[str] | None = None
+    once: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

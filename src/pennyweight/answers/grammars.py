@@ -45,7 +45,7 @@ class Grammars:
             self._compiler(),
             tools,
             required=required or text is not None,
-            parallel=source.parallel_tool_calls,
+            parallel=source.parallel_tool_calls and not source.tool_choice.once,
             control=self._tokenizer.special_tokens,
         )
         return calls if required or text is None else EitherMask((text, calls))

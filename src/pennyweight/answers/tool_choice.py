@@ -28,7 +28,8 @@ def read_tool_choice(value: object, toolbox: Toolbox, *, param: str = "tool_choi
         raise _unknown_choice(value, param)
     kind = value.get("type")
     if kind in ("function", "custom"):
-        return ToolChoice(mode="required", names=frozenset({_known_name(value, toolbox, param)}))
+        name = _known_name(value, toolbox, param)
+        return ToolChoice(mode="required", names=frozenset({name}), once=True)
     if kind == "allowed_tools":
         nested = value.get("allowed_tools")
         place = param if nested is None else f"{param}.allowed_tools"
@@ -43,7 +44,7 @@ def read_function_call_choice(value: object, toolbox: Toolbox) -> ToolChoice:
     """The older `function_call`: "none", "auto" or `{"name"}`."""
     if isinstance(value, dict):
         name = _known_name({"type": "function", "function": value}, toolbox, "function_call")
-        return ToolChoice(mode="required", names=frozenset({name}))
+        return ToolChoice(mode="required", names=frozenset({name}), once=True)
     if value is not None and value not in ("none", "auto"):
         raise _unknown_choice(value, "function_call")
     return read_tool_choice(value, toolbox, param="function_call")
