@@ -12,7 +12,7 @@ import openai
 import pytest
 from fastapi import FastAPI
 
-from pennyweight.errors import OverloadedError
+from pennyweight.errors import OverloadedError, UnavailableError
 from pennyweight.server.envelope import error_response, install_error_handlers
 from pennyweight.server.request_id import RequestId
 from tests.server.conftest import LONG_CONTEXT
@@ -187,6 +187,12 @@ def test_too_much_work_is_worth_trying_again() -> None:
     assert reply.status_code == 503
     assert (reply.headers["x-should-retry"], reply.headers["retry-after"]) == ("true", "1")
     assert json.loads(bytes(reply.body))["error"]["code"] == "overloaded"
+
+
+def test_an_engine_that_has_stopped_is_not_worth_trying_again() -> None:
+    reply = error_response(UnavailableError("The engine is closed"))
+    assert (reply.status_code, reply.headers["x-should-retry"]) == (503, "false")
+    assert "retry-after" not in reply.headers
 
 
 def test_a_client_that_leaves_before_its_request_is_whole(

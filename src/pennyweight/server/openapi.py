@@ -39,12 +39,17 @@ _USAGE = _object(
         "prompt_tokens_details": _object({"cached_tokens": _INTEGER}),
     }
 )
+_MESSAGE = _object({"role": {"const": "assistant"}, "content": _NULLABLE_STRING, "refusal": {"type": "null"}})
+_MESSAGE["properties"] |= {
+    "tool_calls": _array(_object({"id": _STRING, "type": {"enum": ["function", "custom"]}})),
+    "function_call": _object({"name": _STRING, "arguments": _STRING}),
+}
 _CHOICE = _object(
     {
         "index": _INTEGER,
-        "message": _object({"role": {"const": "assistant"}, "content": _STRING, "refusal": {"type": "null"}}),
+        "message": _MESSAGE,
         "logprobs": {"type": ["object", "null"]},
-        "finish_reason": {"enum": ["stop", "length"]},
+        "finish_reason": {"enum": ["stop", "length", "tool_calls", "function_call"]},
     }
 )
 _COMPLETION = _object(
