@@ -159,7 +159,7 @@ def test_what_cannot_be_enforced_is_refused(client: openai.OpenAI, server: LiveS
     for stream in (False, True):
         with pytest.raises(openai.BadRequestError) as caught:
             ask(client, server, response_format=form, stream=stream)
-        assert caught.value.param == "response_format.json_schema.schema"
+        assert caught.value.param == "response_format.json_schema.schema.properties.a.pattern"
 
 
 def test_log_probabilities_of_calls(client: openai.OpenAI, server: LiveServer) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pennyweight.answers.conversation import Conversation
 from pennyweight.answers.response_format import JsonObject, JsonSchema
 from pennyweight.core import MaskProvider
+from pennyweight.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,11 +55,15 @@ class Grammars:
         from pennyweight.text.grammar.source import json_object, json_schema
 
         if isinstance(response_format, JsonSchema):
-            source = json_schema(response_format.schema, param=response_format.param)
-            return self._compiler().compile(source)
-        if isinstance(response_format, JsonObject):
-            return self._compiler().compile(json_object())
-        return None
+            try:
+                source = json_schema(response_format.schema, param=response_format.param)
+                return self._compiler().compile(source)
+            except InvalidRequestError:
+                if response_format.strict:
+                    raise
+        elif not isinstance(response_format, JsonObject):
+            return None
+        return self._compiler().compile(json_object())
 
     def _compiler(self) -> GrammarCompiler:
         from pennyweight.text.grammar.compiler import GrammarCompiler

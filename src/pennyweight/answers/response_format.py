@@ -21,9 +21,10 @@ class JsonObject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JsonSchema:
-    """JSON that validates against `schema`; a keyword that cannot be enforced is refused, `strict` or not.
+    """JSON that validates against `schema`.
 
-    `param` is the request field to name then.
+    Where a keyword cannot be enforced a `strict` schema is refused, naming it and `param`, the request field;
+    without `strict`, the schema being a wish then, the answer is any JSON object.
     """
 
     name: str
