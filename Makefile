@@ -54,10 +54,10 @@ emulated:  ## the C++ tests on processors this machine is not
 bench:  ## this machine's speed, beside its measured bandwidth and integer peak
 	$(BIN)/penny bench
 
-bench-peers:  ## side by side with llama.cpp; writes benchmarks/results/peers.json
-	$(BIN)/python -m benchmarks.peers
+bench-peers:  ## beside the peers; BENCH="--only 'decode*' --rounds 3"; goes on where it was cut off
+	$(BIN)/python -m benchmarks.peers $(BENCH)
 
-docs:  ## what is generated: the commands' help, the interface's fields, the README's table
+docs:  ## what is generated: the commands' help, the interface's fields, the tables of figures
 	$(BIN)/python docs/generate_cli.py
 	$(BIN)/python docs/generate_api.py
 	$(BIN)/python -m benchmarks.table

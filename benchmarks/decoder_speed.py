@@ -1,7 +1,10 @@
-"""Our side of the comparison: one run of the workload on the native decoder, with a greedy sampler.
+"""Our side in process: one task on the native decoder, in a process of its own as the peers' tools are.
 
-Run as a program (`python -m benchmarks.decoder_speed MODEL.gguf`) so that each run is a fresh process, as the
-peers' are, and `PENNYWEIGHT_ISA` chooses its kernels. Prints one JSON object.
+`PENNYWEIGHT_ISA` chooses the kernels. Prints one JSON object: tokens per second, and their share of what the
+machine could do at most, measured in the same process: for a prompt the peak rate of int8 products, for
+decode the time a streaming read of the same weights takes.
+
+    python -m benchmarks.decoder_speed MODEL.gguf '{"measured": "prompt", "context": 512}' --threads 2
 """
 
 from __future__ import annotations
@@ -9,151 +12,168 @@ from __future__ import annotations
 import argparse
 import json
 import random
-from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
+from typing import TYPE_CHECKING
 
-from benchmarks.workload import (
-    DECODE_TOKENS,
-    PROMPT_TOKENS,
-    STREAM_DECODE_TOKENS,
-    STREAM_PROMPT_TOKENS,
-    STREAMS,
-    Run,
-)
+from benchmarks.samples import Sample
+from benchmarks.workload import TEMPERATURE, TOP_P, Task
+from pennyweight.cli.measure import layer_macs
 from pennyweight.models.load import load
-from pennyweight.native._native import PAGE_TOKENS, Decoder, Logits, Row, active_target
+from pennyweight.native._native import (
+    PAGE_TOKENS,
+    Decoder,
+    Logits,
+    Row,
+    measure_bandwidth,
+    measure_int8_peak,
+)
 
+if TYPE_CHECKING:
+    from pennyweight.models.load import LoadedModel
+
+CHUNK_TOKENS = 512  # of a prompt in one step, llama.cpp's default too
 _MAX_STEPS = 64  # of one plan, as the engine's scheduler makes them
+_WARM_UP_TOKENS = 64
 
 
 class Stream:
-    """One sequence with its own pages and a greedy sampler that never ends it."""
+    """One sequence: its pages, its sampler and how far it has read. Its sampler never ends it."""
 
-    def __init__(self, decoder: Decoder, *, first_page: int, capacity: int) -> None:
+    def __init__(self, decoder: Decoder, pages: list[int], *, seed: int, task: Task) -> None:
         self._decoder = decoder
-        self._pages = list(range(first_page, first_page + -(-capacity // PAGE_TOKENS)))
-        self._sampler = decoder.open_sampler(seed=0, temperature=0.0)
-        self._position = 0
+        self._pages = pages
+        if task.sampling == "sampled":
+            self._sampler = decoder.open_sampler(seed=seed, temperature=TEMPERATURE, top_p=TOP_P)
+        else:
+            self._sampler = decoder.open_sampler(seed=seed, temperature=0.0)
+        self.position = 0
 
-    @property
-    def num_pages(self) -> int:
-        return len(self._pages)
-
-    def row(self, tokens: list[int]) -> Row:
-        """The next `tokens` of this stream as a row; they are counted as read."""
+    def row(self, tokens: list[int], logits: Logits) -> Row:
+        """The next `tokens` as a row; sampled from if it has logits. They are counted as read."""
         row = Row(
             tokens=tokens,
-            position=self._position,
+            position=self.position,
             pages=self._pages,
-            sampler=self._sampler,
-            logits=Logits.LAST,
+            sampler=None if logits is Logits.NONE else self._sampler,
+            logits=logits,
         )
-        self._position += len(tokens)
+        self.position += len(tokens)
         return row
-
-    def decoded(self, num_tokens: int) -> None:
-        """Count tokens that a plan of several steps read after the first."""
-        self._position += num_tokens
 
     def close(self) -> None:
         self._decoder.close_sampler(self._sampler)
 
 
 class Bench:
-    """The workload on one decoder; every measurement starts from empty streams."""
+    """Tasks on one decoder; each starts from empty streams."""
 
     def __init__(self, decoder: Decoder, *, vocab_size: int) -> None:
         self._decoder = decoder
         self._random = random.Random(0)
         self._vocab_size = vocab_size
 
-    def run(self) -> Run:
-        """Warm up, then measure each metric once."""
-        self.prompt_speed()
-        self.decode_speed(num_tokens=_MAX_STEPS)
-        return Run(
-            prompt=self.prompt_speed(),
-            decode=self.decode_speed(num_tokens=DECODE_TOKENS),
-            streams=self.streams_speed(),
-        )
-
-    def prompt_speed(self) -> float:
-        """Tokens per second of reading one prompt and sampling the token after it."""
-        [stream] = self._open(1, capacity=PROMPT_TOKENS)
-        started_s = perf_counter()
-        self._step([stream], [self._tokens(PROMPT_TOKENS)])
-        seconds = perf_counter() - started_s
-        stream.close()
-        return PROMPT_TOKENS / seconds
-
-    def decode_speed(self, *, num_tokens: int) -> float:
-        """Tokens per second of one stream from an empty context."""
-        [stream] = self._open(1, capacity=num_tokens)
-        started_s = perf_counter()
-        self._decode([stream], self._tokens(1), num_tokens)
-        seconds = perf_counter() - started_s
-        stream.close()
-        return num_tokens / seconds
-
-    def streams_speed(self) -> float:
-        """Tokens per second of all streams together, after each has read its own prompt."""
-        streams = self._open(STREAMS, capacity=STREAM_PROMPT_TOKENS + STREAM_DECODE_TOKENS)
-        last = []
-        for stream in streams:
-            last += self._step([stream], [self._tokens(STREAM_PROMPT_TOKENS)])
-        started_s = perf_counter()
-        self._decode(streams, last, STREAM_DECODE_TOKENS)
+    def run(self, task: Task) -> float:
+        """Tokens per second, of all streams together."""
+        streams = self._open(task)
+        if task.measured == "prompt":
+            started_s = perf_counter()
+            self._read(streams[0], task.context)
+            num_tokens = task.context
+        else:
+            last = self._contexts(streams, task)
+            started_s = perf_counter()
+            self._decode(streams, last, task.tokens)
+            num_tokens = task.tokens * task.streams
         seconds = perf_counter() - started_s
         for stream in streams:
             stream.close()
-        return STREAMS * STREAM_DECODE_TOKENS / seconds
+        return num_tokens / seconds
 
-    def _open(self, num_streams: int, *, capacity: int) -> list[Stream]:
-        streams: list[Stream] = []
-        for _ in range(num_streams):
-            first_page = sum(stream.num_pages for stream in streams)
-            streams.append(Stream(self._decoder, first_page=first_page, capacity=capacity))
-        return streams
+    def _open(self, task: Task) -> list[Stream]:
+        """Streams over the first pages of the pool; a shared prefix takes whole pages that all have first."""
+        shared = task.context if task.prefix == "shared" else 0
+        if shared % PAGE_TOKENS:
+            raise ValueError(f"a shared prefix has whole pages of {PAGE_TOKENS} tokens, not {shared} tokens")
+        prefix = list(range(shared // PAGE_TOKENS))
+        own = pages_of(task.context - shared + task.tokens)
+        starts = [len(prefix) + number * own for number in range(task.streams)]
+        pages = [prefix + list(range(start, start + own)) for start in starts]
+        return [Stream(self._decoder, each, seed=seed, task=task) for seed, each in enumerate(pages)]
+
+    def _contexts(self, streams: list[Stream], task: Task) -> list[int]:
+        """Read what stands before the first timed token; returns each stream's first token."""
+        if task.prefix == "shared":
+            first = self._read(streams[0], task.context)
+            for stream in streams[1:]:
+                stream.position = task.context
+            return [first] * len(streams)
+        return [self._read(stream, task.context) if task.context else self._token() for stream in streams]
+
+    def _read(self, stream: Stream, num_tokens: int) -> int:
+        """Read a random prompt in chunks; returns the token sampled after it."""
+        for start in range(0, num_tokens, CHUNK_TOKENS):
+            stop = min(num_tokens, start + CHUNK_TOKENS)
+            tokens = [self._token() for _ in range(start, stop)]
+            last = self._step([stream.row(tokens, Logits.LAST if stop == num_tokens else Logits.NONE)])
+        return last[0]
 
     def _decode(self, streams: list[Stream], last: list[int], num_tokens: int) -> None:
         for done in range(0, num_tokens, _MAX_STEPS):
             steps = min(_MAX_STEPS, num_tokens - done)
-            last = self._step(streams, [[token] for token in last], steps=steps)
+            rows = [stream.row([token], Logits.LAST) for stream, token in zip(streams, last, strict=True)]
+            last = self._step(rows, steps=steps)
+            for stream in streams:
+                stream.position += steps - 1
 
-    def _step(self, streams: list[Stream], tokens: list[list[int]], *, steps: int = 1) -> list[int]:
-        """Run one plan to its end; returns each stream's last sampled token."""
-        rows = [stream.row(own) for stream, own in zip(streams, tokens, strict=True)]
+    def _step(self, rows: list[Row], *, steps: int = 1) -> list[int]:
+        """Run one plan to its end; returns each row's last sampled token, -1 where nothing was sampled."""
         self._decoder.begin(rows, steps=steps)
         done = False
         while not done:
             finished, done = self._decoder.finish()
             if finished:
-                last = [result.tokens[-1] for result in finished[-1]]
-        for stream in streams:
-            stream.decoded(steps - 1)
+                last = [result.tokens[-1] if result.tokens else -1 for result in finished[-1]]
         return last
 
-    def _tokens(self, count: int) -> list[int]:
-        return [self._random.randrange(self._vocab_size) for _ in range(count)]
+    def _token(self) -> int:
+        return self._random.randrange(self._vocab_size)
 
 
-def measure(model: Path, *, threads: int) -> tuple[Run, str]:
-    """Load `model` and run the workload once; returns the figures and the instruction set used."""
+def measure(model: Path, task: Task, *, threads: int) -> Sample:
+    """Load `model`, warm up, run the task once."""
     loaded = load(model)
-    pages_per_stream = -(-(STREAM_PROMPT_TOKENS + STREAM_DECODE_TOKENS) // PAGE_TOKENS)
-    num_pages = max(STREAMS * pages_per_stream, -(-PROMPT_TOKENS // PAGE_TOKENS))
+    shared = task.context if task.prefix == "shared" else 0
+    num_pages = pages_of(shared) + task.streams * pages_of(task.context - shared + task.tokens)
+    num_pages = max(num_pages, pages_of(CHUNK_TOKENS))
     decoder = Decoder(loaded.model, num_pages=num_pages, num_threads=threads)
-    return Bench(decoder, vocab_size=loaded.spec.vocab_size).run(), active_target()
+    bench = Bench(decoder, vocab_size=loaded.spec.vocab_size)
+    bench.run(Task(measured="prompt", context=min(CHUNK_TOKENS, num_pages * PAGE_TOKENS)))
+    bench.run(Task(measured="decode", context=0, tokens=_WARM_UP_TOKENS))
+    speed = bench.run(task)
+    return Sample(value=speed, also=_shares(loaded, task, speed, decoder.num_threads))
+
+
+def pages_of(num_tokens: int) -> int:
+    """Pages that hold this many tokens."""
+    return -(-num_tokens // PAGE_TOKENS)
+
+
+def _shares(loaded: LoadedModel, task: Task, speed: float, threads: int) -> dict[str, float]:
+    """What `speed` is of the machine's limit. A tied embedding is read as the head, so all weights count."""
+    if task.measured == "prompt":
+        return {"int8_peak_share": speed * layer_macs(loaded.spec) / measure_int8_peak(threads)}
+    steps_per_s = speed / task.streams
+    return {"bandwidth_share": steps_per_s * loaded.model.weight_bytes / measure_bandwidth(threads)}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.decoder_speed")
     parser.add_argument("model", type=Path)
+    parser.add_argument("task", type=Task.from_json)
     parser.add_argument("--threads", type=int, default=0, help="0: one for each physical core")
     arguments = parser.parse_args()
-    run, target = measure(arguments.model, threads=arguments.threads)
-    print(json.dumps({"target": target, **asdict(run)}))
+    print(json.dumps(measure(arguments.model, arguments.task, threads=arguments.threads).to_data()))
 
 
 if __name__ == "__main__":

@@ -17,23 +17,20 @@ import tarfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.workload import (
-    DECODE_TOKENS,
-    PROMPT_TOKENS,
-    STREAM_DECODE_TOKENS,
-    STREAM_PROMPT_TOKENS,
-    STREAMS,
-    Run,
-)
+from benchmarks.samples import Sample
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from benchmarks.workload import Task
 
 VERSION = "11434.0.0"
 RELEASE = "b11434"  # llama.cpp's own name of it
 AVX2_OPTIONS = ("-DGGML_NATIVE=OFF", "-DGGML_AVX2=ON", "-DGGML_FMA=ON", "-DGGML_F16C=ON", "-DGGML_BMI2=ON")
 _TOOLS_ONLY = ("-DLLAMA_BUILD_TESTS=OFF", "-DLLAMA_BUILD_EXAMPLES=OFF")
-_TOOLS = ("llama-bench", "llama-batched-bench", "llama-quantize", "llama-perplexity")
+_TOOLS = ("llama-bench", "llama-batched-bench", "llama-quantize", "llama-perplexity", "llama-server")
+LONG_TOKENS = 2048
+_SPARE_TOKENS = 512  # of its cache, which rounds to whole blocks per stream
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,39 +40,37 @@ class LlamaCpp:
     name: str
     tools: Path
 
-    def measure(self, model: Path, *, threads: int, flash_attention: str = "auto") -> Run:
-        """One run of the workload; llama-bench does no sampling, so its decode is flattered a little."""
-        common = ("-m", str(model), "-t", str(threads), "-fa", flash_attention)
-        single = self._json_lines(
-            "llama-bench",
-            *common,
-            "-p",
-            str(PROMPT_TOKENS),
-            "-n",
-            str(DECODE_TOKENS),
-            "-r",
-            "1",
-            "-o",
-            "jsonl",
-        )
-        speeds = {"prompt" if line["n_prompt"] else "decode": float(line["avg_ts"]) for line in single}
-        [batched] = self._json_lines(
-            "llama-batched-bench",
-            *common,
-            *("-c", str(STREAMS * (STREAM_PROMPT_TOKENS + STREAM_DECODE_TOKENS))),
-            *("-npp", str(STREAM_PROMPT_TOKENS), "-ntg", str(STREAM_DECODE_TOKENS), "-npl", str(STREAMS)),
-            *("--output-format", "jsonl"),
-        )
-        return Run(prompt=speeds["prompt"], decode=speeds["decode"], streams=float(batched["speed_tg"]))
+    def measure(self, model: Path, task: Task, *, threads: int, options: tuple[str, ...]) -> Sample:
+        """One run of the task; these tools do no sampling, so their decode is flattered a little."""
+        common = ("-m", str(model), "-t", str(threads), *options)
+        if task.streams > 1:
+            return Sample(value=self._batched(task, common))
+        sizes = ["-p", str(task.context), "-n", "0"]
+        if task.measured == "decode":
+            sizes = ["-p", "0", "-n", str(task.tokens), "-d", str(task.context)]
+        # llama-bench warms up with the whole prompt; a long one does not need it
+        cold = ("--no-warmup",) if task.context > LONG_TOKENS else ()
+        [line] = self._json_lines("llama-bench", *common, *sizes, *cold, "-r", "1", "-o", "jsonl")
+        return Sample(value=float(line["avg_ts"]))
 
-    def requantise(self, source: Path, target: Path) -> Path:
-        """`source` with its matrices in Q4_0 and its tied embedding and head in Q8_0, made once."""
+    def requantise(self, source: Path, target: Path, *, head: str = "q8_0") -> Path:
+        """`source` with its matrices in Q4_0 and its tied embedding and head as `head`, made once."""
         if not target.exists():
             partial = target.with_suffix(".partial")
-            options = ("--allow-requantize", "--token-embedding-type", "q8_0")
+            options = ("--allow-requantize", "--token-embedding-type", head)
             self._run("llama-quantize", *options, str(source), str(partial), "Q4_0", "1")
             partial.rename(target)
         return target
+
+    def _batched(self, task: Task, common: tuple[str, ...]) -> float:
+        sharing = ("-pps",) if task.prefix == "shared" else ()
+        # One unified cache holds a shared prompt once; a cache per stream holds a copy for each.
+        copies = 1 if sharing and "-kvu" in common else task.streams
+        held = copies * task.context + task.streams * task.tokens + _SPARE_TOKENS
+        sizes = ("-npp", str(task.context), "-ntg", str(task.tokens), "-npl", str(task.streams))
+        arguments = (*common, *sizes, "-c", str(held), *sharing, "--output-format", "jsonl")
+        [line] = self._json_lines("llama-batched-bench", *arguments)
+        return float(line["speed_tg"])
 
     def _json_lines(self, tool: str, *arguments: str) -> list[dict[str, Any]]:
         lines = self._run(tool, *arguments).splitlines()

@@ -1,171 +1,186 @@
-"""Pennyweight beside llama.cpp: same files, same token counts, turn by turn in one run.
+"""Pennyweight beside its peers: same files, same token counts, turn by turn in one run.
 
-Machines are shared and noisy, so every round runs every contender on every file once, in an order that moves
-by one each round; what counts is the median over rounds and the ratio of medians. llama.cpp runs as its
-native and as its AVX2 build, with and without flash attention; the ratio is taken against the best of these.
-Our AVX2 kernels are held against its AVX2 build. Run it on an idle machine: threads of both sides wait at
-barriers.
+Machines are shared and noisy, so each row's contenders are measured in rounds, in an order that moves by one
+each round; what counts is the median over rounds and the ratio of medians against the peer's best
+configuration. A configuration clearly behind another of the same engine after two rounds is not repeated.
+Threads of all engines wait for each other, so a sample taken beside other work is worthless: one during which
+others used more than a tenth of the cores is thrown away and taken again.
 
-    python -m benchmarks.peers --model SmolLM2-135M-Instruct.Q4_1.gguf
+Samples are written one by one to `results/peers.json`; running the same command again goes on from there.
+
+    python -m benchmarks.peers --only 'decode*' --seconds 90
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import subprocess
 import sys
-from collections import defaultdict
 from dataclasses import dataclass
-from importlib.metadata import version
+from fnmatch import fnmatch
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from time import monotonic, sleep
+from typing import TYPE_CHECKING
 
-from benchmarks import llamacpp
-from benchmarks.machine import describe_machine
-from benchmarks.workload import METRIC_LABELS, METRICS, Run, summarise
+from benchmarks import environments, llamacpp
+from benchmarks.http_rows import OverHttp
+from benchmarks.in_process_rows import InProcess
+from benchmarks.process_time import Readings
+from benchmarks.results import Results
+from pennyweight import __version__
 from pennyweight.api import find_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from benchmarks.contenders import Contender
+    from benchmarks.row import Row
+    from benchmarks.samples import Sample
+
 ROOT = Path(__file__).parents[1]
+_ATTEMPTS = 3
+_GLANCE_S, _GLANCES = 0.1, 100
 RESULTS = ROOT / "benchmarks" / "results" / "peers.json"
 
 
-class Contender(Protocol):
-    """An engine build that can run the workload on a file."""
-
-    @property
-    def label(self) -> str: ...
-    def measure(self, model: Path, *, threads: int) -> Run: ...
+class MachineBusyError(Exception):
+    """Other work went on during every attempt at a sample."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pennyweight:
-    """This engine in a process of its own; `isa` None takes the best instruction set."""
+class Comparison:
+    """Measures rows until each contender has `rounds` samples or the time is up."""
 
-    label: str
-    isa: str | None = None
+    results: Results
+    rounds: int
+    end_s: float  # on the monotonic clock
+    tolerance: float = 0.1  # share of the cores that others may take during a sample
 
-    def measure(self, model: Path, *, threads: int) -> Run:
-        """One run of the workload, see `decoder_speed`."""
-        command = [sys.executable, "-m", "benchmarks.decoder_speed", str(model), "--threads", str(threads)]
-        environment = {name: value for name, value in os.environ.items() if name != "PENNYWEIGHT_ISA"}
-        if self.isa is not None:
-            environment["PENNYWEIGHT_ISA"] = self.isa
-        output = subprocess.run(
-            command, check=True, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
-        )
-        result = json.loads(output.stdout)
-        del result["target"]
-        return Run(**result)
+    def run(self, rows: Sequence[Row]) -> bool:
+        """True when everything is measured."""
+        for row in rows:
+            failed: set[str] = set()
+            for number in range(self.rounds):
+                first = number % len(row.contenders)
+                for contender in [*row.contenders[first:], *row.contenders[:first]]:
+                    if contender.label in failed or self._is_done(row, contender, number):
+                        continue
+                    if monotonic() > self.end_s:
+                        return False
+                    if not self._measure(row, contender):
+                        failed.add(contender.label)
+        return True
+
+    def _is_done(self, row: Row, contender: Contender, number: int) -> bool:
+        return self.results.count(row, contender) > number or self.results.is_behind(row, contender)
+
+    def _measure(self, row: Row, contender: Contender) -> bool:
+        """One sample; a contender that fails is recorded as failed and left out of this run."""
+        try:
+            sample = self._undisturbed(contender)
+        except RuntimeError as error:
+            self.results.add_failure(row, contender, str(error).strip().splitlines()[-1][:200])
+            print(f"{row.key}: {contender.label} failed: {error}", file=sys.stderr)
+            return False
+        self.results.add(row, contender, sample)
+        print(f"{row.key}: {contender.label}: {_told(sample, row.unit)}", file=sys.stderr, flush=True)
+        return True
+
+    def _undisturbed(self, contender: Contender) -> Sample:
+        """A sample that others did not disturb. MachineBusyError if the machine does not come to rest."""
+        for _ in range(_ATTEMPTS):
+            self._await_rest()
+            before = Readings.now()
+            sample = contender.measure()
+            share = Readings.now().foreign_share(before)
+            if share <= self.tolerance:
+                return sample
+            print(f"{contender.label}: others took {share:.0%} of the cores; again", file=sys.stderr)
+        raise MachineBusyError("the machine is busy with other work; nothing can be measured")
+
+    def _await_rest(self) -> None:
+        """Wait until others leave the cores alone: a sample under load can take minutes and is lost."""
+        for _ in range(_GLANCES):
+            before = Readings.now()
+            sleep(_GLANCE_S)
+            if Readings.now().foreign_share(before) <= self.tolerance:
+                return
+        raise MachineBusyError("the machine does not come to rest; nothing can be measured")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Peer:
-    """One build of llama.cpp with one choice of flash attention."""
-
-    label: str
-    build: llamacpp.LlamaCpp
-    flash_attention: str
-
-    def measure(self, model: Path, *, threads: int) -> Run:
-        """One run of the workload by llama.cpp's own tools."""
-        return self.build.measure(model, threads=threads, flash_attention=self.flash_attention)
-
-
-def contenders(builds: dict[str, llamacpp.LlamaCpp], only: str | None) -> list[Contender]:
-    """Ours and theirs, on the best and on the AVX2 instruction set, or on AVX2 alone."""
-    chosen: list[Contender] = []
-    if only != "avx2":
-        chosen.append(Pennyweight(label="pennyweight"))
-    if "avx2" in builds:
-        chosen.append(Pennyweight(label="pennyweight avx2", isa="avx2"))
-    for name, build in builds.items():
-        if only in (None, name):
-            chosen += [Peer(label=f"llama.cpp {name}", build=build, flash_attention="on")]
-            chosen += [
-                Peer(label=f"llama.cpp {name}, no flash attention", build=build, flash_attention="off")
-            ]
-    return chosen
-
-
-def compare(
-    candidates: Sequence[Contender], files: dict[str, Path], *, rounds: int, threads: int
-) -> dict[str, dict[str, Any]]:
-    """File label -> contender label -> metric -> median, low and high in tokens per second."""
-    runs: dict[str, dict[str, list[Run]]] = {label: defaultdict(list) for label in files}
-    for number in range(rounds):
-        first = number % len(candidates)
-        order = [*candidates[first:], *candidates[:first]]
-        for file_label, path in files.items():
-            for contender in order:
-                run = contender.measure(path, threads=threads)
-                runs[file_label][contender.label].append(run)
-                figures = ", ".join(f"{metric} {getattr(run, metric):.0f}" for metric in METRICS)
-                print(f"round {number + 1}: {file_label}, {contender.label}: {figures}", file=sys.stderr)
-    return {
-        file_label: {contender.label: summarise(own[contender.label]) for contender in candidates}
-        for file_label, own in runs.items()
+def all_rows(model: str | None, gemma: Path | None, *, threads: int) -> list[Row]:
+    """Every row this machine can measure; the first call compiles llama.cpp and requantises its files."""
+    folder = ROOT / "build" / "peers"
+    builds = llamacpp.install(folder)
+    source = find_model(model, None)
+    requantise = builds["native"].requantise
+    files = {
+        "S.Q4_1": source,
+        "S.Q4_0": requantise(source, folder / f"{source.stem}.Q4_0.gguf"),
+        "S.Q4_0-pure": requantise(source, folder / f"{source.stem}.Q4_0-pure.gguf", head="q4_0"),
     }
+    if gemma is not None:
+        files["gemma"] = gemma
+    in_process = InProcess(files=files, builds=builds, folder=folder, threads=threads)
+    return [*in_process.rows(), *OverHttp(files=files, builds=builds, threads=threads).rows()]
 
 
-def ratios(tests: dict[str, dict[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
-    """File -> our build -> metric -> our median over the best median of llama.cpp.
-
-    Our AVX2 build is held against their AVX2 build, our best against the better of both.
-    """
-    result: dict[str, dict[str, dict[str, float]]] = {}
-    for file_label, figures in tests.items():
-        result[file_label] = {}
-        for ours in (label for label in figures if label.startswith("pennyweight")):
-            within = "llama.cpp avx2" if ours.endswith("avx2") else "llama.cpp"
-            theirs = [own for label, own in figures.items() if label.startswith(within)]
-            result[file_label][ours] = {
-                metric: round(_median(figures[ours], metric) / max(_median(own, metric) for own in theirs), 2)
-                for metric in METRICS
-            }
-    return result
-
-
-def _median(figures: dict[str, Any], metric: str) -> float:
-    return float(figures[metric]["median"])
+def _told(sample: Sample, unit: str) -> str:
+    also = "".join(f", {name} {value:.4g}" for name, value in sample.also.items())
+    return f"{sample.value:.4g} {unit}{also}"
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers")
-    parser.add_argument("--model", help="a catalog name or a Q4_1 file; by default the default model")
+    parser.add_argument(
+        "--only", action="append", help="rows whose key matches, such as 'decode*'; repeatable"
+    )
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin nothing after this long")
+    parser.add_argument("--quick", action="store_true", help="one round, told and not recorded")
+    parser.add_argument("--fresh", action="store_true", help="forget what is recorded of these rows")
+    parser.add_argument("--list", action="store_true", help="print the keys of all rows")
+    parser.add_argument("--model", help="a catalog name or a Q4_1 file; by default the default model")
+    parser.add_argument(
+        "--gemma", type=Path, help="a Gemma 3 270M Q4_K_M file; without it its rows are left out"
+    )
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--only", choices=["native", "avx2"], help="one build on both sides")
     parser.add_argument("--output", type=Path, default=RESULTS)
     return parser.parse_args()
 
 
 def main() -> None:
     arguments = _arguments()
-    folder = ROOT / "build" / "peers"
-    builds = llamacpp.install(folder)
-    source = find_model(arguments.model, None)
-    files = {"Q4_1": source, "Q4_0": builds["native"].requantise(source, folder / f"{source.stem}.Q4_0.gguf")}
-    candidates = contenders(builds, arguments.only)
-    tests = compare(candidates, files, rounds=arguments.rounds, threads=arguments.threads)
-    report = {
-        "machine": describe_machine(),
-        "versions": {"pennyweight": version("pennyweight"), "llama.cpp": llamacpp.RELEASE},
-        "rounds": arguments.rounds,
-        "threads": arguments.threads,
-        "tokens_per_second": tests,
-        "ratios": ratios(tests),
+    rows = all_rows(arguments.model, arguments.gemma, threads=arguments.threads)
+    if arguments.only:
+        rows = [row for row in rows if any(fnmatch(row.key, pattern) for pattern in arguments.only)]
+    if arguments.list:
+        print("\n".join(f"{row.key:30} {row.title}" for row in rows))
+        return
+    results = Results(None if arguments.quick else arguments.output)
+    results.data["versions"] = {
+        "Pennyweight": __version__,
+        "llama.cpp": llamacpp.RELEASE,
+        **{
+            environments.LABELS[name]: package.partition("==")[2]
+            for name, package in environments.PACKAGES.items()
+        },
     }
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    for file_label, own in ratios(tests).items():
-        for label, values in own.items():
-            told = ", ".join(f"{METRIC_LABELS[metric]} {values[metric]:.2f}x" for metric in METRICS)
-            print(f"{file_label}, {label} over llama.cpp: {told}")
+    for row in rows:
+        if arguments.fresh:
+            results.drop(row.key)
+        else:
+            results.describe(row)
+    comparison = Comparison(
+        results=results,
+        rounds=1 if arguments.quick else arguments.rounds,
+        end_s=monotonic() + arguments.seconds,
+    )
+    try:
+        complete = comparison.run(rows)
+    except MachineBusyError as error:
+        sys.exit(f"not complete: {error}")
+    print("complete" if complete else "not complete: run it again to go on")
 
 
 if __name__ == "__main__":

@@ -1,51 +1,36 @@
-"""What both sides are asked to do, and one measured run of it.
+"""What every engine is asked to do in its own process: a `Task`, passed to each as JSON.
 
-The three figures are the ones people compare engines by: reading a prompt, writing for one reader, and
-writing for many at once. Both sides get the same token counts and greedy sampling.
+Both sides of a comparison get the same task: the same token counts, streams and sampling. Where a peer's own
+tool does not sample at all (llama-bench, llama-batched-bench) its figure is flattered, never ours.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
-from statistics import median
+from typing import Literal
 
-PROMPT_TOKENS = 512
-DECODE_TOKENS = 128
-STREAMS = 32
-STREAM_PROMPT_TOKENS = 128  # read by each stream before its decode is timed
-STREAM_DECODE_TOKENS = 64
-METRICS = ("prompt", "decode", "streams")
+Sampling = Literal["greedy", "sampled"]
 
-METRIC_LABELS = {
-    "prompt": f"prompt of {PROMPT_TOKENS}",
-    "decode": "decode, one stream",
-    "streams": f"decode, {STREAMS} streams",
-}
+TEMPERATURE, TOP_P = 0.8, 0.95  # what "sampled" means, everywhere
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """Tokens per second of one run of the workload; `streams` is the sum over all streams."""
+class Task:
+    """Read a prompt, or write behind one. `context` is what each stream has read before decode is timed."""
 
-    prompt: float
-    decode: float
-    streams: float
+    measured: Literal["prompt", "decode"]
+    context: int  # tokens of the prompt; for decode, tokens before the first timed one
+    tokens: int = 0  # decoded by each stream
+    streams: int = 1
+    prefix: Literal["own", "shared"] = "own"  # shared: one prompt, computed once, stands before all streams
+    sampling: Sampling = "greedy"
 
+    @classmethod
+    def from_json(cls, text: str) -> Task:
+        """What `to_json` wrote."""
+        return cls(**json.loads(text))
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
-    """Tokens per second over several runs: the median, the slowest, the fastest."""
-
-    median: float
-    low: float
-    high: float
-
-
-def summarise(runs: list[Run]) -> dict[str, dict[str, float]]:
-    """Each metric's `Figure` as plain data, rounded to a tenth of a token per second."""
-    summary = {}
-    for metric in METRICS:
-        values = sorted(getattr(run, metric) for run in runs)
-        figure = Figure(median=round(median(values), 1), low=round(values[0], 1), high=round(values[-1], 1))
-        summary[metric] = asdict(figure)
-    return summary
+    def to_json(self) -> str:
+        """The task as the argument of a measuring program."""
+        return json.dumps(asdict(self))

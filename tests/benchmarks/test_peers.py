@@ -1,104 +1,103 @@
-"""The comparison's arithmetic and its table; the tools themselves are run by `make bench-peers`."""
+"""The rounds of a comparison: order, going on where a run stopped, what is left out."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+from math import inf
+from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks import table
-from benchmarks.llamacpp import LlamaCpp
-from benchmarks.peers import compare, ratios
-from benchmarks.workload import Run, summarise
+from benchmarks import peers
+from benchmarks.peers import Comparison, MachineBusyError
+from benchmarks.process_time import Readings
+from benchmarks.results import Results
+from tests.benchmarks.measured import Recorded, row_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
-class Recorded:
-    """A contender that replays figures, one run after another, and notes that it was asked."""
-
-    def __init__(self, label: str, prompts: list[float], turns: list[str]) -> None:
-        self.label = label
-        self._prompts = iter(prompts)
-        self._turns = turns
-
-    def measure(self, model: Path, *, threads: int) -> Run:
-        """The next recorded run."""
-        assert threads == 2
-        self._turns.append(self.label)
-        return Run(prompt=next(self._prompts), decode=10.0, streams=float(len(model.name)))
+def _compare(results: Results, *, rounds: int, end_s: float = inf) -> Comparison:
+    return Comparison(results=results, rounds=rounds, end_s=end_s, tolerance=inf)
 
 
-def _tests() -> dict[str, dict[str, dict[str, dict[str, float]]]]:
-    return {
-        "Q4_1": {
-            "pennyweight": summarise([Run(prompt=1000, decode=300, streams=900)]),
-            "pennyweight avx2": summarise([Run(prompt=600, decode=200, streams=500)]),
-            "llama.cpp native": summarise([Run(prompt=500, decode=100, streams=300)]),
-            "llama.cpp avx2": summarise([Run(prompt=400, decode=150, streams=200)]),
-        }
-    }
-
-
-def test_a_figure_is_the_median_with_its_extremes() -> None:
-    runs = [Run(prompt=value, decode=1.0, streams=1.0) for value in (30.0, 10.0, 20.04)]
-    assert summarise(runs)["prompt"] == {"median": 20.0, "low": 10.0, "high": 30.0}
-
-
-def test_the_ratio_is_taken_against_the_best_of_the_peer() -> None:
-    own = ratios(_tests())["Q4_1"]
-    assert own["pennyweight"] == {"prompt": 2.0, "decode": 2.0, "streams": 3.0}
-    assert own["pennyweight avx2"] == {"prompt": 1.5, "decode": 1.33, "streams": 2.5}
+def _samples(results: Results, label: str) -> list[float]:
+    return [sample["value"] for sample in results.data["rows"]["prompt"]["measured"][label]["samples"]]
 
 
 def test_rounds_interleave_and_take_turns_at_the_start() -> None:
     turns: list[str] = []
-    contenders = [Recorded("a", [1.0, 3.0], turns), Recorded("b", [5.0, 7.0], turns)]
-    figures = compare(contenders, {"Q4_1": Path("s.gguf")}, rounds=2, threads=2)
+    row = row_of(
+        Recorded(label="a", values=[1.0, 3.0], turns=turns),
+        Recorded(label="b", values=[5.0, 7.0], turns=turns),
+    )
+    results = Results(None)
+    assert _compare(results, rounds=2).run([row])
     assert turns == ["a", "b", "b", "a"]
-    assert figures["Q4_1"]["b"]["prompt"]["median"] == 6.0
+    assert _samples(results, "b") == [5.0, 7.0]
 
 
-def test_the_table_shows_the_best_peer_of_each_figure() -> None:
-    machine = {
-        "processor": "P",
-        "instruction_sets": "avx2",
-        "cores": 2,
-        "memory_gib": 24,
-        "date": "2026-11-21",
-    }
-    report = {
-        "machine": machine,
-        "versions": {"pennyweight": "0.1.0", "llama.cpp": "b1"},
-        "rounds": 5,
-        "tokens_per_second": _tests(),
-        "ratios": ratios(_tests()),
-    }
-    lines = table.render(report).splitlines()
-    assert lines[2] == "| Q4_1, prompt of 512 | 1,000 (1,000-1,000) | 500 (500-500) | 2.0x |"
-    assert lines[3] == "| Q4_1, decode, one stream | 300 (300-300) | 150 (150-150) | 2.0x |"
-    assert "2026-11-21, on 2 cores of P (avx2), 24 GiB" in lines[-1]
+def test_a_run_that_was_cut_off_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    path = tmp_path / "peers.json"
+    turns: list[str] = []
+    first = Recorded(label="a", values=[1.0, 2.0], turns=turns)
+    second = Recorded(label="b", values=[3.0, 4.0], turns=turns)
+    row = row_of(first, second)
+    Results(path).add(row, first, first.measure())
+    results = Results(path)
+    assert _compare(results, rounds=2).run([row])
+    assert turns == ["a", "b", "b", "a"]
+    assert _samples(Results(path), "a") == [1.0, 2.0]
 
 
-def test_the_table_replaces_what_stands_between_the_markers() -> None:
-    readme = f"before\n{table.START}\nold\n{table.END}\nafter\n"
-    assert table.updated(readme, "new") == f"before\n{table.START}\nnew\n{table.END}\nafter\n"
+def test_nothing_begins_when_the_time_is_up() -> None:
+    contender = Recorded(label="a", values=[1.0])
+    results = Results(None)
+    assert not _compare(results, rounds=1, end_s=-inf).run([row_of(contender)])
+    assert contender.turns == []
 
 
-def _tool(folder: Path, name: str, script: str) -> None:
-    (folder / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
-    (folder / name).chmod(0o755)
+def test_a_contender_that_fails_is_told_once_and_the_others_go_on() -> None:
+    broken = Recorded(label="b", values=[], family="llama.cpp")
+    results = Results(None)
+    assert _compare(results, rounds=3).run([row_of(Recorded(label="a", values=[1.0] * 3), broken)])
+    assert broken.turns == ["b"]
+    assert results.data["rows"]["prompt"]["measured"]["b"]["failure"] == "and no other"
+    assert _samples(results, "a") == [1.0] * 3
 
 
-def test_llama_cpp_output_is_read(tmp_path: Path) -> None:
-    lines = [{"n_prompt": 512, "n_gen": 0, "avg_ts": 400.5}, {"n_prompt": 0, "n_gen": 128, "avg_ts": 130.25}]
-    _tool(tmp_path, "llama-bench", "\n".join(f"echo '{json.dumps(line)}'" for line in lines))
-    batched = "echo; echo 'main: some log'; echo '{\"pl\": 32, \"speed_tg\": 250.0}'"
-    _tool(tmp_path, "llama-batched-bench", batched)
-    run = LlamaCpp(name="native", tools=tmp_path).measure(Path("m.gguf"), threads=2)
-    assert run == Run(prompt=400.5, decode=130.25, streams=250.0)
+def test_a_configuration_clearly_behind_its_engines_best_is_not_repeated() -> None:
+    slow = Recorded(label="theirs, slow", values=[5.0] * 5, family="llama.cpp")
+    fast = Recorded(label="theirs", values=[10.0] * 5, family="llama.cpp")
+    ours = Recorded(label="ours", values=[100.0] * 5)
+    _compare(Results(None), rounds=5).run([row_of(ours, fast, slow)])
+    assert [len(contender.turns) for contender in (ours, fast, slow)] == [5, 5, 2]
 
 
-def test_a_failing_tool_says_what_it_said(tmp_path: Path) -> None:
-    _tool(tmp_path, "llama-bench", "echo 'no such model' >&2; exit 1")
-    with pytest.raises(RuntimeError, match="no such model"):
-        LlamaCpp(name="native", tools=tmp_path).measure(Path("m.gguf"), threads=2)
+def test_where_lower_is_better_the_slow_one_is_behind() -> None:
+    slow = Recorded(label="theirs, slow", values=[10.0] * 5, family="llama.cpp")
+    fast = Recorded(label="theirs", values=[5.0] * 5, family="llama.cpp")
+    _compare(Results(None), rounds=5).run([row_of(fast, slow, better="lower")])
+    assert [len(contender.turns) for contender in (fast, slow)] == [5, 2]
+
+
+def test_a_sample_taken_beside_other_work_is_thrown_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    shares = iter([0.0, 0.5, 0.0, 0.05])  # at rest, disturbed; at rest, not disturbed
+    monkeypatch.setattr(Readings, "foreign_share", lambda *_: next(shares))
+    contender = Recorded(label="a", values=[1.0, 2.0])
+    results = Results(None)
+    assert Comparison(results=results, rounds=1, end_s=inf).run([row_of(contender)])
+    assert _samples(results, "a") == [2.0]
+
+
+def test_a_machine_that_does_not_come_to_rest_is_told_and_nothing_recorded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(peers, "sleep", lambda _: None)
+    monkeypatch.setattr(Readings, "foreign_share", lambda *_: 0.5)
+    contender = Recorded(label="a", values=[1.0])
+    results = Results(None)
+    with pytest.raises(MachineBusyError, match="come to rest"):
+        Comparison(results=results, rounds=1, end_s=inf).run([row_of(contender)])
+    assert contender.turns == []
+    assert results.data["rows"] == {}
