@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -23,6 +24,8 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
 from benchmarks import environments, llamacpp
+from benchmarks.contenders import OURS
+from benchmarks.cost_rows import Costs
 from benchmarks.http_rows import OverHttp
 from benchmarks.in_process_rows import InProcess
 from benchmarks.process_time import Readings
@@ -122,7 +125,9 @@ def all_rows(model: str | None, gemma: Path | None, *, threads: int) -> list[Row
     if gemma is not None:
         files["gemma"] = gemma
     in_process = InProcess(files=files, builds=builds, folder=folder, threads=threads)
-    return [*in_process.rows(), *OverHttp(files=files, builds=builds, threads=threads).rows()]
+    over_http = OverHttp(files=files, builds=builds, threads=threads)
+    costs = Costs(files=files, builds=builds, threads=threads)
+    return [*in_process.rows(), *over_http.rows(), *costs.rows()]
 
 
 def _told(sample: Sample, unit: str) -> str:
@@ -151,21 +156,15 @@ def _arguments() -> argparse.Namespace:
 
 def main() -> None:
     arguments = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("not complete: terminated"))  # servers are stopped
     rows = all_rows(arguments.model, arguments.gemma, threads=arguments.threads)
+    results = Results(None if arguments.quick else arguments.output, [row.key for row in rows])
     if arguments.only:
         rows = [row for row in rows if any(fnmatch(row.key, pattern) for pattern in arguments.only)]
     if arguments.list:
         print("\n".join(f"{row.key:30} {row.title}" for row in rows))
         return
-    results = Results(None if arguments.quick else arguments.output)
-    results.data["versions"] = {
-        "Pennyweight": __version__,
-        "llama.cpp": llamacpp.RELEASE,
-        **{
-            environments.LABELS[name]: package.partition("==")[2]
-            for name, package in environments.PACKAGES.items()
-        },
-    }
+    results.data["versions"] = _versions()
     for row in rows:
         if arguments.fresh:
             results.drop(row.key)
@@ -181,6 +180,12 @@ def main() -> None:
     except MachineBusyError as error:
         sys.exit(f"not complete: {error}")
     print("complete" if complete else "not complete: run it again to go on")
+
+
+def _versions() -> dict[str, str]:
+    packages = environments.PACKAGES.items()
+    peers = {environments.LABELS[name]: package.partition("==")[2] for name, package in packages}
+    return {OURS: __version__, "llama.cpp": llamacpp.RELEASE, **peers}
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from benchmarks.machine import describe_machine
 from benchmarks.samples import Sample
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from benchmarks.contenders import Contender
@@ -25,10 +26,14 @@ SETTLED = 2  # samples after which a configuration may be called that
 
 
 class Results:
-    """What the file at `path` holds; without a path nothing is kept beyond the run."""
+    """What the file at `path` holds; without a path nothing is kept beyond the run.
 
-    def __init__(self, path: Path | None) -> None:
+    `order` are the keys of rows in the order of the tables; other rows follow.
+    """
+
+    def __init__(self, path: Path | None, order: Sequence[str] = ()) -> None:
         self._path = path
+        self._order = order
         self.data: dict[str, Any] = {"format": FORMAT, "versions": {}, "rows": {}}
         if path is not None and path.exists():
             stored = json.loads(path.read_text(encoding="utf-8"))
@@ -73,6 +78,12 @@ class Results:
         """Write the file, whole or not at all."""
         if self._path is None:
             return
+        rows = self.data["rows"]
+        keys = [
+            *(key for key in self._order if key in rows),
+            *(key for key in rows if key not in self._order),
+        ]
+        self.data["rows"] = {key: rows[key] for key in keys}
         self._path.parent.mkdir(parents=True, exist_ok=True)
         partial = self._path.with_suffix(".partial")
         partial.write_text(json.dumps(self.data, indent=1) + "\n", encoding="utf-8")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _PATIENCE_S = 60
+_PATIENCE_TO_STOP_S = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +57,7 @@ def running(command: ServerCommand) -> Iterator[RunningServer]:
         _wait(url, process)
         yield RunningServer(url=url, pid=process.pid, model=_served(url))
     finally:
-        process.terminate()
-        process.wait()
+        _stop(process)
 
 
 def penny_serve(model: Path, *, folder: Path, threads: int, isa: str | None) -> ServerCommand:
@@ -76,6 +76,16 @@ def llama_server(
     sizes = ("--parallel", str(slots), "-c", str(slots * slot_tokens), "-t", str(threads))
     program = (str(tools / "llama-server"), "-m", str(model), "--port", "{port}", "--host", "127.0.0.1")
     return ServerCommand(arguments=(*program, *sizes, *options))
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Ask it to end, then make it: a server in a long step does not listen."""
+    process.terminate()
+    try:
+        process.wait(timeout=_PATIENCE_TO_STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _free_port() -> int:

@@ -49,3 +49,12 @@ def test_a_file_of_another_format_is_begun_anew(tmp_path: Path) -> None:
     path = tmp_path / "peers.json"
     path.write_text('{"tokens_per_second": {}}', encoding="utf-8")
     assert Results(path).data["rows"] == {}
+
+
+def test_rows_stand_in_the_order_of_the_tables(tmp_path: Path) -> None:
+    path = tmp_path / "peers.json"
+    contender = Recorded(label="a", values=[])
+    results = Results(path, ["prompt", "decode"])
+    for key in ("gone", "decode", "prompt"):
+        results.add(row_of(contender, key=key), contender, Sample(value=1.0))
+    assert list(json.loads(path.read_text(encoding="utf-8"))["rows"]) == ["prompt", "decode", "gone"]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchmarks.contenders import OURS
+from benchmarks.cost_rows import Costs
 from benchmarks.http_rows import OverHttp
 from benchmarks.in_process_rows import InProcess
 from benchmarks.llamacpp import LlamaCpp
@@ -23,7 +24,8 @@ def _rows(folder: Path, *, builds: tuple[str, ...], files: tuple[str, ...]) -> l
     paths = {name: folder / name for name in files}
     tools = {name: LlamaCpp(name=name, tools=folder) for name in builds}
     in_process = InProcess(files=paths, builds=tools, folder=folder, threads=2)
-    return [*in_process.rows(), *OverHttp(files=paths, builds=tools, threads=2).rows()]
+    rows = [*in_process.rows(), *OverHttp(files=paths, builds=tools, threads=2).rows()]
+    return [*rows, *Costs(files=paths, builds=tools, threads=2).rows()]
 
 
 @pytest.fixture
