@@ -26,6 +26,11 @@ void save(const SoftmaxState& state, int dim, float* to) {
 
 SoftmaxState saved(float* from) { return {from[0], from[1], from + kStateHeader}; }
 
+// Brings the keys and values of one head of a page closer.
+void fetch_ahead(const uint8_t* head, int head_dim) {
+  for (size_t i = 0; i < PageHead::bytes(head_dim); i += 64) __builtin_prefetch(head + i, 0, 2);
+}
+
 int first_visible(int position, int window) { return window > 0 ? std::max(0, position - window + 1) : 0; }
 
 }  // namespace
@@ -234,12 +239,14 @@ void AttentionStage::run_tile(const Task& task, int layer, const Query* queries,
   AttentionTile& tile = scratch.segment;
   const int earliest_last = fill_tile(task, window, queries, scratch);
   const int latest_first = first_visible(task.last_position, window);
+  const int last_page = task.last_position / Cache::kPageTokens;
   for (int segment = task.segment_begin; segment < task.segment_end; ++segment) {
     std::fill_n(tile.maximum, kTileRows, kMinusInfinity);
     std::fill_n(tile.sum, kTileRows, 0.0F);
     std::fill_n(tile.output, static_cast<size_t>(dim) * kTileRows, 0.0F);
-    const int end = std::min((segment + 1) * kSegmentPages, task.last_position / Cache::kPageTokens + 1);
+    const int end = std::min((segment + 1) * kSegmentPages, last_page + 1);
     for (int page = segment * kSegmentPages; page < end; ++page) {
+      if (page < last_page) fetch_ahead(cache_.head(layer, task.pages[page + 1], task.kv_head), dim);
       const int start = page * Cache::kPageTokens;
       const bool all_visible =
           task.num_pairs == kTileRows && start + Cache::kPageTokens - 1 <= earliest_last && start >= latest_first;

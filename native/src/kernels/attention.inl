@@ -39,6 +39,7 @@ PW_INLINE void attend_rows(const PageView& page, int head_dim, int first, int la
   F32 scores[kRows][4];
   const int dwords = head_dim / 4;
   const size_t sixteen_keys = static_cast<size_t>(head_dim) * 16;
+  for (size_t i = PageHead::key_scales(head_dim); i < PageHead::values(head_dim); i += 64) prefetch_far(next + i);
   for (int tg = 0; tg < 4; ++tg) {
     F32 sums[kRows];
     for (int begin = 0, group = 0; begin < dwords; begin += kHeadGroup / 4, ++group) {
