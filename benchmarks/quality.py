@@ -205,7 +205,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=0, help="of the engine; 0: all that help")
     parser.add_argument("--llama", type=Path, help="folder with llama.cpp's programs, to measure it too")
     parser.add_argument(
-        "--llama-only", action="store_true", help="add llama.cpp's figures to the recorded ones of the same file"
+        "--llama-only", action="store_true", help="add llama.cpp to what is recorded of the same file"
     )
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
