@@ -123,7 +123,7 @@ def run_python(client: Client, folder: Path, environment: dict[str, str]) -> sub
     bin_folder = environment_with(folder, client.name, client.requirements)
     told = f"import importlib.metadata as m; print('{client.package}', m.version('{client.package}'))"
     subprocess.run([bin_folder / "python", "-c", told], check=True)
-    return finished([bin_folder / "python", HERE / client.script], environment)
+    return finished([bin_folder / "python", HERE / client.script], environment, folder)
 
 
 def run_node(folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -132,7 +132,7 @@ def run_node(folder: Path, environment: dict[str, str]) -> subprocess.CompletedP
     (home / "package.json").write_text('{"type": "module"}\n')
     (home / "client.mjs").write_text((HERE / "openai_client.mjs").read_text(encoding="utf-8"))
     subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund", "openai"], cwd=home, check=True)
-    return finished(["node", home / "client.mjs"], environment)
+    return finished(["node", home / "client.mjs"], environment, home)
 
 
 def run_schemathesis(url: str, folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -144,15 +144,24 @@ def run_schemathesis(url: str, folder: Path, environment: dict[str, str]) -> sub
         path.write_text(json.dumps(described), encoding="utf-8")
         command = [bin_folder / "schemathesis", "run", path, "--url", url, "--seed", "1"]
         command += ["--checks", "not_a_server_error", "--max-examples", "60", "--request-timeout", "60"]
-        done = finished(command, environment)
+        done = finished(command, environment, folder)
         if done.returncode:
             break
     return done
 
 
-def finished(command: list[str | Path], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def finished(
+    command: list[str | Path], environment: dict[str, str], folder: Path
+) -> subprocess.CompletedProcess[str]:
+    """The end of a command that runs, and leaves what it leaves, in `folder`."""
     return subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+        command,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
     )
 
 

@@ -60,9 +60,3 @@ class Asker:
         body = {**self.defaults, **fields}
         body.pop(self.without or "", None)
         return Reply(httpx.post(self.url, json=body, timeout=60))
-
-    def metric(self, name: str) -> float:
-        """A figure of the server's, as Prometheus reads it."""
-        text = httpx.get(str(httpx.URL(self.url).copy_with(path="/metrics"))).text
-        line = next(line for line in text.splitlines() if line.startswith(f"pennyweight_{name} "))
-        return float(line.split()[1])

@@ -168,9 +168,13 @@ def response_format(ask: Asker) -> None:
 
 
 def prediction(ask: Asker) -> None:
-    text, before = ask(ignore_eos=True).text, ask.metric("draft_tokens_accepted_total")
-    assert ask(ignore_eos=True, prediction={"type": "content", "content": text}).text == text
-    assert ask.metric("draft_tokens_accepted_total") > before
+    letters = {str(token): 100 for token in range(int(A), int(A) + 4)}  # text that has one encoding
+    text = ask(logit_bias=letters).text
+    reply = ask(logit_bias=letters, prediction={"type": "content", "content": text + "!"})
+    assert reply.text == text
+    details = reply.body["usage"]["completion_tokens_details"]
+    assert details["accepted_prediction_tokens"] > 10
+    assert details["rejected_prediction_tokens"] > 0
 
 
 def chat_template_kwargs(ask: Asker) -> None:
