@@ -7,7 +7,7 @@ JOBS ?= $(shell nproc)
 CXX_FILES := $(wildcard native/bind/*.cc native/bind/*.h native/include/pennyweight/*.h native/src/*.cc \
 	native/src/*.h native/src/*/*.cc native/src/*/*.h native/src/*/*.inl native/tests/*.cc native/tests/*.h)
 
-.PHONY: setup test clients lint lint-ruff lint-mypy lint-cxx fix native native-test emulated bench bench-peers docs wheels
+.PHONY: setup test clients lint lint-ruff lint-mypy lint-cxx fix native native-test lm-eval emulated bench bench-peers docs wheels
 
 setup:  ## a virtual environment with the package (editable) and everything below needs
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -47,6 +47,11 @@ native-test:  ## the C++ tests as released, then under the address and undefined
 	$(CMAKE) -S native -B build/asan -DPENNYWEIGHT_SANITIZE=ON -DPENNYWEIGHT_TESTS=ON
 	$(CMAKE) --build build/asan --parallel $(JOBS)
 	$(BIN)/ctest --test-dir build/asan --output-on-failure
+
+lm-eval:  ## lm-evaluation-harness, in an environment of its own, against a running server
+	test -x build/lm-eval/bin/python || $(PYTHON) -m venv build/lm-eval
+	build/lm-eval/bin/python -m pip install --quiet 'lm_eval[api]>=0.4.9'
+	PENNYWEIGHT_LM_EVAL=$(CURDIR)/build/lm-eval/bin/python $(BIN)/python -m pytest tests/server/test_lm_eval.py
 
 emulated:  ## the C++ tests on processors this machine is not
 	CMAKE=$(CMAKE) JOBS=$(JOBS) bash .ci/emulated

@@ -42,10 +42,20 @@ def test_messages_are_counted_as_chat_counts_them(server: LiveServer, client: op
     assert reply.headers["x-pennyweight-ignored"] == "messages[].opts"
 
 
-def test_control_tokens_are_never_read_and_always_written(server: LiveServer) -> None:
+def test_control_tokens_are_read_unless_told_and_always_written(server: LiveServer) -> None:
     name, control = next(iter(server.engine.answerer.tokenizer.special_tokens.items()))
-    assert control not in post(server, "/tokenize", prompt=name).json()["tokens"]
+    assert post(server, "/tokenize", prompt=name).json()["tokens"] == [control]
+    assert control not in post(server, "/tokenize", prompt=name, parse_special=False).json()["tokens"]
     assert post(server, "/detokenize", tokens=[control]).json() == {"prompt": name}
+
+
+def test_what_begins_and_ends_a_text(server: LiveServer) -> None:
+    info = httpx.get(f"{server.url}/tokenizer_info").json()
+    tokenizer = server.engine.answerer.tokenizer
+    eos = post(server, "/tokenize", prompt=info["eos_token"]).json()["tokens"]
+    assert eos == [tokenizer.eos_token_id]
+    assert (info["vocab_size"], info["model_max_length"]) == (tokenizer.vocab_size, server.engine.context)
+    assert "messages" in info["chat_template"]
 
 
 def test_texts_of_tokens(server: LiveServer) -> None:

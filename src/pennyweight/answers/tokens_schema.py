@@ -22,7 +22,7 @@ _MODEL = Field(name="model", kind=Text(empty=False), doc="The name of the model;
 TOKENIZE_FIELDS = FieldTables(
     honoured=(
         _MODEL,
-        Field(name="prompt", kind=Text(), doc="A text; it never becomes a control token."),
+        Field(name="prompt", kind=Text(), doc="A text."),
         Field(
             name="messages",
             kind=Compound(MESSAGES_SCHEMA),
@@ -32,6 +32,12 @@ TOKENIZE_FIELDS = FieldTables(
             name="add_special_tokens",
             kind=Flag(),
             doc="With `prompt`: begin with the token that the model expects in front, if any; default true.",
+        ),
+        Field(
+            name="parse_special",
+            kind=Flag(),
+            doc="With `prompt`: texts of control tokens are these tokens, by default; `false` reads them "
+            "as plain text, as `POST /v1/completions` does.",
         ),
         Field(name="return_token_strs", kind=Flag(), doc="Return the text of every token too."),
         Field(
@@ -71,6 +77,7 @@ class TokenizeRequest:
     model: str | None
     asked: str | Conversation
     add_special_tokens: bool
+    parse_special: bool
     return_token_strs: bool
     chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
@@ -94,6 +101,7 @@ def parse_tokenize(body: Mapping[str, object]) -> TokenizeRequest:
         model=values.get("model"),
         asked=values["prompt"] if conversation is None else conversation,
         add_special_tokens=values.get("add_special_tokens", True),
+        parse_special=values.get("parse_special", True),
         return_token_strs=values.get("return_token_strs", False),
         chat_template_kwargs=values.get("chat_template_kwargs", {}),
         ignored=tuple(sorted(ignored)),

@@ -68,5 +68,19 @@ TOKENIZE_RESPONSES = _answers(
     "The token ids, and how many the context holds",
     {"count": _INTEGER, "max_model_len": _INTEGER, "tokens": {"type": "array", "items": _INTEGER}},
 )
+TOKENIZER_INFO_RESPONSES: Responses = {
+    200: _answers(
+        "The texts of the tokens, null where there is none",
+        {
+            "bos_token": {"type": ["string", "null"]},
+            "eos_token": {"type": ["string", "null"]},
+            "add_bos_token": {"type": "boolean"},
+            "chat_template": {"type": ["string", "null"]},
+            "vocab_size": _INTEGER,
+            "model_max_length": _INTEGER,
+        },
+    )[200],
+    401: CHAT_RESPONSES[401],
+}
 DETOKENIZE_BODY = _body(DETOKENIZE_FIELDS.schema, {"tokens": [1, 2, 3]})
 DETOKENIZE_RESPONSES = _answers("The text", {"prompt": _STRING})

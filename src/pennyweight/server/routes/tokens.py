@@ -1,9 +1,9 @@
-"""`POST /tokenize` and `/detokenize`: the model's own tokens, for clients that count or score them."""
+"""`/tokenize`, `/detokenize`, `/tokenizer_info`: the model's own tokens, for clients that count or score."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response  # noqa: TC002  FastAPI reads the annotation at run time
@@ -19,6 +19,7 @@ from pennyweight.server.openapi_answers import (
     DETOKENIZE_RESPONSES,
     TOKENIZE_BODY,
     TOKENIZE_RESPONSES,
+    TOKENIZER_INFO_RESPONSES,
 )
 from pennyweight.text.prompt import PromptPart
 
@@ -29,10 +30,16 @@ if TYPE_CHECKING:
     from pennyweight.server.served import ServedModels
 
 
-def tokens_routes(answerer: Answerer, served: ServedModels, limits: ChatLimits) -> APIRouter:
-    """The routes over one model's tokenizer."""
+def tokens_routes(
+    answerer: Answerer, served: ServedModels, limits: ChatLimits, *, chat_template: str | None
+) -> APIRouter:
+    """The routes over one model's tokenizer; `chat_template` is its source."""
     router = APIRouter(tags=["tokens"])
     tokenizer = answerer.tokenizer
+
+    def check(model: str | None) -> None:
+        if model is not None:
+            served.resolve(model, task="answers")
 
     @router.post(
         "/tokenize",
@@ -43,26 +50,9 @@ def tokens_routes(answerer: Answerer, served: ServedModels, limits: ChatLimits) 
     )
     async def tokenize(request: Request) -> Response:
         asked = parse_tokenize(await read_object(request, limit=limits.max_body_bytes))
-        if asked.model is not None:
-            served.resolve(asked.model, task="answers")
-        tokens = await _tokens(asked)
-        names = [token_name(tokenizer.token_bytes(token)) for token in tokens]
-        body = {
-            "count": len(tokens),
-            "max_model_len": answerer.context,
-            "tokens": tokens,
-            "token_strs": names if asked.return_token_strs else None,
-        }
+        check(asked.model)
+        body = _tokenized(await _tokens(asked, answerer), answerer, texts=asked.return_token_strs)
         return json_response(body, headers=ignored_headers(asked.ignored))
-
-    async def _tokens(asked: TokenizeRequest) -> list[int]:
-        if not isinstance(asked.asked, str):
-            options = Options(chat_template_kwargs=asked.chat_template_kwargs)
-            return list(await answerer.tokens(asked.asked, options))
-        add_bos = asked.add_special_tokens and tokenizer.add_bos
-        parts = [PromptPart(asked.asked, trusted=False)]
-        # A long text takes milliseconds: not on the event loop.
-        return await asyncio.to_thread(tokenizer.encode_parts, parts, add_bos=add_bos)
 
     @router.post(
         "/detokenize",
@@ -74,8 +64,53 @@ def tokens_routes(answerer: Answerer, served: ServedModels, limits: ChatLimits) 
     async def detokenize(request: Request) -> Response:
         body = await read_object(request, limit=limits.max_body_bytes)
         asked = parse_detokenize(body, vocab_size=tokenizer.vocab_size)
-        if asked.model is not None:
-            served.resolve(asked.model, task="answers")
+        check(asked.model)
         return json_response({"prompt": tokenizer.decode(asked.tokens, skip_special=False)})
 
+    @router.get(
+        "/tokenizer_info",
+        summary="What begins and ends a text",
+        response_model=None,
+        responses=TOKENIZER_INFO_RESPONSES,
+    )
+    async def tokenizer_info() -> Response:
+        return json_response(_info(answerer, chat_template))
+
     return router
+
+
+async def _tokens(asked: TokenizeRequest, answerer: Answerer) -> list[int]:
+    if not isinstance(asked.asked, str):
+        options = Options(chat_template_kwargs=asked.chat_template_kwargs)
+        return list(await answerer.tokens(asked.asked, options))
+    tokenizer = answerer.tokenizer
+    parts = [PromptPart(asked.asked, trusted=asked.parse_special)]
+    add_bos = asked.add_special_tokens and tokenizer.add_bos
+    # A long text takes milliseconds: not on the event loop.
+    return await asyncio.to_thread(tokenizer.encode_parts, parts, add_bos=add_bos)
+
+
+def _tokenized(tokens: list[int], answerer: Answerer, *, texts: bool) -> dict[str, Any]:
+    names = [token_name(answerer.tokenizer.token_bytes(token)) for token in tokens] if texts else None
+    return {
+        "count": len(tokens),
+        "max_model_len": answerer.context,
+        "tokens": tokens,
+        "token_strs": names,
+    }
+
+
+def _info(answerer: Answerer, chat_template: str | None) -> dict[str, Any]:
+    tokenizer = answerer.tokenizer
+
+    def text(token: int | None) -> str | None:
+        return None if token is None else tokenizer.token_bytes(token).decode(errors="replace")
+
+    return {
+        "bos_token": text(tokenizer.bos_token_id),
+        "eos_token": text(tokenizer.eos_token_id),
+        "add_bos_token": tokenizer.add_bos,
+        "chat_template": chat_template,
+        "vocab_size": tokenizer.vocab_size,
+        "model_max_length": answerer.context,
+    }
