@@ -58,6 +58,14 @@ def test_one_position_teaches_no_slope() -> None:
     assert cost.prompt_s(start=8000, tokens=1) == pytest.approx(1e-3, rel=0.2)
 
 
+def test_noise_makes_no_chunk_seem_free() -> None:
+    """Measured per token while a neighbour came and went: the slope fits it, the intercept would be 0."""
+    cost = StepCost()
+    for start in range(0, 4000, 128):
+        cost.observe(StepShape(0, 128, 128 * (start + 64)), 128 * 2e-6 * (start + 64))
+    assert cost.prompt_s(start=0, tokens=1) >= 0.4 * cost.prompt_s(start=3800, tokens=1)
+
+
 def test_an_idle_machine_computes_larger_chunks() -> None:
     cost = StepCost()
     learn(cost, token_s=1e-3, decode_s=0.01, rows=1)

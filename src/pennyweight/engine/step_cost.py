@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from itertools import pairwise
 
-GAP_S = 0.070  # longest wanted gap between two tokens of a running stream
+GAP_S = 0.065  # wanted gap between tokens of running streams beside prompts: 80 ms is the limit
 IDLE_STEP_S = 0.250  # longest step when no stream runs: what an arrival or a cancel may have to wait
 MIN_CHUNK = 16  # a prompt advances by as much however slow the decode rows are
 MAX_CHUNK = 1024
@@ -20,6 +20,8 @@ NEW_WEIGHT = 0.25  # weight of the newest measurement
 DECODE_GUESS_S = 0.003  # of the first token, until one was measured
 DRAFT_COST = 1.3  # a draft token against one of a prompt: it needs logits and is sampled
 SPREAD = 128.0  # contexts must differ by as many positions before a slope is told from noise
+SLOPE_WEIGHT = 0.1  # of the newest slope: on a busy machine single ones are wild
+MAX_SHARE = 0.5  # of the mean cost that the slope may explain: without it a chunk at position 0 seems free
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +105,20 @@ class _Line:
         if not self._measured:
             self._mean_x, self._mean_y, self._measured = x, y, True
             return
+        y = min(y, 2 * self.at(x))  # a stall of the machine says nothing about the next step
         dx, dy = x - self._mean_x, y - self._mean_y
         self._mean_x, self._mean_y = _average(self._mean_x, x), _average(self._mean_y, y)
         keep = 1 - NEW_WEIGHT
         self._xx = keep * (self._xx + NEW_WEIGHT * dx * dx)
         self._xy = keep * (self._xy + NEW_WEIGHT * dx * dy)
         if self._xx > SPREAD * SPREAD:
-            self.slope = max(0.0, self._xy / self._xx)
+            steepest = MAX_SHARE * self._mean_y / max(1.0, self._mean_x)
+            measured = min(steepest, max(0.0, self._xy / self._xx))
+            self.slope += SLOPE_WEIGHT * (measured - self.slope)
 
     def at(self, x: float) -> float:
-        return max(MIN_TOKEN_S, self._mean_y + self.slope * (x - self._mean_x))
+        least = max(MIN_TOKEN_S, (1 - MAX_SHARE) * self._mean_y)
+        return max(least, self._mean_y + self.slope * (x - self._mean_x))
 
 
 def _average(old: float, new: float) -> float:
