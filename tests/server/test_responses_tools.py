@@ -1,0 +1,183 @@
+"""Tools and formats of Responses through the strict client and a real engine, whole, streamed and parsed."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import openai
+import pytest
+from pydantic import BaseModel
+
+if TYPE_CHECKING:
+    from tests.server.live import LiveServer
+
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "city": {"enum": ["Paris", "Rome"]},
+        "days": {"type": "integer", "maximum": 9, "minimum": 1},
+    },
+    "required": ["city", "days"],
+    "additionalProperties": False,
+}
+WEATHER: dict[str, Any] = {
+    "type": "function",
+    "name": "weather",
+    "description": "Forecast",
+    "parameters": SCHEMA,
+    "strict": True,
+}
+DIAL: dict[str, Any] = {**WEATHER, "name": "dial"}
+COUNT: dict[str, Any] = {
+    "type": "custom",
+    "name": "count",
+    "format": {"type": "grammar", "syntax": "lark", "definition": 'start: ("a"|"b")~3'},
+}
+QUESTION = "What is the weather?"
+
+
+class Flag(BaseModel):
+    on: bool
+    level: int
+
+
+def ask(client: openai.OpenAI, server: LiveServer, **fields: Any) -> Any:
+    defaults: dict[str, Any] = {"model": server.model, "input": QUESTION, "max_output_tokens": 300}
+    return client.responses.create(**{**defaults, **fields}, extra_body={"seed": 7})
+
+
+@pytest.mark.parametrize("choice", ["required", {"type": "function", "name": "weather"}])
+@pytest.mark.parametrize("temperature", [0, 2])
+def test_a_demanded_call(client: openai.OpenAI, server: LiveServer, choice: Any, temperature: float) -> None:
+    fields = {"tools": [WEATHER], "tool_choice": choice, "temperature": temperature}
+    answer = ask(client, server, parallel_tool_calls=False, **fields)
+    (call,) = answer.output
+    assert (call.type, call.name, call.status, answer.status) == (
+        "function_call",
+        "weather",
+        "completed",
+        "completed",
+    )
+    arguments = json.loads(call.arguments)
+    assert arguments["city"] in ("Paris", "Rome")
+    assert 1 <= arguments["days"] <= 9
+    assert answer.tools[0].name == "weather"
+    assert answer.tool_choice == choice or answer.tool_choice.model_dump() == choice
+    events = list(ask(client, server, parallel_tool_calls=False, stream=True, **fields))
+    kinds = [event.type.removeprefix("response.") for event in events]
+    assert kinds[:3] == ["created", "in_progress", "output_item.added"]
+    assert kinds[-3:] == ["function_call_arguments.done", "output_item.done", "completed"]
+    assert set(kinds[3:-3]) == {"function_call_arguments.delta"}
+    assert "".join(event.delta for event in events[3:-3]) == events[-3].arguments == call.arguments
+    assert events[-3].model_extra == {"name": "weather"}
+    assert events[2].item.call_id == events[-2].item.call_id == events[-1].response.output[0].call_id
+
+
+def test_a_choice_restricts_the_tools(client: openai.OpenAI, server: LiveServer) -> None:
+    named = {"type": "function", "name": "dial"}
+    allowed = {"type": "allowed_tools", "mode": "required", "tools": [named]}
+    for choice in (named, allowed):
+        answer = ask(client, server, tools=[WEATHER, DIAL], tool_choice=choice)
+        assert {item.name for item in answer.output} == {"dial"}
+    answer = ask(client, server, tools=[WEATHER], tool_choice="none", max_output_tokens=5)
+    assert [item.type for item in answer.output] == ["message"]
+
+
+def test_a_custom_tool(client: openai.OpenAI, server: LiveServer) -> None:
+    fields = {"tools": [COUNT], "tool_choice": {"type": "custom", "name": "count"}}
+    answer = ask(client, server, parallel_tool_calls=False, **fields)
+    (call,) = answer.output
+    assert (call.type, call.name) == ("custom_tool_call", "count")
+    assert len(call.input) == 3
+    assert set(call.input) <= set("ab")
+    events = list(ask(client, server, parallel_tool_calls=False, stream=True, **fields))
+    deltas = [e.delta for e in events if e.type == "response.custom_tool_call_input.delta"]
+    (done,) = [e for e in events if e.type == "response.custom_tool_call_input.done"]
+    assert "".join(deltas) == done.input == call.input
+    assert answer.tools[0].format.definition == COUNT["format"]["definition"]
+
+
+def test_a_conversation_with_calls_goes_on(client: openai.OpenAI, server: LiveServer) -> None:
+    first = ask(client, server, tools=[WEATHER], tool_choice="required", parallel_tool_calls=False)
+    (call,) = first.output
+    history = [
+        {"role": "user", "content": QUESTION},
+        call.model_dump(),
+        {"type": "function_call_output", "call_id": call.call_id, "output": "sunny"},
+    ]
+    answer = ask(client, server, input=history, tools=[WEATHER], tool_choice="none", max_output_tokens=5)
+    chat = client.chat.completions.create(
+        model=server.model,
+        messages=[
+            {"role": "user", "content": QUESTION},
+            {
+                "role": "assistant",
+                "tool_calls": [
+                    {
+                        "id": call.call_id,
+                        "type": "function",
+                        "function": {"name": call.name, "arguments": call.arguments},
+                    }
+                ],
+            },
+            {"role": "tool", "tool_call_id": call.call_id, "content": "sunny"},
+        ],
+        seed=7,
+        max_tokens=5,
+    )
+    assert answer.output_text == chat.choices[0].message.content
+    with pytest.raises(openai.BadRequestError) as caught:
+        ask(client, server, input=history[:2], tools=[WEATHER])
+    assert caught.value.param == "input[1]"
+
+
+def test_hosted_tools_are_skipped_and_named(client: openai.OpenAI, server: LiveServer) -> None:
+    tools: list[Any] = [{"type": "web_search"}, WEATHER]
+    raw = client.responses.with_raw_response.create(
+        model=server.model, input=QUESTION, tools=tools, max_output_tokens=5
+    )
+    assert raw.headers["x-pennyweight-ignored"] == "tools[web_search]"
+    assert [tool.type for tool in raw.parse().tools] == ["function"]
+    with pytest.raises(openai.BadRequestError) as caught:
+        ask(client, server, tools=tools, tool_choice={"type": "web_search_preview"})
+    assert caught.value.param == "tool_choice"
+
+
+@pytest.mark.parametrize("temperature", [0, 2])
+def test_a_json_schema(client: openai.OpenAI, server: LiveServer, temperature: float) -> None:
+    form = {"type": "json_schema", "name": "forecast", "schema": SCHEMA, "strict": True}
+    answer = ask(client, server, text={"format": form}, temperature=temperature)
+    assert set(json.loads(answer.output_text)) == {"city", "days"}
+    assert (answer.status, answer.text.format.name) == ("completed", "forecast")
+
+
+def test_json_of_any_form(client: openai.OpenAI, server: LiveServer) -> None:
+    answer = ask(client, server, text={"format": {"type": "json_object"}})
+    assert answer.output_text.startswith("{")
+    assert answer.status == "incomplete" or isinstance(json.loads(answer.output_text), dict)
+
+
+def test_the_clients_own_parsing(client: openai.OpenAI, server: LiveServer) -> None:
+    fields: dict[str, Any] = {"model": server.model, "input": QUESTION, "max_output_tokens": 200}
+    answer = client.responses.parse(**fields, text_format=Flag, temperature=0)
+    assert isinstance(answer.output_parsed, Flag)
+    with client.responses.stream(**fields, text_format=Flag, temperature=0) as stream:
+        final = stream.get_final_response()
+    assert final.output_parsed == answer.output_parsed
+
+
+def test_what_cannot_be_enforced_is_refused(client: openai.OpenAI, server: LiveServer) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string", "pattern": "(?=a)b"}}}
+    form = {"type": "json_schema", "name": "n", "schema": schema, "strict": True}
+    for stream in (False, True):
+        with pytest.raises(openai.BadRequestError) as caught:
+            ask(client, server, text={"format": form}, stream=stream)
+        assert caught.value.param == "text.format.schema.properties.a.pattern"
+
+
+def test_tools_are_counted(client: openai.OpenAI, server: LiveServer) -> None:
+    fields: dict[str, Any] = {"model": server.model, "input": QUESTION, "tools": [WEATHER]}
+    counted = client.responses.input_tokens.count(**fields).input_tokens
+    assert counted == client.responses.create(**fields, max_output_tokens=1).usage.input_tokens
+    assert counted > client.responses.input_tokens.count(model=server.model, input=QUESTION).input_tokens
