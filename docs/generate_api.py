@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pennyweight.answers.chat_fields import CHAT_FIELDS
 from pennyweight.answers.completion_fields import COMPLETION_FIELDS
+from pennyweight.answers.embedding_schema import EMBEDDING_FIELDS
 from pennyweight.answers.responses_fields import INPUT_TOKENS_FIELDS, RESPONSES_FIELDS
 from pennyweight.answers.tokens_schema import DETOKENIZE_FIELDS, TOKENIZE_FIELDS
 from pennyweight.answers.tool_fields import HOSTED
@@ -26,6 +27,7 @@ ENDPOINTS: tuple[tuple[str, FieldTables], ...] = (
     ("POST /v1/responses/input_tokens", INPUT_TOKENS_FIELDS),
     ("POST /tokenize", TOKENIZE_FIELDS),
     ("POST /detokenize", DETOKENIZE_FIELDS),
+    ("POST /v1/embeddings", EMBEDDING_FIELDS),
 )
 _HEAD = """# The HTTP interface, field by field
 

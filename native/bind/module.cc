@@ -58,4 +58,5 @@ NB_MODULE(_native, m) {
   m.def("measure_int8_peak", &pw::measure_int8_peak, "num_threads"_a, nb::call_guard<nb::gil_scoped_release>());
   pw::bind::bind_weights(m);
   pw::bind::bind_decoder(m);
+  pw::bind::bind_encoder(m);
 }

@@ -17,6 +17,7 @@
   void fill_linear(KernelTable&);      \
   void fill_attention(KernelTable&);   \
   void fill_elementwise(KernelTable&); \
+  void fill_encoder(KernelTable&);     \
   }
 
 namespace pennyweight {
@@ -39,10 +40,13 @@ struct Target {
   void (*fill_linear)(KernelTable&);
   void (*fill_attention)(KernelTable&);
   void (*fill_elementwise)(KernelTable&);
+  void (*fill_encoder)(KernelTable&);
 };
 
-#define PW_ENTRY(target, supported) \
-  Target { #target, supported, target::fill_linear, target::fill_attention, target::fill_elementwise }
+#define PW_ENTRY(target, supported)                                                                                 \
+  Target {                                                                                                          \
+    #target, supported, target::fill_linear, target::fill_attention, target::fill_elementwise, target::fill_encoder \
+  }
 
 #if defined(__x86_64__)
 struct Features {
@@ -133,6 +137,7 @@ const KernelTable& kernels_of(const std::string& name) {
       all[i].fill_linear(table);
       all[i].fill_attention(table);
       all[i].fill_elementwise(table);
+      all[i].fill_encoder(table);
       table.name = all[i].name;
     });
     return table;

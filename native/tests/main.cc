@@ -35,6 +35,7 @@ constexpr Group kGroups[] = {
     {"team", test_team},
     {"decoder", test_decoder},
     {"plans", test_plans},
+    {"encoder", test_encoder},
     {"hostile_weights", test_hostile_weights},
     {"hostile_plans", test_hostile_plans},
 };

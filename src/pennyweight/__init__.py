@@ -1,7 +1,8 @@
 """Pennyweight: a small language model service you own.
 
-`Engine` is the Python interface, `penny` the command line, `penny serve` OpenAI's API over HTTP. Importing
-this package costs nothing: what it names is imported on first use, so that `penny --help` starts at once.
+`Engine` and `Encoder` are the Python interface, `penny` the command line, `penny serve` OpenAI's API over
+HTTP. Importing this package costs nothing: what it names is imported on first use, so that `penny --help`
+starts at once.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pennyweight.api import Answer, Engine
+    from pennyweight.encoder import Encoder
     from pennyweight.errors import PennyweightError
 
     __version__: str
 
-__all__ = ["Answer", "Engine", "PennyweightError", "__version__"]
+__all__ = ["Answer", "Encoder", "Engine", "PennyweightError", "__version__"]
 
 _HOMES = {
     "Answer": "pennyweight.api",
+    "Encoder": "pennyweight.encoder",
     "Engine": "pennyweight.api",
     "PennyweightError": "pennyweight.errors",
 }

@@ -20,6 +20,7 @@ from pennyweight.answers.fields import unknown
 from pennyweight.answers.principal import LOCAL
 from pennyweight.answers.sampling_fields import options_from_keywords
 from pennyweight.core import SamplingParams
+from pennyweight.encoder import EncoderSlot
 from pennyweight.errors import ConfigError, EngineError, InvalidRequestError, ModelNotFoundError
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pennyweight.answers.events import AnswerEvent, EndReason
     from pennyweight.answers.options import Options
     from pennyweight.core import Timings, Usage
+    from pennyweight.encoder import Texts
     from pennyweight.engine.loop import EngineStats, StepLoop
     from pennyweight.models.load import LoadedModel
 
@@ -52,13 +54,16 @@ class Answer:
 class Engine:
     """One model, ready to answer from any number of threads. Use it as a context manager, or call `close`."""
 
-    def __init__(self, *, model: LoadedModel, loop: StepLoop, answerer: Answerer, context: int) -> None:
+    def __init__(
+        self, *, model: LoadedModel, loop: StepLoop, answerer: Answerer, context: int, encoder: EncoderSlot
+    ) -> None:
         """Programs use `Engine.open`."""
         from pennyweight.answers.blocking import BlockingLoop
 
         self.model = model
         self.context = context
         self.answerer = answerer
+        self.encoder = encoder
         self._loop = loop
         self._blocking = BlockingLoop()
         self._closed = False
@@ -72,18 +77,21 @@ class Engine:
         context: int | None = None,
         parallel: int | None = None,
         threads: int | None = None,
+        embedding_model: str | os.PathLike[str] | None = None,
         progress: Progress | None = None,
     ) -> Engine:
         """Open an installed model by name or a GGUF file by path; None: the default one, fetched if absent.
 
         `context` is in tokens, `parallel` in whole contexts held at once; by default both suit the memory
-        there is. Raises ModelNotFoundError, ModelFileError, FetchError, ConfigError.
+        there is. `embedding_model` is for `embed`, and opened when it is first needed; None: the default one.
+        Raises ModelNotFoundError, ModelFileError, FetchError, ConfigError.
         """
         for name, value in (("context", context), ("parallel", parallel), ("threads", threads)):
             if value is not None and (not isinstance(value, int) or value < 1):
                 raise ConfigError(f"{name} must be a whole number from 1, not {value!r}")
         path = find_model(name_or_path, progress)
-        return _compose(path, context=context, parallel=parallel, threads=threads, progress=progress)
+        encoder = EncoderSlot(embedding_model, threads=threads)
+        return _compose(path, encoder, context=context, parallel=parallel, threads=threads, progress=progress)
 
     @property
     def name(self) -> str:
@@ -144,6 +152,13 @@ class Engine:
             raise InvalidRequestError(f"prompt must be a text, not {prompt!r:.60}", param="prompt")
         return _collect(self.events(Completion(prompt=prompt), _options(sampling)))
 
+    def embed(self, texts: Texts, *, dimensions: int | None = None) -> list[list[float]]:
+        """One vector of length 1 per text, from the encoder `embedding_model` named; see `Encoder.embed`."""
+        self._check_process()
+        if self._closed:
+            raise EngineError("this engine is closed; open another one")
+        return self.encoder.open().embed(texts, dimensions=dimensions)
+
     def events(self, source: Source, options: Options) -> Iterator[AnswerEvent]:
         """Everything about an answer as it happens; leaving the iteration stops the answer."""
         if self._closed:
@@ -168,6 +183,7 @@ class Engine:
         self._closed = True
         self._blocking.close()
         self._loop.close()
+        self.encoder.close()
 
     def _check_process(self) -> None:
         if os.getpid() != self._pid:
@@ -201,6 +217,9 @@ def find_model(name_or_path: str | os.PathLike[str] | None, progress: Progress |
     from pennyweight.models.local import resolve
 
     name = DEFAULT_MODEL if name_or_path is None else name_or_path
+    named = CATALOG.get(str(name))
+    if named is not None and named.kind != "decoder":
+        raise ConfigError(f"{name} makes vectors and answers nothing; choose a model such as {DEFAULT_MODEL}")
     try:
         return resolve(name)
     except ModelNotFoundError:
@@ -223,7 +242,13 @@ def active_target() -> str:
 
 
 def _compose(
-    path: Path, *, context: int | None, parallel: int | None, threads: int | None, progress: Progress | None
+    path: Path,
+    encoder: EncoderSlot,
+    *,
+    context: int | None,
+    parallel: int | None,
+    threads: int | None,
+    progress: Progress | None,
 ) -> Engine:
     # Imported here, so that importing this module stays cheap.
     from pennyweight.answers.answer import Answerer
@@ -259,7 +284,7 @@ def _compose(
         vocab_size=model.spec.vocab_size,
         dialect=find_dialect(model.metadata),
     )
-    return Engine(model=model, loop=loop, answerer=answerer, context=size.context)
+    return Engine(model=model, loop=loop, answerer=answerer, context=size.context, encoder=encoder)
 
 
 def _stage(progress: Progress | None, stage: str) -> Callable[[int, int], None] | None:

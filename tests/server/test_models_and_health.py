@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 
 def test_models(client: openai.OpenAI, server: LiveServer) -> None:
     listed = client.models.list().data
-    assert [model.id for model in listed] == [server.model, "gpt-4o-mini", "gpt-4o-mini-2024-07-18"]
+    names = [server.model, "all-minilm-l6-v2"]
+    aliases = ["gpt-4o-mini", "gpt-4o-mini-2024-07-18", "text-embedding-3-small"]
+    assert [model.id for model in listed] == names + aliases
     for model in listed:
         assert model == client.models.retrieve(model.id)
-    assert listed[1].model_extra == {"root": server.model}
+    assert [model.model_extra["root"] for model in listed[2:]] == [names[0], names[0], names[1]]
 
 
 def test_aliases(engine: Engine) -> None:

@@ -106,6 +106,15 @@ struct KernelTable {
   // Writes the rising indices i with x[i] >= threshold, returns how many; `indices` holds n. Not a number: never.
   int (*at_least)(const float* x, int n, float threshold, int* indices);
 
+  // Of encoders. y = layernorm(x) * weight + bias; y may be x. n is a multiple of 16.
+  void (*layernorm)(const float* x, const float* weight, const float* bias, float eps, int n, float* y);
+  // x = gelu(x), with the error function. n is a multiple of 16.
+  void (*gelu)(float* x, int n);
+  // Attends 16 queries, in the lanes of q [D][16], to all of keys and values [count][D]: out [D][16].
+  // `factor`: attention scale times log2 e; scores [count][16] is scratch.
+  void (*attend_all)(const float* q, const float* keys, const float* values, int count, int head_dim, float factor,
+                     float* scores, float* out);
+
   // Byte multiply-accumulates done by `iterations` rounds of the dot product in registers, for measuring the peak.
   double (*peak)(long iterations);
 };

@@ -22,3 +22,11 @@ Context = Annotated[int | None, typer.Option(help="Tokens of prompt and answer t
 Parallel = Annotated[int | None, typer.Option(help="Whole contexts that memory holds at once.")]
 Threads = Annotated[int | None, typer.Option(help="Threads of the engine; by default one per core.")]
 Json = Annotated[bool, typer.Option("--json", help="Write one JSON object instead.")]
+EmbeddingModel = Annotated[
+    str | None,
+    typer.Option(help="Encoder for embeddings, opened at once; by default all-minilm-l6-v2 when needed."),
+]
+Alias = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=MODEL", help="Another name of a model served; may be repeated."),
+]

