@@ -166,24 +166,33 @@ def finished(
 
 
 def answerable(document: dict[str, Any]) -> dict[str, Any]:
-    """The description of chat completions narrowed to requests that reach the engine and end soon."""
-    path = "/v1/chat/completions"
-    operation = json.loads(json.dumps(document["paths"][path]))
-    schema = operation["post"]["requestBody"]["content"]["application/json"]["schema"]
-    schema["properties"] = {
-        name: field for name, field in schema["properties"].items() if name not in _CONTRADICTORY
-    } | {name: {"enum": values} for name, values in _ANSWERED.items()}
-    schema["properties"]["messages"] = _PLAIN_MESSAGES
-    schema["required"] = ["model", "messages", "max_completion_tokens"]
-    return {**document, "paths": {path: operation}}
+    """The description narrowed to requests that reach the engine and end soon."""
+    paths = {path: json.loads(json.dumps(document["paths"][path])) for path in _LIMITS}
+    for path, operation in paths.items():
+        schema = operation["post"]["requestBody"]["content"]["application/json"]["schema"]
+        fields = schema["properties"]
+        for name in _CONTRADICTORY | (set() if "messages" in fields else {"tools"}):
+            fields.pop(name, None)
+        fields |= {name: {"enum": values} for name, values in _ANSWERED.items() if name in fields}
+        if path == "/v1/chat/completions":
+            fields.pop("max_tokens")  # the older name of the limit
+        fields[_LIMITS[path]] = {"enum": [1, 2, 9]}
+        if "messages" in fields:
+            fields["messages"] = _PLAIN_MESSAGES
+        schema["required"] = ["model", _LIMITS[path], *schema["required"]]
+    return {**document, "paths": paths}
 
 
+_LIMITS = {
+    "/v1/chat/completions": "max_completion_tokens",
+    "/v1/completions": "max_tokens",
+    "/v1/responses": "max_output_tokens",
+}
 _CONTRADICTORY = {
     "chat_template_kwargs",
     "function_call",
     "functions",
     "logit_bias",
-    "max_tokens",
     "min_tokens",
     "stop_token_ids",
     "stream_options",
@@ -193,7 +202,6 @@ _CONTRADICTORY = {
 _ON = {"type": "object", "properties": {"on": {"type": "boolean"}}, "required": ["on"]}
 _ANSWERED: dict[str, list[Any]] = {
     "model": [MODEL, "gpt-4o-mini"],
-    "max_completion_tokens": [1, 2, 9],
     "n": [1, 2, 3],
     "tools": [
         [{"type": "function", "function": {"name": "f", "parameters": _ON}}],

@@ -19,8 +19,8 @@ from pennyweight.answers.responses_settings import (
 from pennyweight.answers.sampling_fields import options_from_values
 from pennyweight.answers.tool_choice import read_tool_choice
 from pennyweight.answers.tool_fields import (
-    HOSTED,
     MAX_TOOLS,
+    is_hosted,
     read_custom,
     read_function,
     toolbox,
@@ -116,7 +116,7 @@ def read_flat_tools(value: object, *, ignored: set[str]) -> Toolbox:
         if not isinstance(item, dict):
             raise wrong_type(param, "an object", item)
         kind = item.get("type")
-        if kind in HOSTED:
+        if is_hosted(kind):
             hosted.add(str(kind))
         elif kind == "function":
             tools.append(read_function(item, param, ignored, path="tools[]"))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pennyweight.answers.conversation import ToolChoice
 from pennyweight.answers.fields import ParameterError, missing, wrong_type
-from pennyweight.answers.tool_fields import HOSTED
+from pennyweight.answers.tool_fields import is_hosted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +34,7 @@ def read_tool_choice(value: object, toolbox: Toolbox, *, param: str = "tool_choi
         nested = value.get("allowed_tools")
         place = param if nested is None else f"{param}.allowed_tools"
         return _allowed(value if nested is None else nested, toolbox, place)
-    if kind in HOSTED:
+    if is_hosted(kind):
         message = f"'{param}' demands '{kind}', a tool that OpenAI runs itself and that does not exist here."
         raise ParameterError(message, param=param, code="unsupported_value")
     raise _unknown_choice(kind, f"{param}.type")
@@ -64,7 +64,7 @@ def _allowed(value: object, toolbox: Toolbox, param: str) -> ToolChoice:
         place = f"{param}.tools[{index}]"
         if not isinstance(tool, dict):
             raise wrong_type(place, "an object", tool)
-        if tool.get("type") not in HOSTED:
+        if not is_hosted(tool.get("type")):
             names.add(_known_name(tool, toolbox, place))
     if not names and mode == "required":
         message = f"'{param}.tools' allows no tool that runs here, and the mode demands a call."

@@ -71,7 +71,7 @@ def read_tools(value: object, *, ignored: set[str]) -> Toolbox:
     for index, item in enumerate(_objects(value, "tools")):
         param = f"tools[{index}]"
         kind = item.get("type")
-        if kind in HOSTED:
+        if is_hosted(kind):
             hosted.add(str(kind))
             continue
         if kind not in ("function", "custom"):
@@ -171,6 +171,11 @@ def _grammar(value: object, param: str, ignored: set[str], *, path: str) -> _Gra
         syntax="lark" if syntax == "lark" else "regex",
         definition=Text(empty=False).read(definition, f"{param}.definition"),
     )
+
+
+def is_hosted(kind: object) -> bool:
+    """Whether a tool's `type`, which may be anything, is of those that OpenAI runs itself."""
+    return isinstance(kind, str) and kind in HOSTED
 
 
 def unknown_tool_type(kind: object, param: str) -> ParameterError:
