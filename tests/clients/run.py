@@ -179,7 +179,7 @@ def answerable(document: dict[str, Any]) -> dict[str, Any]:
         fields[_LIMITS[path]] = {"enum": [1, 2, 9]}
         if "messages" in fields:
             fields["messages"] = _PLAIN_MESSAGES
-        schema["required"] = ["model", _LIMITS[path], *schema["required"]]
+        schema["required"] = sorted({"model", _LIMITS[path], *schema["required"]})
     return {**document, "paths": paths}
 
 
