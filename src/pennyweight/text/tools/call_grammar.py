@@ -60,11 +60,10 @@ def _source(
     control: Mapping[str, int],
 ) -> GrammarSource:
     rules = _Rules(syntax, control)
-    calls = [rules.call(index, tool, nodes[index]) for index, tool in enumerate(tools) if not _is_raw(tool)]
-    raw = [rules.raw_call(index, tool) for index, tool in enumerate(tools) if _is_raw(tool)]
+    calls = [rules.call(index, tool, nodes[index]) for index, tool in enumerate(tools) if not tool.is_raw]
+    raw = [rules.raw_call(index, tool) for index, tool in enumerate(tools) if tool.is_raw]
     body = rules.body(calls, raw, parallel=parallel)
-    opening = rules.literal(syntax.opening)
-    start = f"{opening} {body}" if required else rules.optional(opening, body)
+    start = f"{rules.literal(syntax.trigger + syntax.opening)} {body}" if required else rules.optional(body)
     return lark("\n".join([f"start: {start}", *rules.lines]), param="tools", named=rules.named)
 
 
@@ -85,7 +84,7 @@ def _arguments_node(tool: Tool) -> dict[str, Any]:
 def _enforced(compiler: GrammarCompiler, tool: Tool, node: dict[str, Any]) -> dict[str, Any]:
     """`node` if its grammar compiles on its own; any object for a function that is not strict."""
     try:
-        if _is_raw(tool):
+        if tool.is_raw:
             compiler.compile(lark(tool.definition, param=tool.param))
         else:
             compiler.compile(lark(f"start: %json {json.dumps(node)}", param=tool.param))
@@ -94,10 +93,6 @@ def _enforced(compiler: GrammarCompiler, tool: Tool, node: dict[str, Any]) -> di
             raise
         return schema_node(_ANY_OBJECT, spacing="spaced")
     return node
-
-
-def _is_raw(tool: Tool) -> bool:
-    return tool.kind == "custom" and tool.syntax == "lark"
 
 
 class _Rules:
@@ -140,22 +135,22 @@ class _Rules:
         """What follows the opening; a raw call can only be the last."""
         between, closing = self.literal(self._syntax.between), self.literal(self._syntax.closing)
         last = f"({' | '.join([*calls, *raw])})"
-        more = f"(({' | '.join(calls)}) {between}){{0,{MAX_CALLS - 1}}} " if parallel and calls else ""
+        several = parallel and calls and between
+        more = f"(({' | '.join(calls)}) {between}){{0,{MAX_CALLS - 1}}} " if several else ""
         self.lines.append(f"body: {more}{last} {closing}")
         return "body"
 
-    def optional(self, opening: str, body: str) -> str:
-        """Free text, or text and calls. The opening begins a call however its text was put together."""
+    def optional(self, body: str) -> str:
+        """Free text, or text and calls. The trigger begins a call however its text was put together."""
+        trigger, opening = self._syntax.trigger, self.literal(self._syntax.opening)
         if self._syntax.place == "start":
-            first = self._syntax.opening[:1] or self._syntax.before_name[:1]
-            self.lines.append(f"TEXT: /[^{re.escape(first)}](?s:.*)/")
+            first = (self._syntax.opening + self._syntax.before_name)[0]
+            self.lines.append(f"TEXT: /(?:[^{re.escape(first)}](?s:.*))?/")
             return f"TEXT | {opening} {body}"
-        trigger = self._syntax.opening.strip()
-        rest = self.literal(self._syntax.opening[self._syntax.opening.index(trigger) + len(trigger) :])
         self.lines.append("TEXT: /(?s:.*)/")
         self.lines.append(f"trigger[lazy]: /(?s:.*){slashed(re.escape(trigger))}/")
         marked = f" | TEXT? <[{self._control[trigger]}]>" if trigger in self._control else ""
-        return f"TEXT | (trigger{marked}) {rest} {body}"
+        return f"TEXT | (trigger{marked}) {opening} {body}"
 
 
 def _input_schema(tool: Tool) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pennyweight.text.tools import hermes
+from pennyweight.text.tools import gemma, hermes, llama, mistral, phi
 from pennyweight.text.tools.generic import GENERIC
 
 if TYPE_CHECKING:
@@ -20,7 +20,16 @@ def find_dialect(metadata: Mapping[str, Any]) -> Dialect:
 
 
 def dialect_of(template: str) -> Dialect:
-    """The dialect a chat template was written for."""
-    if hermes.speaks(template):
-        return hermes.HERMES
-    return GENERIC
+    """The dialect a chat template was written for.
+
+    Templates of other dialects get the generic one, which leaves their own way of listing tools unused.
+    """
+    if mistral.speaks(template):
+        return mistral.MISTRAL_NAMED if mistral.writes_names(template) else mistral.MISTRAL_LIST
+    known = (
+        (phi.speaks, phi.PHI),
+        (llama.speaks, llama.LLAMA),
+        (hermes.speaks, hermes.HERMES),
+        (gemma.speaks, gemma.GEMMA),
+    )
+    return next((dialect for speaks, dialect in known if speaks(template)), GENERIC)

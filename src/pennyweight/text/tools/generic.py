@@ -9,7 +9,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from pennyweight.text.tools.dialect import Dialect, ToolPrompt
-from pennyweight.text.tools.hermes import SYNTAX
+from pennyweight.text.tools.hermes import MARKS, SYNTAX
 from pennyweight.text.tools.history import with_written_calls
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ Results come back in <tool_response> tags. Answer in plain text when no function
 def prompt(messages: Sequence[Mapping[str, Any]], tools: Sequence[Tool]) -> ToolPrompt:
     """The instruction goes in front of the system message, or becomes one."""
     results = ("<tool_response>\n", "\n</tool_response>")
-    written = with_written_calls(messages, SYNTAX, results=results)
+    written = with_written_calls(messages, SYNTAX, result_role="user", results=results)
     return ToolPrompt(with_instruction(written, _INSTRUCTION, tools))
 
 
@@ -48,4 +48,4 @@ def with_instruction(
     return [{"role": "system", "content": text}, *messages]
 
 
-GENERIC = Dialect(name="generic", syntax=SYNTAX, prompt=prompt)
+GENERIC = Dialect(name="generic", syntax=SYNTAX, prompt=prompt, marks=MARKS)

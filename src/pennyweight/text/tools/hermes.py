@@ -18,19 +18,21 @@ if TYPE_CHECKING:
     from pennyweight.text.tools.tool import Tool
 
 SYNTAX = CallSyntax(
-    opening="<tool_call>\n", between="\n</tool_call>\n<tool_call>\n", closing="\n</tool_call>"
+    trigger="<tool_call>", opening="\n", between="\n</tool_call>\n<tool_call>\n", closing="\n</tool_call>"
 )
+
+MARKS = frozenset({"<tool_call>", "</tool_call>"})
 
 
 def speaks(template: str) -> bool:
     """Whether a template explains this format; other families use the tag with another content."""
-    return "<tool_call>" in template and '"arguments": ' in template.replace('\\"', '"')
+    names_arguments = '"arguments": ' in template.replace('\\"', '"')
+    others = "<tool_calls>" in template or "<use_mcp_tool>" in template
+    return names_arguments and "<tool_call>" in template and not others
 
 
 def prompt(messages: Sequence[Mapping[str, Any]], tools: Sequence[Tool]) -> ToolPrompt:
     return ToolPrompt(with_parsed_calls(messages), [tool.as_function() for tool in tools] or None)
 
 
-HERMES = Dialect(
-    name="hermes", syntax=SYNTAX, prompt=prompt, marks=frozenset({"<tool_call>", "</tool_call>"})
-)
+HERMES = Dialect(name="hermes", syntax=SYNTAX, prompt=prompt, marks=MARKS)

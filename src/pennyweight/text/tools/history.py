@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from pennyweight.text.tools.syntax import CallSyntax
 
 
+_RESULT = "_result"
+"""Marks a message that was a tool's while messages are put together."""
+
+
 def with_parsed_calls(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """`messages` with the arguments of calls as objects, which templates encode in their own way.
 
@@ -22,28 +26,53 @@ def with_parsed_calls(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, A
     return [_parsed(message, index) for index, message in enumerate(messages)]
 
 
+def with_single_calls(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """`messages` in which every call has a message of its own, followed by its result."""
+    single: list[dict[str, Any]] = []
+    waiting: list[dict[str, Any]] = []  # calls of one message that come after its first
+    for message in messages:
+        if message["role"] in ("tool", "function") and waiting:
+            identity = message.get("tool_call_id")
+            later = next((call for call in waiting if call["id"] == identity), None)
+            if later is not None:
+                waiting.remove(later)
+                single.append({"role": "assistant", "content": "", "tool_calls": [later]})
+            single.append(message)
+            continue
+        single += [{"role": "assistant", "content": "", "tool_calls": [call]} for call in waiting]
+        calls = message.get("tool_calls") or []
+        waiting = list(calls[1:])
+        single.append({**message, "tool_calls": calls[:1]} if calls else message)
+    return single + [{"role": "assistant", "content": "", "tool_calls": [call]} for call in waiting]
+
+
 def with_written_calls(
-    messages: Sequence[Mapping[str, Any]], syntax: CallSyntax, *, results: tuple[str, str]
+    messages: Sequence[Mapping[str, Any]],
+    syntax: CallSyntax,
+    *,
+    result_role: str,
+    results: tuple[str, str] = ("", ""),
 ) -> list[dict[str, Any]]:
     """`messages` for a template that knows neither calls nor results: both become text.
 
-    `results` is what stands before and behind a result, which the user then says; neighbouring results are
-    one message, as many templates want user and assistant in turns.
+    Results are said by `result_role`, with the texts of `results` before and behind. Neighbouring results are
+    one message, and one with what the user says next: many templates want user and assistant in turns.
     """
     written: list[dict[str, Any]] = []
     before, behind = results
-    follows_result = False
     for message in with_parsed_calls(messages):
-        is_result = message["role"] in ("tool", "function")
-        if is_result:
+        if message["role"] in ("tool", "function"):
             text = f"{before}{message.get('content') or ''}{behind}"
-            if follows_result:
-                written[-1]["content"] += "\n" + text
-            else:
-                written.append({"role": "user", "content": text})
+            message = {"role": result_role, "content": text, _RESULT: True}
         else:
-            written.append(_with_written_calls(message, syntax))
-        follows_result = is_result
+            message = _with_written_calls(message, syntax)
+        last = written[-1] if written else {}
+        if last.get(_RESULT) and message["role"] == result_role:
+            last["content"] += f"\n{message.get('content') or ''}"
+        else:
+            written.append(message)
+    for message in written:
+        message.pop(_RESULT, None)
     return written
 
 
@@ -57,7 +86,7 @@ def _with_written_calls(message: dict[str, Any], syntax: CallSyntax) -> dict[str
         )
         for call in calls
     ]
-    text = syntax.opening + syntax.between.join(texts) + syntax.closing
+    text = syntax.trigger + syntax.opening + (syntax.between or "\n").join(texts) + syntax.closing
     content = message.get("content") or ""
     return {**message, "content": f"{content}\n{text}" if content else text}
 

@@ -32,7 +32,7 @@ class CallParser:
     def __init__(self, syntax: CallSyntax, tools: Sequence[Tool]) -> None:
         self._syntax = syntax
         self._tools = {tool.name: tool for tool in tools}
-        self._trigger = syntax.opening.strip() or syntax.before_name[:1]
+        self._trigger = syntax.trigger or (syntax.opening + syntax.before_name)[0]
         self._patterns = _Patterns(syntax)
         self._state: Callable[[list[ToolEvent]], bool] = self._text
         self._buffer = ""
@@ -92,8 +92,7 @@ class CallParser:
         return len(text)
 
     def _head(self, events: list[ToolEvent]) -> bool:
-        pattern = self._patterns.first
-        match = pattern.match(self._buffer)
+        match = self._patterns.first.match(self._buffer)
         if match is not None:
             return self._begin_call(match, events)
         if len(self._buffer) <= MAX_HEAD_CHARS:
@@ -109,7 +108,10 @@ class CallParser:
         self._buffer = self._buffer[match.end() :]
         self._value = ValueEnd()
         self._input = InputText() if tool.kind == "custom" else None
-        self._state = self._raw if match["raw"] is not None else self._arguments
+        is_raw = match["raw"] is not None or (
+            tool.is_raw and self._syntax.before_raw == self._syntax.after_name
+        )
+        self._state = self._raw if is_raw else self._arguments
         return True
 
     def _give_up(self, events: list[ToolEvent]) -> bool:
@@ -175,7 +177,7 @@ class _Patterns:
 
     def __init__(self, syntax: CallSyntax) -> None:
         name = f"{_NAME}(?:{_loose(syntax.after_name)}|(?P<raw>{re.escape(syntax.before_raw)}))"
-        self.first = re.compile(_loose(syntax.opening) + _loose(syntax.before_name) + name)
+        self.first = re.compile(_loose(syntax.trigger + syntax.opening) + _loose(syntax.before_name) + name)
         after = _loose(syntax.after_arguments)
         self.following = re.compile(after + _loose(syntax.between) + _loose(syntax.before_name) + name)
         self.last = re.compile(after + _loose(syntax.closing))

@@ -9,21 +9,24 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallSyntax:
-    """An answer with calls is `opening call (between call)* closing`, after free text if `place` allows it.
+    """An answer with calls is `trigger opening call (between call)* closing`, after text if `place` allows.
 
     A call is `before_name NAME after_name ARGUMENTS after_arguments`. A custom tool whose input has a
     grammar of its own is written raw, `before_name NAME before_raw INPUT`, and ends the answer.
     """
 
-    opening: str
+    trigger: str = ""
+    """What begins calls in the middle of text; may be a control token."""
+    opening: str = ""
     before_name: str = '{"name": "'
     after_name: str = '", "arguments": '
     after_arguments: str = "}"
     before_raw: str = '"}\n'
     between: str = ""
+    """Empty where a model makes one call at a time."""
     closing: str = ""
     place: Literal["anywhere", "start"] = "anywhere"
-    """`start`: a call is the whole answer, and an answer that begins with `opening` is a call."""
+    """`start`: a call is the whole answer, and an answer that begins like one is one; there is no trigger."""
 
     def name_text(self, name: str) -> str:
         """`name` as it stands in the text."""

@@ -34,6 +34,11 @@ class Tool:
     definition: str = ""
     param: str | None = None
 
+    @property
+    def is_raw(self) -> bool:
+        """Whether a call's input is written as it is, for a grammar of its own, not inside JSON."""
+        return self.kind == "custom" and self.syntax == "lark"
+
     def as_function(self) -> dict[str, Any]:
         """The tool in the shape chat templates read."""
         parameters = self.parameters if self.kind == "function" else INPUT_SCHEMA
