@@ -65,6 +65,7 @@ bench-peers:  ## beside the peers; BENCH="--only 'decode*' --rounds 3"; goes on 
 docs:  ## what is generated: the commands' help, the interface's fields, the tables of figures
 	$(BIN)/python docs/generate_cli.py
 	$(BIN)/python docs/generate_api.py
+	$(BIN)/python docs/generate_support.py
 	$(BIN)/python -m benchmarks.table
 
 wheels:  ## cp311 and cp312-abi3 wheels with the interpreters that are here, and an import of each

@@ -17,28 +17,31 @@ if TYPE_CHECKING:
 _TYPES = frozenset({"null", "boolean", "number", "string", "array", "object"})
 _MAX_DEPTH = 6
 _MAX_OPTIONS = 64
+_MAX_STEPS = 40_000  # schemas looked at, each some 10 us
 
 
-def are_disjoint(options: Sequence[Any], resolve: Resolve) -> bool:
-    """Whether no value is valid against two of `options`. `resolve` gives the schema a `$ref` names."""
-    if len(options) > _MAX_OPTIONS:
-        return False
-    proof = _Proof(resolve)
-    pairs = ((first, second) for index, first in enumerate(options) for second in options[index + 1 :])
-    return all(proof.disjoint([first], [second], _MAX_DEPTH) for first, second in pairs)
+class Disjointness:
+    """Proofs for the schemas of one document, with so much work for all of them together."""
 
-
-class _Proof:
     def __init__(self, resolve: Resolve) -> None:
         self._resolve = resolve
+        self._steps = _MAX_STEPS
 
-    def disjoint(self, first: list[Any], second: list[Any], depth: int) -> bool:
+    def proven(self, options: Sequence[Any]) -> bool:
+        """Whether no value is valid against two of `options`; False too where saying so takes too long."""
+        if len(options) > _MAX_OPTIONS:
+            return False
+        pairs = ((first, second) for index, first in enumerate(options) for second in options[index + 1 :])
+        return all(self._disjoint([first], [second], _MAX_DEPTH) for first, second in pairs)
+
+    def _disjoint(self, first: list[Any], second: list[Any], depth: int) -> bool:
         """Whether no value is valid against all of `first` and all of `second`."""
-        if depth == 0:
+        if depth == 0 or self._steps < 0:
             return False
         left, right = self._flat(first), self._flat(second)
         if left is None or right is None:
             return True
+        self._steps -= len(left) + len(right)
         common = _types(left) & _types(right)
         if not common or _no_common_literal(left, right):
             return True
@@ -70,7 +73,7 @@ class _Proof:
         for schema in left:
             for keyword in ("anyOf", "oneOf"):
                 options = schema.get(keyword, [])
-                if options and all(self.disjoint([*left, option], right, depth - 1) for option in options):
+                if options and all(self._disjoint([*left, option], right, depth - 1) for option in options):
                     return True
         return False
 
@@ -79,7 +82,7 @@ class _Proof:
     ) -> bool:
         required = {name for schema in (*left, *right) for name in schema.get("required", [])}
         return any(
-            self.disjoint(_property(left, name), _property(right, name), depth - 1)
+            self._disjoint(_property(left, name), _property(right, name), depth - 1)
             for name in sorted(required)
         )
 

@@ -55,4 +55,6 @@ class GrammarMask(MaskProvider):
 def reason(matcher: LLMatcher) -> str:
     """The first line of llguidance's complaint, or why it stopped; the rest shows its inner state."""
     text = matcher.get_error() or matcher.stop_reason()
+    if text.startswith("panic"):
+        return "it is too large"
     return text.strip().splitlines()[0][:300] if text.strip() else "unknown"

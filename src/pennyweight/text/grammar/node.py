@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pennyweight.text.grammar.disjoint import are_disjoint
 from pennyweight.text.grammar.formats import FORMATS, NUMERIC_FORMATS
 from pennyweight.text.grammar.keywords import (
     ANNOTATIONS,
@@ -22,6 +21,7 @@ from pennyweight.text.grammar.numbers import (
     LOWER,
     UPPER,
     NumberError,
+    bound_integers,
     check_constant,
     check_multiple,
     exact_bounds,
@@ -182,6 +182,8 @@ class SchemaNode:
                 self._walk.multiples.append((multiple, self._path))
         except NumberError as error:
             raise self._refuse(error.keyword, str(error)) from error
+        if "type" in schema and not self._may_be("number") and not {"const", "enum", "$ref"} & schema.keys():
+            bound_integers(schema)
         digits = safe_digits(schema)
         if digits is not None and "multipleOf" not in schema and self._may_be("number"):
             self._walk.exclusive.append((schema, digits, self._path))
@@ -282,7 +284,7 @@ class SchemaNode:
         options = schema.get("oneOf")
         if not isinstance(options, list):
             return
-        if not are_disjoint(options, self._resolve):
+        if not self._walk.disjointness.proven(options):
             if self._walk.strict:
                 return  # the compiler of grammars may find a proof
             self._walk.dropped.append(self._refuse("oneOf", "").param or "oneOf")
@@ -296,9 +298,6 @@ class SchemaNode:
         items = [(names.get(key, key), value) for key, value in self._schema.items()]
         self._schema.clear()
         self._schema.update(items)
-
-    def _resolve(self, reference: Any) -> Any:
-        return self._walk.resolve(reference, self._path)
 
     def _descend(self) -> None:
         schema, walk = self._schema, self._walk

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 LARGEST_BOUND = 9_000_000_000_000_000_000
 """Bounds beyond it are moved to it: integers are made of signed 64-bit ones."""
 
-MAX_MULTIPLE = 1_000_000
+MAX_MULTIPLE = 10_000
+MAX_SUM_OF_MULTIPLES = 50_000
+"""llguidance keeps a state per remainder: 100,000 of them take half a second."""
 MAX_PRODUCT = 2**31
 """llguidance multiplies the multiples that meet in one number as 32-bit integers."""
 
@@ -46,6 +48,14 @@ def exact_bounds(schema: dict[str, Any]) -> None:
     for inclusive, exclusive in (LOWER, UPPER):  # draft 4 says with a boolean what kind of bound it is
         if isinstance(schema.get(exclusive), bool) and schema.pop(exclusive) and inclusive in schema:
             schema[exclusive] = schema.pop(inclusive)
+
+
+def bound_integers(schema: dict[str, Any]) -> None:
+    """Gives integers the bounds of 64 bits where they have none: no answer is one number without end."""
+    if not any(keyword in schema for keyword in LOWER):
+        schema["minimum"] = -LARGEST_BOUND
+    if not any(keyword in schema for keyword in UPPER):
+        schema["maximum"] = LARGEST_BOUND
 
 
 def check_constant(value: float, keyword: str) -> None:

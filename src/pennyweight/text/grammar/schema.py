@@ -13,8 +13,9 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pennyweight.text.grammar.disjoint import Disjointness
 from pennyweight.text.grammar.node import SchemaNode
-from pennyweight.text.grammar.numbers import fit_together
+from pennyweight.text.grammar.numbers import MAX_SUM_OF_MULTIPLES, fit_together
 from pennyweight.text.grammar.references import PointerError, resolve
 from pennyweight.text.grammar.refusal import SchemaError, refuse
 
@@ -85,9 +86,13 @@ class SchemaWalk:
     """Schemas with exclusive bounds, and the decimal places that keep numbers off them."""
     dialect: str = ""
     """The root's `$schema`."""
+    disjointness: Disjointness = field(init=False)
     _seen: set[int] = field(default_factory=set)
     _nested_ids: list[Path] = field(default_factory=list)
     _references: list[Path] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.disjointness = Disjointness(lambda reference: self.resolve(reference, ()))
 
     def visit(self, schema: Any, path: Path) -> None:
         """Check `schema` and all below it, once."""
@@ -146,6 +151,9 @@ class SchemaWalk:
         multiples = [multiple for multiple, _ in self.multiples]
         if self.combined and multiples and not fit_together(multiples):
             why = "the numbers of this schema have no common multiple that is small enough"
+            raise refuse("multipleOf", self.multiples[0][1], why, param=self.param)
+        if sum(set(multiples)) > MAX_SUM_OF_MULTIPLES:
+            why = f"the multiples of this schema add up to more than {MAX_SUM_OF_MULTIPLES}"
             raise refuse("multipleOf", self.multiples[0][1], why, param=self.param)
         for schema, digits, path in self.exclusive:
             self._limit_digits(schema, digits, multiples, path)
