@@ -9,9 +9,9 @@ import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]
 import referencing.exceptions
-from jsonschema.validators import validator_for
+from jsonschema.validators import validator_for  # type: ignore[import-untyped]
 
 from pennyweight.errors import EngineError, InvalidRequestError
 from pennyweight.text.grammar.references import PointerError, resolve
@@ -108,8 +108,8 @@ class SchemaTrial:
             return f"not JSON: {error}"
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            error = next(iter(self._validator.iter_errors(value)), None)
-        return None if error is None else str(error.message)
+            found = next(iter(self._validator.iter_errors(value)), None)
+        return None if found is None else str(found.message)
 
     def _random_answer(self, grammar: GrammarMask) -> str | None:
         tokens: list[int] = []

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pennyweight.text.tools.call_grammar import call_mask
 from pennyweight.text.tools.parser import CallParser
 
 if TYPE_CHECKING:
@@ -60,6 +59,9 @@ class Dialect:
         strict schema, or a custom tool's format, that cannot be enforced. May take a second: not for the
         event loop.
         """
+        # Not with the module: most starts of the program ask for no grammar.
+        from pennyweight.text.tools.call_grammar import call_mask
+
         known = {text: control[text] for text in self.marks if text in control}
         return call_mask(compiler, self.syntax, tools, required=required, parallel=parallel, control=known)
 
