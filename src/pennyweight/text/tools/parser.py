@@ -37,6 +37,7 @@ class CallParser:
         self._state: Callable[[list[ToolEvent]], bool] = self._text
         self._buffer = ""
         self._calls = 0
+        self._blanks = ""
         self._in_text = False  # text other than blanks has been shown since the answer or the last call began
         self._value = ValueEnd()
         self._input: InputText | None = None
@@ -56,7 +57,7 @@ class CallParser:
         if self._state == self._raw:
             self._input_delta(events, self._without_closing(held))
         elif self._state == self._head or (self._state == self._text and (held.strip() or not self._calls)):
-            _add_text(events, held)
+            _add_text(events, self._blanks + held)
         return events
 
     # A state takes what it can from the buffer, adds events, and says whether another may go on at once.
@@ -68,10 +69,17 @@ class CallParser:
             if not self._buffer.strip():
                 return False
         start = self._trigger_start()
-        _add_text(events, self._buffer[:start], blank=self._in_text)
-        self._in_text = self._in_text or bool(self._buffer[:start].strip())
+        before = self._buffer[:start]
+        is_call = self._buffer.startswith(self._trigger, start)
+        if self._in_text or before.strip():
+            _add_text(events, before)
+            self._in_text = True
+        elif is_call:
+            self._blanks = before  # no text of the answer, unless what follows is no call after all
+        else:
+            return False
         self._buffer = self._buffer[start:]
-        if not self._buffer.startswith(self._trigger):
+        if not is_call:
             return False
         self._state = self._head
         return True
@@ -105,6 +113,7 @@ class CallParser:
             return self._give_up(events)
         events.append(CallStart(self._calls, tool.name, tool.kind))
         self._calls += 1
+        self._blanks = ""
         self._buffer = self._buffer[match.end() :]
         self._value = ValueEnd()
         self._input = InputText() if tool.kind == "custom" else None
@@ -117,8 +126,8 @@ class CallParser:
     def _give_up(self, events: list[ToolEvent]) -> bool:
         """The opening was no call after all."""
         size = len(self._trigger)
-        _add_text(events, self._buffer[:size])
-        self._buffer = self._buffer[size:]
+        _add_text(events, self._blanks + self._buffer[:size])
+        self._buffer, self._blanks = self._buffer[size:], ""
         self._in_text, self._state = True, self._text
         return True
 
@@ -138,7 +147,7 @@ class CallParser:
 
     def _tail(self, events: list[ToolEvent]) -> bool:
         """Behind the arguments: another call, or the end of all calls."""
-        following = self._patterns.following.match(self._buffer)
+        following = self._patterns.following.match(self._buffer) if self._syntax.between else None
         if following is not None and following["name"] in self._tools:
             return self._begin_call(following, events)
         last = self._patterns.last.match(self._buffer)
@@ -193,6 +202,6 @@ def _loose_piece(piece: str) -> str:
     return rf"\s*{re.escape(piece)}\s*" if piece in _PUNCTUATION else re.escape(piece)
 
 
-def _add_text(events: list[ToolEvent], text: str, *, blank: bool = True) -> None:
-    if text and (blank or text.strip()):
+def _add_text(events: list[ToolEvent], text: str) -> None:
+    if text:
         events.append(TextDelta(text))
