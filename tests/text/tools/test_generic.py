@@ -88,6 +88,7 @@ def test_strict_arguments_are_valid_and_others_an_object(
     "tool",
     [
         Tool(name="t", parameters={"properties": {"a": {"not": {}}}}, strict=True, param="tools[1].function"),
+        Tool(name="t", parameters={"type": "string"}, param="tools[1].function"),
         Tool(name="t", kind="custom", syntax="lark", definition="start: nothing", param="tools[1].function"),
         Tool(name="t", kind="custom", syntax="regex", definition="(", param="tools[1].function"),
     ],

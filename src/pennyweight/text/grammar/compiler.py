@@ -98,13 +98,13 @@ class GrammarCompiler:
 
 
 def _limits() -> LLParserLimits:
-    """llguidance's own, but for the states of its lexer, at 1 to 2 kB each, and the work of one step.
+    """llguidance's own, but for the states of its lexer (2 kB each, kept) and the work of one step.
 
     A step may take 70 ms at worst: patterns of repeated classes need more than the 14 ms it allows.
     """
     from llguidance import LLParserLimits
 
-    return LLParserLimits(max_lexer_states=100_000, step_lexer_fuel=1_000_000, verbose_errors=False)
+    return LLParserLimits(max_lexer_states=20_000, step_lexer_fuel=1_000_000, verbose_errors=False)
 
 
 def _refused(why: str, source: GrammarSource) -> InvalidRequestError:

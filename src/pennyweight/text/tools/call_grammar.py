@@ -73,6 +73,10 @@ def _arguments_node(tool: Tool) -> dict[str, Any]:
         return schema_node(_input_schema(tool), param=tool.param, spacing="spaced")
     schema = tool.parameters if tool.parameters is not None else {}
     schema = schema if "type" in schema else {**schema, "type": "object"}
+    if schema["type"] != "object":
+        place = tool.param or "tools"
+        why = f"{place}.type is {schema['type']!r}; the arguments of a function are an object"
+        raise InvalidRequestError(why, param=f"{place}.type")
     try:
         return schema_node(schema, strict=tool.strict, param=tool.param, spacing="spaced")
     except InvalidRequestError:
