@@ -158,3 +158,10 @@ def test_malformed_arguments_in_history_are_named(arguments: str) -> None:
     with pytest.raises(InvalidRequestError) as caught:
         GENERIC.prompt(messages, [NOW])
     assert caught.value.param == "messages[1].tool_calls[0].function.arguments"
+
+
+def test_a_custom_tool_tells_its_format() -> None:
+    function = DIGITS.as_function()["function"]
+    assert function["description"] == f"The input follows this lark grammar:\n{DIGITS.definition}"
+    assert function["parameters"]["required"] == ["input"]
+    assert "description" not in PYTHON.as_function()["function"]

@@ -43,8 +43,11 @@ class Tool:
         """The tool in the shape chat templates read."""
         parameters = self.parameters if self.kind == "function" else INPUT_SCHEMA
         function: dict[str, Any] = {"name": self.name}
-        if self.description:
-            function["description"] = self.description
+        description = [self.description or ""]
+        if self.definition:
+            description.append(f"The input follows this {self.syntax} grammar:\n{self.definition}")
+        if any(description):
+            function["description"] = "\n".join(filter(None, description))
         function["parameters"] = (
             parameters if parameters is not None else {"type": "object", "properties": {}}
         )
