@@ -81,6 +81,8 @@ ENFORCED: list[tuple[Any, list[Any], list[Any]]] = [
     # schema, values that can be generated, values that cannot
     ({"type": "integer", "minimum": 3, "exclusiveMaximum": 6}, [3, 5], [2, 6, 3.5]),
     ({"type": "number", "exclusiveMinimum": 0}, [0.5, 3], [0, -1, 1e-12]),
+    ({"type": "number", "exclusiveMaximum": 0, "minimum": -1}, [-0.5, -1], [0, -0.0, -2]),
+    ({"type": "number", "exclusiveMaximum": 0, "multipleOf": 0.5}, [-0.5, -3], [0, -0.0]),
     ({"type": "integer", "maximum": 2**63 - 1}, [2**53], [2**63]),
     ({"type": "integer", "multipleOf": 7}, [0, 14, -7], [1]),
     ({"type": "number", "multipleOf": 0.25}, [0.25, 3], [0.3]),

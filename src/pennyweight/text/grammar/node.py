@@ -25,6 +25,7 @@ from pennyweight.text.grammar.numbers import (
     check_constant,
     check_multiple,
     exact_bounds,
+    keep_off_zero,
     safe_digits,
 )
 from pennyweight.text.grammar.patterns import PatternError, Reading, rust_pattern
@@ -180,6 +181,7 @@ class SchemaNode:
             if "multipleOf" in schema:
                 multiple = check_multiple(schema["multipleOf"])
                 self._walk.multiples.append((multiple, self._path))
+                keep_off_zero(schema, schema["multipleOf"])
         except NumberError as error:
             raise self._refuse(error.keyword, str(error)) from error
         if "type" in schema and not self._may_be("number") and not {"const", "enum", "$ref"} & schema.keys():

@@ -1,19 +1,23 @@
 """Bounds and multiples of numbers, in the form that llguidance and every validator read alike.
 
-llguidance keeps bounds as 64-bit floats and integers; validators compare the number they parsed, most of them
-a 64-bit float. So bounds are moved inwards to exact values, numbers between exclusive bounds get few enough
-digits to stay off the bound when they are rounded, and multiples are integers or halves, quarters, ...: no
-decimal fraction is a multiple of 0.01 in floats (0.29 / 0.01 is 28.999999999999996).
+llguidance keeps bounds as 64-bit floats and prints them with their shortest digits; validators compare the
+number they parsed, most of them a 64-bit float. So bounds are moved inwards to exact values, numbers between
+exclusive bounds get few enough digits to stay off the bound when they are rounded, and multiples are integers
+or halves, quarters, ...: 0.29 is no multiple of 0.01 in floats (0.29 / 0.01 is 28.999999999999996).
 """
 
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+MAX_EXACT = 2**53
+"""Every integer below it is a 64-bit float, printed with all its digits."""
 
 LARGEST_BOUND = 9_000_000_000_000_000_000
 """Bounds beyond it are moved to it: integers are made of signed 64-bit ones."""
@@ -60,7 +64,10 @@ def bound_integers(schema: dict[str, Any]) -> None:
 
 def check_constant(value: float, keyword: str) -> None:
     """Refuses a literal number that would come out as another one."""
-    if not math.isfinite(value) or abs(value) > LARGEST_BOUND or float(value) != value:
+    exact = math.isfinite(value) and abs(value) <= LARGEST_BOUND and float(value) == value
+    if not exact or (
+        isinstance(value, float) and Decimal(repr(value)) != Decimal(value) and value.is_integer()
+    ):
         raise NumberError(keyword, f"{value!r} has more digits than a 64-bit number holds")
 
 
@@ -110,14 +117,31 @@ def safe_digits(schema: dict[str, Any]) -> int | None:
     return max(0, min(_MAX_DIGITS, digits))
 
 
+def keep_off_zero(schema: dict[str, Any], step: float) -> None:
+    """Makes exclusive bounds at 0 inclusive ones at the next multiple of `step`: -0 is below nothing."""
+    if schema.get("exclusiveMinimum") == 0:
+        del schema["exclusiveMinimum"]
+        schema["minimum"] = max(step, schema.get("minimum", step))
+    if schema.get("exclusiveMaximum") == 0:
+        del schema["exclusiveMaximum"]
+        schema["maximum"] = min(-step, schema.get("maximum", -step))
+
+
 def _moved(value: float, keyword: str, *, upwards: bool) -> float:
     if abs(value) > LARGEST_BOUND:
         if (value > 0) == upwards:
             raise NumberError(keyword, f"{value!r} is beyond {LARGEST_BOUND}, the largest number made here")
         return -LARGEST_BOUND if value < 0 else LARGEST_BOUND
+    if abs(value) >= MAX_EXACT:
+        return _moved_whole(int(value), upwards=upwards)
     rounded = float(value)
-    if upwards and rounded < value:
-        rounded = math.nextafter(rounded, math.inf)
-    elif not upwards and rounded > value:
-        rounded = math.nextafter(rounded, -math.inf)
     return int(rounded) if rounded.is_integer() else rounded
+
+
+def _moved_whole(value: int, *, upwards: bool) -> int:
+    """The next integer inwards that a float holds exactly and prints exactly: with 15 digits and zeros."""
+    step = 10 ** (len(str(abs(value))) - 15)
+    moved = -(-value // step) * step if upwards else value // step * step
+    while int(float(moved)) != moved:
+        moved += step if upwards else -step
+    return moved

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pennyweight.text.grammar.disjoint import Disjointness
 from pennyweight.text.grammar.node import SchemaNode
-from pennyweight.text.grammar.numbers import MAX_SUM_OF_MULTIPLES, fit_together
+from pennyweight.text.grammar.numbers import MAX_SUM_OF_MULTIPLES, fit_together, keep_off_zero
 from pennyweight.text.grammar.references import PointerError, resolve
 from pennyweight.text.grammar.refusal import SchemaError, refuse
 
@@ -166,6 +166,7 @@ class SchemaWalk:
         for places in range(digits, -1, -1):
             if not multiples or fit_together([*multiples, Fraction(1, 10**places)]):
                 schema["multipleOf"] = float(f"1e-{places}") if places else 1
+                keep_off_zero(schema, schema["multipleOf"])
                 return
         raise refuse("multipleOf", path, "it cannot be combined with exclusive bounds", param=self.param)
 
