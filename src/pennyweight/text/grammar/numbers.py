@@ -65,9 +65,9 @@ def bound_integers(schema: dict[str, Any]) -> None:
 def check_constant(value: float, keyword: str) -> None:
     """Refuses a literal number that would come out as another one."""
     exact = math.isfinite(value) and abs(value) <= LARGEST_BOUND and float(value) == value
-    if not exact or (
-        isinstance(value, float) and Decimal(repr(value)) != Decimal(value) and value.is_integer()
-    ):
+    if exact and isinstance(value, float) and value.is_integer():
+        exact = Decimal(repr(value)) == int(value)
+    if not exact:
         raise NumberError(keyword, f"{value!r} has more digits than a 64-bit number holds")
 
 
