@@ -89,10 +89,9 @@ def _measured(figures: dict[str, dict[str, Any]]) -> list[str]:
         "`Ran out`: schemas for which an answer failed because a grammar outgrew its limits while running."
     )
     parts.append("Why the others were refused:")
-    reasons = sorted(
-        {reason for row in figures.values() for reason in row["refused"]},
-        key=lambda reason: -sum(row["refused"].get(reason, 0) for row in figures.values()),
-    )
+    counted = {reason for row in figures.values() for reason in row["refused"]}
+    totals = {reason: sum(row["refused"].get(reason, 0) for row in figures.values()) for reason in counted}
+    reasons = sorted(totals, key=lambda reason: (-totals[reason], reason))
     counts = [
         (reason, *(str(row["refused"].get(reason, 0)) for row in figures.values())) for reason in reasons
     ]
