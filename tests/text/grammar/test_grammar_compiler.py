@@ -97,6 +97,17 @@ def test_forced_tokens_are_the_text_the_masks_leave(
         assert random_answer(slow, tiny_tokenizer, random.Random(seed), max_tokens=200) == text
 
 
+@pytest.mark.parametrize("vocab_size", [320, 321, 351, 352])
+def test_a_mask_has_a_bit_for_every_logit_and_no_word_more(
+    tiny_tokenizer: Tokenizer, vocab_size: int
+) -> None:
+    compiler = GrammarCompiler(tiny_tokenizer, vocab_size=vocab_size)
+    for text in ("a", ".*"):
+        mask = compiler.compile(source.regex(text)).mask()
+        assert len(mask) == 4 * -(-vocab_size // 32)
+        assert max(allowed_tokens(mask)) < tiny_tokenizer.vocab_size
+
+
 def test_forks_go_their_own_ways(compiler: GrammarCompiler, tiny_tokenizer: Tokenizer) -> None:
     grammar = compiler.compile(source.regex("he|ll"))
     other = grammar.fork()

@@ -98,7 +98,8 @@ def test_forced_tokens_change_no_answer(engine: Engine) -> None:
     for seed in range(4):
         sampling = replace(HOT, seed=seed)
         fast = engine.compiler.compile(json_schema(SCHEMA))
-        slow = _Unforced(fast.fork()._matcher, engine.tokenizer.end_token_ids)
+        ends, size = engine.tokenizer.end_token_ids, engine.compiler._vocab_size
+        slow = _Unforced(fast.fork()._matcher, end_token_ids=ends, vocab_size=size)
         assert engine.answer(fast, sampling).tokens == engine.answer(slow, sampling).tokens
 
 

@@ -46,7 +46,8 @@ class GrammarCompiler:
     def __init__(self, tokenizer: Tokenizer, *, vocab_size: int | None = None) -> None:
         """`vocab_size` is the number of logits of the model, at least the tokenizer's."""
         self._ends = tokenizer.end_token_ids
-        self._tokenizer = grammar_tokenizer(tokenizer, vocab_size or tokenizer.vocab_size)
+        self._vocab_size = vocab_size or tokenizer.vocab_size
+        self._tokenizer = grammar_tokenizer(tokenizer, self._vocab_size)
         self._limits = _limits()
         self._kept: OrderedDict[str, LLMatcher] = OrderedDict()
         self._lock = threading.Lock()
@@ -66,7 +67,7 @@ class GrammarCompiler:
                 self._kept[source.text] = matcher
                 while len(self._kept) > KEPT_GRAMMARS:
                     self._kept.popitem(last=False)
-        return GrammarMask(matcher.deep_copy(), self._ends)
+        return self._mask(matcher)
 
     def compile_schema(
         self, schema: Mapping[str, Any] | bool, *, strict: bool, param: str | None = None
@@ -84,6 +85,9 @@ class GrammarCompiler:
                 raise
         return self.compile(json_object()), (param or "schema",)
 
+    def _mask(self, matcher: LLMatcher) -> GrammarMask:
+        return GrammarMask(matcher.deep_copy(), end_token_ids=self._ends, vocab_size=self._vocab_size)
+
     def _build(self, source: GrammarSource) -> LLMatcher:
         from llguidance import LLMatcher
 
@@ -91,7 +95,7 @@ class GrammarCompiler:
         if matcher.is_error():
             raise _refused(reason(matcher), source)
         try:
-            GrammarMask(matcher.deep_copy(), self._ends).mask()  # so is the first mask ready for the answer
+            self._mask(matcher).mask()  # so is the first mask ready for the answer
         except EngineError as error:
             raise _refused(f"no text satisfies it ({error.message})", source) from error
         return matcher

@@ -21,9 +21,10 @@ class GrammarMask(MaskProvider):
     ended as if it were complete.
     """
 
-    def __init__(self, matcher: LLMatcher, end_token_ids: frozenset[int]) -> None:
+    def __init__(self, matcher: LLMatcher, *, end_token_ids: frozenset[int], vocab_size: int) -> None:
         self._matcher = matcher
         self._ends = end_token_ids
+        self._vocab_size = vocab_size
 
     @property
     def complete(self) -> bool:
@@ -35,14 +36,15 @@ class GrammarMask(MaskProvider):
         # llguidance ends an answer it cannot go on with, by allowing the end tokens alone.
         if self._matcher.is_stopped() and not self._matcher.is_accepting():
             raise EngineError(f"the grammar cannot be continued: {reason(self._matcher)}")
-        return mask
+        return mask[: 4 * ((self._vocab_size + 31) // 32)]  # it keeps a bit for a token that is none
 
     def accept(self, token: int) -> None:
         if not self._matcher.consume_token(token):
             raise EngineError(f"token {token} is not allowed by the grammar: {reason(self._matcher)}")
 
     def fork(self) -> GrammarMask:
-        return GrammarMask(self._matcher.deep_copy(), self._ends)
+        copy = self._matcher.deep_copy()
+        return GrammarMask(copy, end_token_ids=self._ends, vocab_size=self._vocab_size)
 
     def forced(self) -> Sequence[int]:
         tokens = self._matcher.compute_ff_tokens()
