@@ -140,7 +140,7 @@ def _moved(value: float, keyword: str, *, upwards: bool) -> float:
 
 def _moved_whole(value: int, *, upwards: bool) -> int:
     """The next integer inwards that a float holds exactly and prints exactly: with 15 digits and zeros."""
-    step = 10 ** (len(str(abs(value))) - 15)
+    step: int = 10 ** (len(str(abs(value))) - 15)
     moved = -(-value // step) * step if upwards else value // step * step
     while int(float(moved)) != moved:
         moved += step if upwards else -step

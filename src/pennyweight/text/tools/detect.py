@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from pennyweight.text.tools import gemma, hermes, llama, mistral, phi
-from pennyweight.text.tools.generic import GENERIC
+from pennyweight.text.tools.generic import GENERIC, GENERIC_PARALLEL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +23,7 @@ def find_dialect(metadata: Mapping[str, Any]) -> Dialect:
 def dialect_of(template: str) -> Dialect:
     """The dialect a chat template was written for.
 
-    Templates of other dialects get the generic one, which leaves their own way of listing tools unused.
+    Other templates get a generic one, which leaves their own way of listing tools unused.
     """
     if mistral.speaks(template):
         return mistral.MISTRAL_NAMED if mistral.writes_names(template) else mistral.MISTRAL_LIST
@@ -32,4 +33,6 @@ def dialect_of(template: str) -> Dialect:
         (hermes.speaks, hermes.HERMES),
         (gemma.speaks, gemma.GEMMA),
     )
-    return next((dialect for speaks, dialect in known if speaks(template)), GENERIC)
+    taught = re.search(r"\btools\b", template) is not None
+    other = GENERIC_PARALLEL if taught else GENERIC
+    return next((dialect for speaks, dialect in known if speaks(template)), other)

@@ -6,6 +6,7 @@ The format is Hermes', the most widespread in training data. Calls and results o
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pennyweight.text.tools.dialect import Dialect, ToolPrompt
@@ -48,4 +49,8 @@ def with_instruction(
     return [{"role": "system", "content": text}, *messages]
 
 
-GENERIC = Dialect(name="generic", syntax=SYNTAX, prompt=prompt, marks=MARKS)
+GENERIC = Dialect(name="generic", syntax=replace(SYNTAX, between=""), prompt=prompt, marks=MARKS)
+"""One call at a time: a model that was never taught tools repeats its first call for as long as it may."""
+
+GENERIC_PARALLEL = Dialect(name="generic-parallel", syntax=SYNTAX, prompt=prompt, marks=MARKS)
+"""For models that were taught tools in a dialect we do not know."""
