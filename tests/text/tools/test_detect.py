@@ -61,7 +61,7 @@ def _templates(data: Path) -> dict[str, str]:
 def test_templates_of_the_corpus(shared_data: Path) -> None:
     found = {name: dialect_of(source).name for name, source in _templates(shared_data).items()}
     assert {name: dialect for name, dialect in found.items() if "generic" not in dialect} == EXPECTED
-    assert found["Qwen3-Coder"] == "generic-parallel", "taught tools, in a way of its own"
+    assert found["Qwen3-Coder"] == "generic-taught", "taught tools, in a way of its own"
     assert found["microsoft-Phi-3.5-mini-instruct"] == "generic"
 
 

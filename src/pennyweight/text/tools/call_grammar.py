@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from pennyweight.text.tools.syntax import CallSyntax
     from pennyweight.text.tools.tool import Tool
 
-MAX_CALLS = 32
-"""Calls in one answer: a small model that repeats itself ends here."""
-
 _ANY_OBJECT = {"type": "object"}
 
 
@@ -140,7 +137,7 @@ class _Rules:
         between, closing = self.literal(self._syntax.between), self.literal(self._syntax.closing)
         last = f"({' | '.join([*calls, *raw])})"
         several = parallel and calls and between
-        more = f"(({' | '.join(calls)}) {between}){{0,{MAX_CALLS - 1}}} " if several else ""
+        more = f"(({' | '.join(calls)}) {between}){{0,{self._syntax.max_calls - 1}}} " if several else ""
         self.lines.append(f"body: {more}{last} {closing}")
         return "body"
 

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from pennyweight.text.tools import gemma, hermes, llama, mistral, phi
-from pennyweight.text.tools.generic import GENERIC, GENERIC_PARALLEL
+from pennyweight.text.tools.generic import GENERIC, GENERIC_TAUGHT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,5 +34,5 @@ def dialect_of(template: str) -> Dialect:
         (gemma.speaks, gemma.GEMMA),
     )
     taught = re.search(r"\btools\b", template) is not None
-    other = GENERIC_PARALLEL if taught else GENERIC
+    other = GENERIC_TAUGHT if taught else GENERIC
     return next((dialect for speaks, dialect in known if speaks(template)), other)

@@ -49,8 +49,8 @@ def with_instruction(
     return [{"role": "system", "content": text}, *messages]
 
 
-GENERIC = Dialect(name="generic", syntax=replace(SYNTAX, between=""), prompt=prompt, marks=MARKS)
-"""One call at a time: a model that was never taught tools repeats its first call for as long as it may."""
+GENERIC = Dialect(name="generic", syntax=replace(SYNTAX, max_calls=4), prompt=prompt, marks=MARKS)
+"""Few calls at once: a model that was never taught tools repeats its first call for as long as it may."""
 
-GENERIC_PARALLEL = Dialect(name="generic-parallel", syntax=SYNTAX, prompt=prompt, marks=MARKS)
+GENERIC_TAUGHT = Dialect(name="generic-taught", syntax=SYNTAX, prompt=prompt, marks=MARKS)
 """For models that were taught tools in a dialect we do not know."""

@@ -25,6 +25,8 @@ class CallSyntax:
     between: str = ""
     """Empty where a model makes one call at a time."""
     closing: str = ""
+    max_calls: int = 32
+    """Calls in one answer: a model that repeats itself ends here."""
     place: Literal["anywhere", "start"] = "anywhere"
     """`start`: a call is the whole answer, and an answer that begins like one is one; there is no trigger."""
 
