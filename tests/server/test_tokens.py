@@ -80,6 +80,8 @@ def test_a_model_that_begins_with_a_token_of_its_own(tiny_gemma_path: Path) -> N
         ("/tokenize", {"prompt": "a", "add_generation_prompt": False}, "add_generation_prompt"),
         ("/tokenize", {"prompt": "a", "colour": 1}, "colour"),
         ("/tokenize", {"prompt": "a", "model": "nobody"}, "model"),
+        ("/tokenize", {"prompt": "a", "model": "gpt-4o-mini"}, "model"),
+        ("/detokenize", {"tokens": [1], "model": "gpt-4o-mini"}, "model"),
         ("/detokenize", {}, "tokens"),
         ("/detokenize", {"tokens": ["a"]}, "tokens[0]"),
         ("/detokenize", {"tokens": [1, 10**6]}, "tokens[1]"),

@@ -9,8 +9,10 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response  # noqa: TC002  FastAPI reads the annotation at run time
 
 from pennyweight.answers.completion_logprobs import token_name
+from pennyweight.answers.foreign_ids import vocabulary_name
 from pennyweight.answers.options import Options
 from pennyweight.answers.tokens_schema import parse_detokenize, parse_tokenize
+from pennyweight.errors import InvalidRequestError
 from pennyweight.server.body import read_object
 from pennyweight.server.envelope import json_response
 from pennyweight.server.ignored import ignored_headers
@@ -37,9 +39,17 @@ def tokens_routes(
     router = APIRouter(tags=["tokens"])
     tokenizer = answerer.tokenizer
 
-    def check(model: str | None) -> None:
-        if model is not None:
-            served.resolve(model, task="answers")
+    def check(asked: str | None) -> None:
+        if asked is None:
+            return
+        own = served.resolve(asked, task="answers").name
+        vocabulary = vocabulary_name(asked)
+        if asked != own and vocabulary is not None:
+            message = (
+                f"'model' is '{asked}', whose token ids are of the vocabulary {vocabulary}; here runs "
+                f"'{own}' with its own. Ask for it by its own name."
+            )
+            raise InvalidRequestError(message, param="model")
 
     @router.post(
         "/tokenize",
