@@ -78,49 +78,63 @@ PW_INLINE I32 half_start(const ActivationBlock& a, int half) {
   return broadcast_i32(-kZero * a.half_sums[half]);
 }
 
-// dots[t] += columns 4 kGroup .. 4 kGroup + 3, for all tokens of the tile.
-template <Format kFormat, int kGroup, int kTokens>
-PW_INLINE void step_tokens(const uint8_t* p, const ActivationBlock* x, size_t x_stride,
-                           WeightDot<traits(kFormat).bits>* dots) {
-  const B64 w = unpack<traits(kFormat).bits, kGroup>(p);
+// dots[p][t] += columns 4 kGroup .. 4 kGroup + 3, for all panels and tokens of the tile.
+template <Format kFormat, int kGroup, int kPanels, int kTokens>
+PW_INLINE void step_tokens(const uint8_t* const* p, const ActivationBlock* x, size_t x_stride,
+                           WeightDot<traits(kFormat).bits> (*dots)[kTokens]) {
+  B64 w[kPanels];
+#pragma GCC unroll 2
+  for (int i = 0; i < kPanels; ++i) w[i] = unpack<traits(kFormat).bits, kGroup>(p[i]);
 #pragma GCC unroll 16
-  for (int t = 0; t < kTokens; ++t) WeightDot<traits(kFormat).bits>::step(dots[t], w, x[t * x_stride].q + 4 * kGroup);
+  for (int t = 0; t < kTokens; ++t)
+#pragma GCC unroll 2
+    for (int i = 0; i < kPanels; ++i)
+      WeightDot<traits(kFormat).bits>::step(dots[i][t], w[i], x[t * x_stride].q + 4 * kGroup);
 }
 
-// A block's contribution to acc[t], for all tokens of the tile.
-template <Format kFormat, Grain kGrain, int kTokens>
-PW_INLINE void add_block(const uint8_t* p, const Scales& s, const ActivationBlock* x, size_t x_stride, F32* acc) {
+// A block's contribution to acc[p][t], for all panels and tokens of the tile.
+template <Format kFormat, Grain kGrain, int kPanels, int kTokens>
+PW_INLINE void add_block(const uint8_t* const* p, const Scales* s, const ActivationBlock* x, size_t x_stride,
+                         F32 (*acc)[kTokens]) {
   constexpr FormatTraits f = traits(kFormat);
   using Dot = WeightDot<f.bits>;
   constexpr bool kHalves = f.group == 16 || kGrain == Grain::kFine;
-  Dot dots[kTokens];
+  Dot dots[kPanels][kTokens];
 #pragma GCC unroll 16
   for (int t = 0; t < kTokens; ++t) {
     const ActivationBlock& a = x[t * x_stride];
-    dots[t] = Dot::begin(kHalves ? half_start<f.zero>(a, 0) : zero_start<f.zero>(a));
+#pragma GCC unroll 2
+    for (int i = 0; i < kPanels; ++i)
+      dots[i][t] = Dot::begin(kHalves ? half_start<f.zero>(a, 0) : zero_start<f.zero>(a));
   }
-  step_tokens<kFormat, 0, kTokens>(p, x, x_stride, dots);
-  step_tokens<kFormat, 1, kTokens>(p, x, x_stride, dots);
-  step_tokens<kFormat, 2, kTokens>(p, x, x_stride, dots);
-  step_tokens<kFormat, 3, kTokens>(p, x, x_stride, dots);
+  step_tokens<kFormat, 0, kPanels, kTokens>(p, x, x_stride, dots);
+  step_tokens<kFormat, 1, kPanels, kTokens>(p, x, x_stride, dots);
+  step_tokens<kFormat, 2, kPanels, kTokens>(p, x, x_stride, dots);
+  step_tokens<kFormat, 3, kPanels, kTokens>(p, x, x_stride, dots);
   if constexpr (kHalves) {
 #pragma GCC unroll 16
     for (int t = 0; t < kTokens; ++t) {
       const ActivationBlock& a = x[t * x_stride];
-      acc[t] = fma(to_float(Dot::end(dots[t])), mul(s.scale, broadcast(a.scale[0])), acc[t]);
-      dots[t] = Dot::begin(half_start<f.zero>(a, 1));
+#pragma GCC unroll 2
+      for (int i = 0; i < kPanels; ++i) {
+        acc[i][t] = fma(to_float(Dot::end(dots[i][t])), mul(s[i].scale, broadcast(a.scale[0])), acc[i][t]);
+        dots[i][t] = Dot::begin(half_start<f.zero>(a, 1));
+      }
     }
   }
-  step_tokens<kFormat, 4, kTokens>(p, x, x_stride, dots);
-  step_tokens<kFormat, 5, kTokens>(p, x, x_stride, dots);
-  step_tokens<kFormat, 6, kTokens>(p, x, x_stride, dots);
-  step_tokens<kFormat, 7, kTokens>(p, x, x_stride, dots);
+  step_tokens<kFormat, 4, kPanels, kTokens>(p, x, x_stride, dots);
+  step_tokens<kFormat, 5, kPanels, kTokens>(p, x, x_stride, dots);
+  step_tokens<kFormat, 6, kPanels, kTokens>(p, x, x_stride, dots);
+  step_tokens<kFormat, 7, kPanels, kTokens>(p, x, x_stride, dots);
 #pragma GCC unroll 16
   for (int t = 0; t < kTokens; ++t) {
     const ActivationBlock& a = x[t * x_stride];
-    const F32 scale = mul(f.group == 16 ? s.upper : s.scale, broadcast(a.scale[1]));
-    acc[t] = fma(to_float(Dot::end(dots[t])), scale, acc[t]);
-    if constexpr (f.has_minimum) acc[t] = fma(s.minimum, broadcast(a.scaled_sum), acc[t]);
+#pragma GCC unroll 2
+    for (int i = 0; i < kPanels; ++i) {
+      const F32 scale = mul(f.group == 16 ? s[i].upper : s[i].scale, broadcast(a.scale[1]));
+      acc[i][t] = fma(to_float(Dot::end(dots[i][t])), scale, acc[i][t]);
+      if constexpr (f.has_minimum) acc[i][t] = fma(s[i].minimum, broadcast(a.scaled_sum), acc[i][t]);
+    }
   }
 }
 
@@ -129,45 +143,73 @@ PW_INLINE void emit(float* out, F32 value, bool accumulate) { store(out, accumul
 // One token runs a panel at a time and fetches ahead: what bounds it is memory.
 inline constexpr size_t kPrefetchBytes = 1536;
 
-template <Format kFormat, Grain kGrain, int kTokens>
-PW_INLINE void panel_times_tokens(const uint8_t* p, int num_blocks, const ActivationBlock* x, size_t x_stride,
-                                  float* out, size_t out_stride, bool accumulate) {
+// out of kPanels neighbouring panels, `panel_bytes` apart, times kTokens tokens.
+template <Format kFormat, Grain kGrain, int kPanels, int kTokens>
+PW_INLINE void panels_times_tokens(const uint8_t* panel, size_t panel_bytes, int num_blocks, const ActivationBlock* x,
+                                   size_t x_stride, float* out, size_t out_stride, bool accumulate) {
   constexpr FormatTraits f = traits(kFormat);
   constexpr int kLines = static_cast<int>((f.block_bytes() + 63) / 64);
-  F32 acc[kTokens];
+  F32 acc[kPanels][kTokens];
+  const uint8_t* p[kPanels];
+#pragma GCC unroll 2
+  for (int i = 0; i < kPanels; ++i) {
+    p[i] = panel + panel_bytes * i;
 #pragma GCC unroll 16
-  for (int t = 0; t < kTokens; ++t) acc[t] = zero();
+    for (int t = 0; t < kTokens; ++t) acc[i][t] = zero();
+  }
   for (int b = 0; b < num_blocks; b += f.blocks_per_super()) {
-    const uint8_t* super = p;
-    p += f.super_header_bytes();
-    for (int i = 0; i < f.blocks_per_super(); ++i, p += f.block_bytes()) {
-      for (int line = 0; line < kLines; ++line) prefetch(p + kPrefetchBytes + 64 * line);
-      const Scales s = load_scales<kFormat>(super, p + f.quant_bytes());
-      add_block<kFormat, kGrain, kTokens>(p, s, x + b + i, x_stride, acc);
+    const uint8_t* super[kPanels];
+#pragma GCC unroll 2
+    for (int i = 0; i < kPanels; ++i) {
+      super[i] = p[i];
+      p[i] += f.super_header_bytes();
+    }
+    for (int k = 0; k < f.blocks_per_super(); ++k) {
+      Scales s[kPanels];
+#pragma GCC unroll 2
+      for (int i = 0; i < kPanels; ++i) {
+        for (int line = 0; line < kLines; ++line) prefetch(p[i] + kPrefetchBytes + 64 * line);
+        s[i] = load_scales<kFormat>(super[i], p[i] + f.quant_bytes());
+      }
+      add_block<kFormat, kGrain, kPanels, kTokens>(p, s, x + b + k, x_stride, acc);
+#pragma GCC unroll 2
+      for (int i = 0; i < kPanels; ++i) p[i] += f.block_bytes();
     }
   }
 #pragma GCC unroll 16
-  for (int t = 0; t < kTokens; ++t) emit(out + t * out_stride, acc[t], accumulate);
+  for (int t = 0; t < kTokens; ++t)
+#pragma GCC unroll 2
+    for (int i = 0; i < kPanels; ++i) emit(out + t * out_stride + kPanelRows * i, acc[i][t], accumulate);
 }
 
+// Two neighbouring panels at a time where there are registers for it: each activation is then broadcast for two dots.
+// One token goes panel by panel: it waits for memory, which likes one stream.
 template <Format kFormat, Grain kGrain>
 void linear(const PanelRange& w, const ActivationBlock* x, size_t x_stride, int tokens, float* out, size_t out_stride,
             bool accumulate) {
-  for (int panel = w.begin; panel < w.end; ++panel, out += kPanelRows) {
+  for (int panel = w.begin; panel < w.end;) {
     const uint8_t* p = w.panels + w.panel_bytes * panel;
     int t = 0;
-    auto run = [&]<int kTokens>() {
-      for (; tokens - t >= kTokens; t += kTokens)
-        panel_times_tokens<kFormat, kGrain, kTokens>(p, w.num_blocks, x + t * x_stride, x_stride, out + t * out_stride,
-                                                     out_stride, accumulate);
+    auto run = [&]<int kPanels, int kTokens>() {
+      panels_times_tokens<kFormat, kGrain, kPanels, kTokens>(p, w.panel_bytes, w.num_blocks, x + t * x_stride, x_stride,
+                                                             out + t * out_stride, out_stride, accumulate);
+      t += kTokens;
     };
-    if constexpr (kTokenTile > 8) {
-      if (tokens % kTokenTile != 4 || tokens > kTokenTile + 4) run.template operator()<kTokenTile>();
+    const bool pair = kPanelTile == 2 && w.end - panel >= 2 && tokens > 1;
+    if constexpr (kPanelTile == 2) {
+      if (pair) {
+        while (tokens - t >= kTokenTile && tokens - t != 8) run.template operator()<2, kTokenTile>();
+        while (tokens - t >= 4) run.template operator()<2, 4>();
+        while (tokens - t >= 2) run.template operator()<2, 2>();
+        if (t < tokens) run.template operator()<2, 1>();
+      }
     }
-    if constexpr (kTokenTile >= 8) run.template operator()<8>();
-    if constexpr (kTokenTile >= 4) run.template operator()<4>();
-    run.template operator()<2>();
-    run.template operator()<1>();
+    if constexpr (kTokenTile >= 4)
+      while (tokens - t >= 4) run.template operator()<1, 4>();
+    while (tokens - t >= 2) run.template operator()<1, 2>();
+    if (t < tokens) run.template operator()<1, 1>();
+    panel += pair ? 2 : 1;
+    out += kPanelRows * (pair ? 2 : 1);
   }
 }
 
@@ -178,7 +220,7 @@ PW_INLINE F32 load_column(const uint8_t* p) {
   return load_bf16(p);
 }
 
-inline constexpr int kFloatTile = kTokenTile < 8 ? 4 : 8;
+inline constexpr int kFloatTile = kPanelTile == 2 ? 8 : 4;
 
 template <Format kFormat, int kTokens>
 PW_INLINE void float_panel(const uint8_t* p, int columns, const float* x, size_t x_stride, float* out,

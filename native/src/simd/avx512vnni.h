@@ -120,6 +120,8 @@ struct WeightDot {
 PW_INLINE void prefetch(const void* p) { _mm_prefetch((const char*)p, _MM_HINT_T0); }
 PW_INLINE void prefetch_far(const void* p) { _mm_prefetch((const char*)p, _MM_HINT_T1); }
 
-inline constexpr int kTokenTile = 12;  // tokens of the largest register block
+// Panels and tokens of the largest register block.
+inline constexpr int kPanelTile = 2;
+inline constexpr int kTokenTile = 6;
 
 }  // namespace pennyweight::PW_TARGET

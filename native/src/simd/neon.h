@@ -182,7 +182,9 @@ struct WeightDot {
   PW_INLINE I32 end(const WeightDot& d) { return d.acc; }
 };
 
-inline constexpr int kTokenTile = 4;  // tokens of the largest register block
+// Panels and tokens of the largest register block.
+inline constexpr int kPanelTile = 1;
+inline constexpr int kTokenTile = 4;
 
 #else
 
@@ -239,7 +241,9 @@ struct WeightDot {
   }
 };
 
-inline constexpr int kTokenTile = 2;  // tokens of the largest register block
+// Panels and tokens of the largest register block.
+inline constexpr int kPanelTile = 1;
+inline constexpr int kTokenTile = 2;
 
 #endif
 

@@ -263,6 +263,8 @@ struct WeightDot {
 PW_INLINE void prefetch(const void* p) { __builtin_prefetch(p); }
 PW_INLINE void prefetch_far(const void* p) { __builtin_prefetch(p); }
 
-inline constexpr int kTokenTile = 4;  // tokens of the largest register block
+// Panels and tokens of the largest register block.
+inline constexpr int kPanelTile = 1;
+inline constexpr int kTokenTile = 4;
 
 }  // namespace pennyweight::PW_TARGET
