@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from pennyweight.answers.conversation import Conversation
 from pennyweight.answers.response_format import JsonObject, JsonSchema
 from pennyweight.core import MaskProvider
-from pennyweight.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,18 +51,14 @@ class Grammars:
         return calls if required or text is None else EitherMask((text, calls))
 
     def _of_format(self, response_format: ResponseFormat) -> MaskProvider | None:
-        from pennyweight.text.grammar.source import json_object, json_schema
+        from pennyweight.text.grammar.source import json_object
 
         if isinstance(response_format, JsonSchema):
-            try:
-                source = json_schema(response_format.schema, param=response_format.param)
-                return self._compiler().compile(source)
-            except InvalidRequestError:
-                if response_format.strict:
-                    raise
-        elif not isinstance(response_format, JsonObject):
-            return None
-        return self._compiler().compile(json_object())
+            mask, _ = self._compiler().compile_schema(
+                response_format.schema, strict=response_format.strict, param=response_format.param
+            )
+            return mask
+        return self._compiler().compile(json_object()) if isinstance(response_format, JsonObject) else None
 
     def _compiler(self) -> GrammarCompiler:
         from pennyweight.text.grammar.compiler import GrammarCompiler

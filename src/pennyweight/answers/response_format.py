@@ -24,7 +24,7 @@ class JsonSchema:
     """JSON that validates against `schema`.
 
     Where a keyword cannot be enforced a `strict` schema is refused, naming it and `param`, the request field;
-    without `strict`, the schema being a wish then, the answer is any JSON object.
+    without `strict`, the schema being a wish then, such keywords are left out.
     """
 
     name: str
