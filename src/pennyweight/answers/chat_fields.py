@@ -61,8 +61,8 @@ HONOURED: tuple[Field, ...] = (
         name="response_format",
         kind=Compound(FORMAT_SCHEMA),
         doc="`text`, `json_object`, or `json_schema`: the answer is valid at any temperature or ends with "
-        "`length`. With a keyword that cannot be enforced a `strict` schema is refused; another one gives "
-        "any JSON object.",
+        "`length`. With a keyword that cannot be enforced a `strict` schema is refused; another one is "
+        "enforced without it.",
     ),
     Field(
         name="prediction",
