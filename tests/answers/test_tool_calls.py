@@ -191,10 +191,10 @@ def test_what_the_choice_allows(answerer: Answerer, choice: ToolChoice, text: by
     assert writes(answerer, conversation, Options(), text) is allowed
 
 
-@pytest.mark.parametrize("parallel", [True, False])
-def test_one_call_at_a_time(answerer: Answerer, parallel: bool) -> None:
+@pytest.mark.parametrize("parallel", [True, False, None])
+def test_one_call_at_a_time(answerer: Answerer, parallel: bool | None) -> None:
     conversation = Conversation(messages=(HELLO,), tools=TOOLS, parallel_tool_calls=parallel)
-    assert writes(answerer, conversation, Options(), CALL + b"\n" + CALL) is parallel
+    assert writes(answerer, conversation, Options(), CALL + b"\n" + CALL) is bool(parallel)
     named = ToolChoice(mode="required", names=frozenset({"f"}), once=True)
     once = Conversation(messages=(HELLO,), tools=TOOLS, tool_choice=named)
     assert not writes(answerer, once, Options(), CALL + b"\n" + CALL)

@@ -14,6 +14,7 @@ from pennyweight.answers.tool_fields import (
     CHOICE_SCHEMA,
     FUNCTION_CALL_SCHEMA,
     FUNCTIONS_SCHEMA,
+    PARALLEL_DOC,
     TOOLS_SCHEMA,
 )
 
@@ -46,7 +47,7 @@ HONOURED: tuple[Field, ...] = (
         kind=Compound(CHOICE_SCHEMA),
         doc="`none`, `auto`, `required`, one tool by name, or `allowed_tools`.",
     ),
-    Field(name="parallel_tool_calls", kind=Flag(), doc="`false`: at most one call in an answer."),
+    Field(name="parallel_tool_calls", kind=Flag(), doc=PARALLEL_DOC),
     Field(
         name="functions",
         kind=Compound(FUNCTIONS_SCHEMA),

@@ -81,5 +81,5 @@ def _with_tools(conversation: Conversation, values: Mapping[str, Any], ignored: 
         return replace(conversation, tools=tools.tools, tool_choice=choice, parallel_tool_calls=False)
     tools = read_tools(values.get("tools"), ignored=ignored)
     choice = read_tool_choice(values.get("tool_choice"), tools)
-    parallel = values.get("parallel_tool_calls", True)
+    parallel = values.get("parallel_tool_calls")
     return replace(conversation, tools=tools.tools, tool_choice=choice, parallel_tool_calls=parallel)

@@ -88,7 +88,7 @@ class Conversation:
     messages: tuple[Message, ...]
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice = field(default_factory=ToolChoice)
-    parallel_tool_calls: bool = True  # False: at most one call in an answer
+    parallel_tool_calls: bool | None = None  # False: at most one call; None: as the model is taught
 
     @property
     def callable_tools(self) -> tuple[Tool, ...]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pennyweight.answers.conversation import Conversation
 from pennyweight.answers.response_format import JsonObject, JsonSchema
 from pennyweight.core import MaskProvider
+from pennyweight.text.tools.generic import GENERIC
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,10 +46,20 @@ class Grammars:
             self._compiler(),
             tools,
             required=required or text is not None,
-            parallel=source.parallel_tool_calls and not source.tool_choice.once,
+            parallel=self._may_repeat(source),
             control=self._tokenizer.special_tokens,
         )
         return calls if required or text is None else EitherMask((text, calls))
+
+    def _may_repeat(self, source: Conversation) -> bool:
+        """Whether an answer may have several calls.
+
+        A model that was never taught tools makes the same call again and again: it does so only if asked to.
+        """
+        if source.tool_choice.once:
+            return False
+        wanted = source.parallel_tool_calls
+        return self._dialect is not GENERIC if wanted is None else wanted
 
     def _of_format(self, response_format: ResponseFormat) -> MaskProvider | None:
         from pennyweight.text.grammar.source import json_object

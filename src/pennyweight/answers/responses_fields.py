@@ -11,7 +11,7 @@ from pennyweight.answers.chat_fields import ADVISORY
 from pennyweight.answers.field_tables import FieldTables, Neutral
 from pennyweight.answers.fields import AnyObject, Compound, Field, Flag, Integer, ListOf, Text
 from pennyweight.answers.sampling_fields import SAMPLING_FIELDS
-from pennyweight.answers.tool_fields import CHOICE_SCHEMA, MAX_TOOLS
+from pennyweight.answers.tool_fields import CHOICE_SCHEMA, MAX_TOOLS, PARALLEL_DOC
 
 _OTHERWISE_HERE = ("max_completion_tokens", "max_tokens", "n", "logprobs", "top_logprobs")
 _OBJECT: dict[str, Any] = {"type": "object"}
@@ -71,7 +71,7 @@ _ASKED = (
         kind=Compound(CHOICE_SCHEMA),
         doc="`none`, `auto`, `required`, one tool by name, or `allowed_tools`.",
     ),
-    Field(name="parallel_tool_calls", kind=Flag(), doc="`false`: at most one call in an answer."),
+    Field(name="parallel_tool_calls", kind=Flag(), doc=PARALLEL_DOC),
     Field(
         name="text",
         kind=Compound(_TEXT_SCHEMA),

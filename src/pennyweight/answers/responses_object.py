@@ -79,7 +79,7 @@ def _repeated(request: ResponseRequest) -> dict[str, Any]:
     return {
         "instructions": given.get("instructions"),
         "metadata": given.get("metadata", {}),
-        "parallel_tool_calls": conversation.parallel_tool_calls,
+        "parallel_tool_calls": conversation.parallel_tool_calls is not False,
         "temperature": sampling.temperature,
         "top_p": given.get("top_p", 1.0),
         "top_logprobs": sampling.top_logprobs or 0,

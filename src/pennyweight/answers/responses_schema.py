@@ -96,7 +96,7 @@ def _conversation(values: Mapping[str, Any], ignored: set[str]) -> Conversation:
         messages=read_input(values["input"], instructions=instructions, ignored=ignored),
         tools=tools.tools,
         tool_choice=read_tool_choice(values.get("tool_choice"), tools),
-        parallel_tool_calls=values.get("parallel_tool_calls", True),
+        parallel_tool_calls=values.get("parallel_tool_calls"),
     )
 
 

@@ -36,6 +36,10 @@ HOSTED = frozenset(
         "web_search_preview_2025_03_11",
     }
 )
+PARALLEL_DOC = (
+    "`false`: at most one call in an answer. By default as many as the model makes, but one where it was "
+    "never taught tools."
+)
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 TOOLS_SCHEMA: dict[str, Any] = {
