@@ -131,8 +131,8 @@ RESPONSES: dict[str, Proof] = SAMPLING | {
         == {"dial"}
     ),
     "parallel_tool_calls": lambda ask: (
-        len(calls(ask(parallel_tool_calls=False, logit_bias={END: -100}, max_output_tokens=300, **CALLED)))
-        == 1
+        # The tiny model was never taught tools: only if asked to it makes several calls.
+        len(calls(ask(parallel_tool_calls=True, logit_bias={END: -100}, max_output_tokens=300, **CALLED))) > 1
     ),
     "text": lambda ask: (
         set(
