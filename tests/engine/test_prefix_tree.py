@@ -26,7 +26,7 @@ class Shelf:
         table.share(self.tree.match(namespace, keys, limit=len(keys)).pages)
         self.tree.make_room(table.missing(len(keys)))
         table.reserve(len(keys))
-        self.tree.insert(namespace, keys, table)
+        self.tree.insert(namespace, keys, table, limit=len(keys))
         self.check()
         return table
 
@@ -84,7 +84,7 @@ def test_a_second_copy_of_a_page_is_given_back() -> None:
         table.reserve(150)
     for count in (30, 100, 150):
         for table in (first, second):
-            shelf.tree.insert(OURS, keys(count), table)
+            shelf.tree.insert(OURS, keys(count), table, limit=count)
             shelf.check()
     assert first.pages[:2] == second.pages[:2]
     assert first[2] != second[2], "each writes its own tail"
@@ -96,7 +96,7 @@ def test_a_growing_page_keeps_its_node() -> None:
     table = BlockTable(shelf.pool)
     table.reserve(64)
     for count in range(1, 65):
-        shelf.tree.insert(OURS, keys(count), table)
+        shelf.tree.insert(OURS, keys(count), table, limit=count, known=count - 1)
         shelf.check()
     assert shelf.pool.num_cached == 1
     assert shelf.found(keys(64)) == 64

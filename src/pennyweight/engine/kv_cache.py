@@ -30,7 +30,7 @@ class KvCache:
         been evicted and even given out again, but nothing is written before all copies have run in order.
         """
         limit = 0 if sequence.scores_prompt else sequence.num_tokens - 1
-        match = self.tree.match(sequence.request.namespace, sequence.keys(limit), limit=limit)
+        match = self.tree.match(sequence.request.namespace, sequence.keys, limit=limit)
         sequence.blocks.share(match.pages)
         missing = sequence.blocks.missing(sequence.num_tokens)
         if missing + headroom > self.pool.num_available:
@@ -48,7 +48,7 @@ class KvCache:
     def found(self, sequence: Sequence) -> int:
         """Positions of `sequence` that the tree could serve now."""
         limit = sequence.num_tokens - 1
-        return self.tree.match(sequence.request.namespace, sequence.keys(limit), limit=limit).num_tokens
+        return self.tree.match(sequence.request.namespace, sequence.keys, limit=limit).num_tokens
 
     def grow(self, sequence: Sequence, num_positions: int) -> bool:
         """Reserve pages up to `num_positions`; False if that would take pages from another sequence."""
@@ -88,7 +88,13 @@ class KvCache:
         self.tree.check_integrity()
 
     def _insert(self, sequence: Sequence, num_positions: int) -> None:
-        self.tree.insert(sequence.request.namespace, sequence.keys(num_positions), sequence.blocks)
+        self.tree.insert(
+            sequence.request.namespace,
+            sequence.keys,
+            sequence.blocks,
+            known=sequence.num_inserted,
+            limit=num_positions,
+        )
         sequence.num_inserted = num_positions
 
 
@@ -97,9 +103,9 @@ def shared_prefix(first: Sequence, second: Sequence) -> int:
     if first.request.namespace != second.request.namespace:
         return 0
     shortest = min(first.num_tokens, second.num_tokens)
-    a, b = first.keys(shortest), second.keys(shortest)
     for start in range(0, shortest, PAGE_TOKENS):
-        stop = start + PAGE_TOKENS
-        if a[start:stop] != b[start:stop]:
-            return start + common_length(a[start:stop], b[start:stop])
+        stop = min(start + PAGE_TOKENS, shortest)
+        a, b = first.keys[start:stop], second.keys[start:stop]
+        if a != b:
+            return start + common_length(a, b)
     return shortest

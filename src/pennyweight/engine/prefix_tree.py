@@ -109,13 +109,27 @@ class PrefixTree:
             branch = node
         return Match(tuple(pages), None)
 
-    def insert(self, namespace: CacheNamespace, keys: Sequence[PositionKey], table: BlockTable) -> None:
-        """`table` holds the computed content `keys`. Whole pages the tree knows replace its own."""
-        if not keys:
+    def insert(
+        self,
+        namespace: CacheNamespace,
+        keys: Sequence[PositionKey],
+        table: BlockTable,
+        *,
+        limit: int,
+        known: int = 0,
+    ) -> None:
+        """`table` holds the computed content `keys[:limit]`. Whole pages the tree knows replace its own.
+
+        `known` positions came from `match` or an earlier insertion: their whole pages are nodes, which the
+        table keeps from eviction, so the walk starts behind them and costs only what is new.
+        """
+        if limit == 0:
             return
-        branch = self._roots.setdefault(namespace, Branch())
-        for index in range(pages_for(len(keys))):
-            run = tuple(keys[index * PAGE_TOKENS : (index + 1) * PAGE_TOKENS])
+        first = known // PAGE_TOKENS
+        branch = self._nodes[table[first - 1]] if first else self._roots.setdefault(namespace, Branch())
+        for index in range(first, pages_for(limit)):
+            start = index * PAGE_TOKENS
+            run = tuple(keys[start : min(start + PAGE_TOKENS, limit)])
             branch = self._place(branch, run, table, index)
 
     def make_room(self, num_pages: int) -> None:

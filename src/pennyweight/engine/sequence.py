@@ -125,6 +125,7 @@ class Sequence:
         self.prediction = Prediction(self.until_end(self.request.draft))
         self.recurrence = Recurrence()
         self.tokens = list(group.prompt.tokens)
+        self._mixed: list[PositionKey] | None = [*group.prompt.keys] if group.prompt.embeddings else None
         self.num_prompt = len(self.tokens)
         self.num_computed = 0
         self.num_inserted = 0  # positions the prefix tree has been told of
@@ -146,6 +147,11 @@ class Sequence:
     @property
     def request(self) -> Request:
         return self.group.request
+
+    @property
+    def keys(self) -> Items[PositionKey]:
+        """Content of every position. Not a copy: a prompt may be long, and every step asks."""
+        return self.tokens if self._mixed is None else self._mixed
 
     @property
     def num_tokens(self) -> int:
@@ -191,12 +197,6 @@ class Sequence:
         wanted = self.request.sampling.max_tokens
         return room if wanted is None else min(room, wanted)
 
-    def keys(self, num_positions: int) -> Items[PositionKey]:
-        """Content of the first `num_positions` positions."""
-        if not self.group.prompt.embeddings:
-            return self.tokens[:num_positions]
-        return [*self.group.prompt.keys, *self.tokens[self.num_prompt :]][:num_positions]
-
     def until_end(self, tokens: Items[int]) -> tuple[int, ...]:
         """`tokens` up to the first that would end this choice."""
         return tuple(takewhile(lambda token: token not in self.end_tokens, tokens))
@@ -204,6 +204,8 @@ class Sequence:
     def append(self, token: int, now_s: float) -> None:
         """The output goes on with `token`."""
         self.tokens.append(token)
+        if self._mixed is not None:
+            self._mixed.append(token)
         self.prediction.accept(token)
         self.last_token_s = now_s
         if self.first_token_s is None:
