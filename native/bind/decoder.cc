@@ -106,6 +106,7 @@ void bind_decoder(nb::module_& m) {
       .def_prop_ro("num_threads", &Decoder::num_threads)
       .def_prop_ro("num_pages", &Decoder::num_pages)
       .def_prop_ro("page_bytes", &Decoder::page_bytes)
+      .def_prop_ro("buffer_bytes", &Decoder::buffer_bytes)
       .def_prop_ro("target", [](const Decoder& d) { return std::string(d.target()); })
       .def("open_sampler", &open_sampler, nb::kw_only(), "seed"_a, "choice"_a = 0, "temperature"_a = 1.0F,
            "top_k"_a = 0, "top_p"_a = 1.0F, "min_p"_a = 0.0F, "repetition_penalty"_a = 1.0F,

@@ -27,6 +27,19 @@ std::shared_ptr<PackedMatrix> pack(nb::handle data, const std::string& type, int
   return std::make_shared<PackedMatrix>(view.bytes(), format, rows, columns, map);
 }
 
+// The pieces come from Python, one at a time; each is packed without the interpreter.
+std::shared_ptr<PackedMatrix> pack_pieces(const nb::iterable& pieces, const std::string& type, int rows, int columns,
+                                          const std::optional<std::vector<int>>& row_map) {
+  auto matrix = std::make_shared<PackedMatrix>(format_of(type), rows, columns, row_map.value_or(std::vector<int>()));
+  for (const nb::handle piece : pieces) {
+    const BufferView view(piece);
+    const nb::gil_scoped_release release;
+    matrix->add(view.bytes());
+  }
+  matrix->check_complete();
+  return matrix;
+}
+
 std::vector<float> row(const PackedMatrix& m, int index) {
   if (index < 0 || index >= m.rows())
     throw std::invalid_argument("row " + std::to_string(index) + " of a matrix of " + std::to_string(m.rows()));
@@ -139,6 +152,8 @@ void bind_model(nb::module_& m) {
 void bind_weights(nb::module_& m) {
   nb::class_<PackedMatrix>(m, "PackedMatrix")
       .def(nb::new_(&pack), "data"_a, nb::kw_only(), "type"_a, "rows"_a, "columns"_a, "row_map"_a = nb::none())
+      .def_static("from_pieces", &pack_pieces, "pieces"_a, nb::kw_only(), "type"_a, "rows"_a, "columns"_a,
+                  "row_map"_a = nb::none())
       .def_prop_ro("rows", &PackedMatrix::rows)
       .def_prop_ro("columns", &PackedMatrix::columns)
       .def_prop_ro("type", [](const PackedMatrix& m_) { return std::string(traits(m_.format()).name); })

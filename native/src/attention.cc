@@ -68,6 +68,17 @@ AttentionStage::AttentionStage(const Model& model, Cache& cache, const KernelTab
 
 AttentionStage::~AttentionStage() = default;
 
+size_t AttentionStage::bytes() const {
+  size_t total = (partials_.capacity() + totals_.capacity()) * sizeof(float) + pairs_.capacity() * sizeof(Pair) +
+                 counters_.size() * sizeof(counters_[0]);
+  for (const auto& [window, plan] : plans_)
+    total += (plan.shared.capacity() + plan.tasks.capacity()) * sizeof(Task) + plan.continued.capacity() * sizeof(int);
+  for (const auto& own : scratch_)
+    total += sizeof(Scratch) + bytes_of(own->queries) + bytes_of(own->outputs) + bytes_of(own->tile_scratch) +
+             bytes_of(own->row_outputs);
+  return total;
+}
+
 void AttentionStage::plan(const std::vector<SequenceSpan>& sequences, int num_rows) {
   plans_.clear();
   pairs_.clear();

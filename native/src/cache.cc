@@ -5,9 +5,13 @@
 namespace pennyweight {
 
 Cache::Cache(int num_layers, int num_kv_heads, int head_dim, int num_pages)
-    : num_kv_heads_(num_kv_heads), head_dim_(head_dim), num_pages_(num_pages), head_bytes_(PageHead::bytes(head_dim)) {
-  for (int i = 0; i < num_layers; ++i)
-    arenas_.push_back(allocate<uint8_t>(head_bytes_ * num_kv_heads * static_cast<size_t>(num_pages)));
+    : num_layers_(num_layers),
+      num_kv_heads_(num_kv_heads),
+      head_dim_(head_dim),
+      num_pages_(num_pages),
+      head_bytes_(PageHead::bytes(head_dim)) {
+  const auto extents = static_cast<size_t>((num_pages + kExtentPages - 1) / kExtentPages);
+  arena_ = allocate<uint8_t>(extents * kExtentPages * page_bytes());
 }
 
 void Cache::store(uint8_t* head, int slot, const int8_t* key, const float* key_scales, const int8_t* value,
@@ -29,8 +33,8 @@ void Cache::store(uint8_t* head, int slot, const int8_t* key, const float* key_s
 
 void Cache::copy_page(int source, int destination) {
   const size_t bytes = head_bytes_ * num_kv_heads_;
-  for (Buffer<uint8_t>& arena : arenas_)
-    std::memcpy(arena.get() + bytes * destination, arena.get() + bytes * source, bytes);
+  for (int layer = 0; layer < num_layers_; ++layer)
+    std::memcpy(head(layer, destination, 0), head(layer, source, 0), bytes);
 }
 
 }  // namespace pennyweight

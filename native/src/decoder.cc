@@ -65,6 +65,13 @@ void Decoder::copy_page(int source, int destination) {
   cache_.copy_page(source, destination);
 }
 
+size_t Decoder::buffer_bytes() const {
+  check_idle("measure its buffers");
+  size_t total = step_.bytes();
+  for (const SamplingScratch& scratch : scratch_) total += scratch.bytes();
+  return total;
+}
+
 void Decoder::check_idle(const char* action) const {
   const std::scoped_lock lock(mutex_);
   if (!done_) throw std::runtime_error(std::string("cannot ") + action + " while a plan runs");

@@ -3,6 +3,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <stdexcept>
 
 namespace pennyweight {
@@ -39,6 +40,18 @@ void float_row(Format format, const uint8_t* panel, int columns, int lane, float
   }
 }
 
+// `rows`, unless the source cannot hold them: what is asked for in one piece is checked before memory is.
+int checked_rows(std::span<const uint8_t> source, Format format, int rows, int columns, std::span<const int> row_map) {
+  const FormatTraits& f = traits(format);
+  if (rows <= 0 || columns <= 0 || columns % f.source_columns != 0) return rows;
+  const size_t row_bytes = source_row_bytes(format, columns);
+  const size_t bytes = row_bytes * static_cast<size_t>(rows);
+  if (row_map.empty() ? source.size() != bytes : source.size() < row_bytes)
+    throw std::invalid_argument("a matrix of " + std::to_string(rows) + " x " + std::to_string(columns) + " " + f.name +
+                                " takes " + std::to_string(bytes) + " bytes, got " + std::to_string(source.size()));
+  return rows;
+}
+
 }  // namespace
 
 Format format_of(const std::string& name) {
@@ -69,34 +82,56 @@ size_t source_row_bytes(Format format, int columns) {
 
 PackedMatrix::PackedMatrix(std::span<const uint8_t> source, Format format, int rows, int columns,
                            std::span<const int> row_map)
+    : PackedMatrix(format, checked_rows(source, format, rows, columns, row_map), columns, row_map) {
+  add(source);
+  check_complete();
+}
+
+PackedMatrix::PackedMatrix(Format format, int rows, int columns, std::span<const int> row_map)
     : format_(format), rows_(rows), columns_(columns), row_map_(row_map.begin(), row_map.end()) {
   const FormatTraits& f = traits(format);
   const int unit = f.source_columns > kBlock ? f.source_columns : kBlock;
   if (rows <= 0 || columns <= 0 || columns % unit != 0)
-    throw std::invalid_argument("a " + std::string(f.name) + " matrix of " + std::to_string(rows) + " x " +
-                                std::to_string(columns) + ": columns must be a positive multiple of " +
-                                std::to_string(unit));
+    throw std::invalid_argument(described() + ": columns must be a positive multiple of " + std::to_string(unit));
   if (!row_map.empty() && row_map.size() != static_cast<size_t>(rows))
     throw std::invalid_argument("row_map has " + std::to_string(row_map.size()) + " entries for " +
                                 std::to_string(rows) + " rows");
-  const size_t row_bytes = source_row_bytes(format, columns);
-  if (source.size() % row_bytes != 0 || (row_map.empty() && source.size() != row_bytes * rows))
-    throw std::invalid_argument("a " + std::string(f.name) + " matrix of " + std::to_string(rows) + " x " +
-                                std::to_string(columns) + " takes " + std::to_string(row_bytes * rows) +
-                                " bytes, got " + std::to_string(source.size()));
-  const int source_rows = static_cast<int>(source.size() / row_bytes);
   panel_bytes_ = f.is_float() ? f.block_bytes() * (columns / kBlock)
                               : f.super_bytes() * (columns / (kBlock * f.blocks_per_super()));
   panels_ = allocate<uint8_t>(nbytes());
-  if (rows % kPanelRows != 0) std::memset(panels_.get() + panel_bytes_ * (num_panels() - 1), 0, panel_bytes_);
-  for (int i = 0; i < rows; ++i) {
-    const int from = row_map.empty() ? i : row_map[i];
-    if (from < 0 || from >= source_rows)
-      throw std::invalid_argument("row_map[" + std::to_string(i) + "] is " + std::to_string(from) + ", outside " +
-                                  std::to_string(source_rows) + " source rows");
-    pack_row(format, source.data() + row_bytes * from, columns, i % kPanelRows,
-             panels_.get() + panel_bytes_ * (i / kPanelRows));
-  }
+}
+
+void PackedMatrix::add(std::span<const uint8_t> source) {
+  const size_t row_bytes = source_row_bytes(format_, columns_);
+  const size_t most = row_map_.empty() ? row_bytes * (rows_ - source_rows_) : std::numeric_limits<int>::max();
+  if (source.size() % row_bytes != 0 || source.size() > most)
+    throw std::invalid_argument(described() + " takes " + std::to_string(row_bytes * rows_) + " bytes, got " +
+                                std::to_string(row_bytes * source_rows_ + source.size()));
+  const int first = source_rows_;
+  source_rows_ += static_cast<int>(source.size() / row_bytes);
+  auto put = [&](int row, int from) {
+    pack_row(format_, source.data() + row_bytes * (from - first), columns_, row % kPanelRows,
+             panels_.get() + panel_bytes_ * (row / kPanelRows));
+  };
+  if (row_map_.empty())
+    for (int i = first; i < source_rows_; ++i) put(i, i);
+  for (size_t i = 0; i < row_map_.size(); ++i)
+    if (row_map_[i] >= first && row_map_[i] < source_rows_) put(static_cast<int>(i), row_map_[i]);
+}
+
+void PackedMatrix::check_complete() const {
+  if (row_map_.empty() && source_rows_ != rows_)
+    throw std::invalid_argument(described() + " takes " + std::to_string(source_row_bytes(format_, columns_) * rows_) +
+                                " bytes, got " + std::to_string(source_row_bytes(format_, columns_) * source_rows_));
+  for (size_t i = 0; i < row_map_.size(); ++i)
+    if (row_map_[i] < 0 || row_map_[i] >= source_rows_)
+      throw std::invalid_argument("row_map[" + std::to_string(i) + "] is " + std::to_string(row_map_[i]) +
+                                  ", outside " + std::to_string(source_rows_) + " source rows");
+}
+
+std::string PackedMatrix::described() const {
+  return "a " + std::string(traits(format_).name) + " matrix of " + std::to_string(rows_) + " x " +
+         std::to_string(columns_);
 }
 
 void PackedMatrix::row(int index, float* out) const {

@@ -39,7 +39,8 @@ void Step::prepare(const Batch& batch) {
   if (rows > capacity_) {
     const int capacity = (rows + 63) / 64 * 64;
     const auto n = static_cast<size_t>(capacity);
-    capacity_ = 0;  // until all of it is there: an allocation may fail
+    capacity_ = 0;       // until all of it is there: an allocation may fail
+    drop_row_buffers();  // or the old and the new would be there together
     x_ = allocate<float>(n * model_.d_model);
     qkv_ = allocate<float>(n * (model_.query_size() + 2 * model_.kv_size()));
     mixed_ = allocate<float>(n * model_.query_size());
@@ -60,6 +61,8 @@ void Step::prepare(const Batch& batch) {
   if (logit_rows > logit_capacity_) {
     const int capacity = (logit_rows + 7) / 8 * 8;
     logit_capacity_ = 0;
+    final_.reset();
+    logits_.reset();
     final_ = allocate<float>(static_cast<size_t>(capacity) * model_.d_model);
     logits_ = allocate<float>(static_cast<size_t>(capacity) * model_.padded_vocab());
     logit_capacity_ = capacity;
@@ -68,6 +71,24 @@ void Step::prepare(const Batch& batch) {
   for (size_t s = 0; s < batch.sequences.size(); ++s)
     std::fill_n(sequence_of_row_.begin() + batch.sequences[s].first_row, batch.sequences[s].count, static_cast<int>(s));
   attention_.plan(batch.sequences, rows);
+}
+
+void Step::drop_row_buffers() {
+  for (Buffer<float>* floats : {&x_, &qkv_, &mixed_, &projected_, &normed_, &hidden_values_, &cosines_, &sines_})
+    floats->reset();
+  input_.reset();
+  hidden_.reset();
+  quantized_.reset();
+}
+
+size_t Step::bytes() const {
+  size_t total = attention_.bytes() + queries_.capacity() * sizeof(Query) + bytes_of(input_) + bytes_of(hidden_) +
+                 bytes_of(quantized_);
+  for (const Buffer<float>* floats :
+       {&x_, &qkv_, &mixed_, &projected_, &normed_, &hidden_values_, &cosines_, &sines_, &final_, &logits_})
+    total += bytes_of(*floats);
+  for (const Private& own : private_) total += bytes_of(own.blocks) + bytes_of(own.values);
+  return total;
 }
 
 void Step::run(int thread, const Batch& batch) {

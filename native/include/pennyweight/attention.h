@@ -32,6 +32,9 @@ class AttentionStage {
   // Cuts the step's work; called by one thread before the team starts.
   void plan(const std::vector<SequenceSpan>& sequences, int num_rows);
 
+  // Bytes of the buffers that grow with a step, and of each thread's own.
+  size_t bytes() const;
+
   // Called by all threads. queries: [rows][num_heads]; out: float [rows][num_heads * head_dim].
   void run(Team& team, int thread, int layer, const Query* queries, float* out);
 

@@ -1,7 +1,8 @@
-// The KV cache: one arena per layer, pages of 64 tokens, a page's KV heads contiguous, bytes in access order.
+// The KV cache: pages of 64 tokens, a page's KV heads contiguous, bytes in access order.
+//
+// Four pages make an extent, which holds all layers, layer after layer: a sequence reads runs of four pages, and memory
+// is committed an extent at a time. (With an arena for each layer the first token of all would touch every one.)
 #pragma once
-
-#include <vector>
 
 #include "pennyweight/kernels.h"
 #include "pennyweight/memory.h"
@@ -11,15 +12,17 @@ namespace pennyweight {
 class Cache {
  public:
   static constexpr int kPageTokens = PageHead::kTokens;
+  static constexpr int kExtentPages = 4;  // ids are given out in such runs (engine/pages.py)
 
   // Memory is committed as pages are written.
   Cache(int num_layers, int num_kv_heads, int head_dim, int num_pages);
 
   int num_pages() const { return num_pages_; }
-  size_t page_bytes() const { return head_bytes_ * num_kv_heads_ * arenas_.size(); }
+  size_t page_bytes() const { return head_bytes_ * num_kv_heads_ * num_layers_; }
 
   uint8_t* head(int layer, int page, int kv_head) {
-    return arenas_[layer].get() + (static_cast<size_t>(page) * num_kv_heads_ + kv_head) * head_bytes_;
+    const size_t run = static_cast<size_t>(page / kExtentPages) * num_layers_ + layer;
+    return arena_.get() + ((run * kExtentPages + page % kExtentPages) * num_kv_heads_ + kv_head) * head_bytes_;
   }
   // Stores one token's key and value of one head, quantised, at `slot` of its page.
   void store(uint8_t* head, int slot, const int8_t* key, const float* key_scales, const int8_t* value,
@@ -27,11 +30,12 @@ class Cache {
   void copy_page(int source, int destination);
 
  private:
+  int num_layers_;
   int num_kv_heads_;
   int head_dim_;
   int num_pages_;
   size_t head_bytes_;
-  std::vector<Buffer<uint8_t>> arenas_;
+  Buffer<uint8_t> arena_;
 };
 
 }  // namespace pennyweight

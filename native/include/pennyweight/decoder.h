@@ -62,6 +62,8 @@ class Decoder {
   int num_threads() const { return team_.size(); }
   int num_pages() const { return cache_.num_pages(); }
   size_t page_bytes() const { return cache_.page_bytes(); }
+  // Of what steps work in, beside weights and pages, as the largest so far made it. Only between plans.
+  size_t buffer_bytes() const;
   const Model& model() const { return *model_; }
   const char* target() const { return kernels_.name; }
 

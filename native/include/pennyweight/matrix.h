@@ -19,6 +19,11 @@ class PackedMatrix {
   // Throws std::invalid_argument naming the value that does not fit.
   PackedMatrix(std::span<const uint8_t> source, Format format, int rows, int columns, std::span<const int> row_map);
 
+  // The same from source rows that come in pieces: `add` them in order, then `check_complete`.
+  PackedMatrix(Format format, int rows, int columns, std::span<const int> row_map);
+  void add(std::span<const uint8_t> source_rows);
+  void check_complete() const;
+
   Format format() const { return format_; }
   int rows() const { return rows_; }
   int columns() const { return columns_; }
@@ -34,11 +39,14 @@ class PackedMatrix {
   void row(int index, float* out) const;
 
  private:
+  std::string described() const;
+
   Format format_;
   int rows_;
   int columns_;
   size_t panel_bytes_;
   std::vector<int> row_map_;
+  int source_rows_ = 0;  // added so far
   Buffer<uint8_t> panels_;
 };
 

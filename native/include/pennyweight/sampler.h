@@ -38,6 +38,11 @@ struct SamplingScratch {
   std::vector<float> probabilities;
   std::vector<int> indices;
   std::vector<std::pair<float, int>> candidates;
+
+  size_t bytes() const {
+    return (adjusted.capacity() + probabilities.capacity()) * sizeof(float) + indices.capacity() * sizeof(int) +
+           candidates.capacity() * sizeof(candidates[0]);
+  }
 };
 
 struct Chosen {

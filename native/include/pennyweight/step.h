@@ -40,7 +40,11 @@ class Step {
   const float* logits(int i) const { return logits_.get() + static_cast<size_t>(i) * model_.padded_vocab(); }
   const float* hidden(int i) const { return final_.get() + static_cast<size_t>(i) * model_.d_model; }
 
+  // Bytes of all buffers, as the largest batches so far made them.
+  size_t bytes() const;
+
  private:
+  void drop_row_buffers();
   void embed(int thread, const Batch& batch);
   void layer(int thread, const Batch& batch, int index);
   void heads(int thread, const Batch& batch, int index);

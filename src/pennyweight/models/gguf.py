@@ -75,11 +75,11 @@ class GGUFFile:
             )
         return tensor.nbytes
 
-    def read_into(self, name: str, target: memoryview) -> None:
-        """Fill `target`, which is as long as the tensor. From any thread."""
+    def read_into(self, name: str, target: memoryview, *, start: int = 0) -> None:
+        """Fill `target` with the tensor's bytes from `start` on. From any thread."""
         tensor = self.tensors[name]
         try:
-            filled = _read_into(target, self._descriptors[tensor.file], tensor.offset)
+            filled = _read_into(target, self._descriptors[tensor.file], tensor.offset + start)
         except OSError as error:
             raise ModelFileError(f"{self.path.name}: {name!r} cannot be read: {error.strerror}") from error
         if filled < len(target):

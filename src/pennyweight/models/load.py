@@ -1,7 +1,7 @@
 """A model file becomes a packed decoder, its tensors by several threads at once.
 
-Each matrix is read, hashed and transcoded into the engine's panels in a buffer its thread uses again, so the
-peak is the packed weights plus the largest tensor of each thread. (Making the tokenizer meanwhile gained
+Each matrix is read, hashed and transcoded into the engine's panels piece by piece in a buffer that its thread
+uses again, so the peak is the packed weights plus a megabyte for each thread. (Making the tokenizer meanwhile gained
 nothing: it holds the interpreter that these threads need between two tensors.)
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from pennyweight.models.roles import DecoderRoles, LayerRoles, MatrixRole
     from pennyweight.models.spec import ModelSpec
     from pennyweight.native import _native
+
+PIECE_BYTES = 2**20  # read at a time: it is still in the processor's cache when it is packed
 
 Progress = Callable[[int, int], None]
 """Called with (bytes done, bytes in total)."""
@@ -160,14 +162,13 @@ class _Packer:
     def _pack(self, role: MatrixRole) -> _native.PackedMatrix:
         from pennyweight.native import _native
 
-        with self._tensors.borrowed(role.tensor) as data:
-            return _native.PackedMatrix(
-                data,
-                type=self._file.tensors[role.tensor].type,
-                rows=role.rows,
-                columns=role.columns,
-                row_map=role.row_map,
-            )
+        return _native.PackedMatrix.from_pieces(
+            self._tensors.pieces(role),
+            type=self._file.tensors[role.tensor].type,
+            rows=role.rows,
+            columns=role.columns,
+            row_map=role.row_map,
+        )
 
 
 class _TensorReader:
@@ -184,16 +185,21 @@ class _TensorReader:
             whole.update(self._digests[name])
         return whole.hexdigest()
 
-    def borrowed(self, name: str) -> memoryview:
-        """The blocks of a tensor, until this thread borrows the next: fresh memory would cost more."""
-        size = self._file.nbytes(name)
+    def pieces(self, role: MatrixRole) -> Iterator[memoryview]:
+        """The rows of a matrix, some at a time; a piece lasts until the next, which overwrites it."""
+        size = self._file.nbytes(role.tensor)
+        row_bytes = size // role.rows
+        most = max(1, PIECE_BYTES // row_bytes) * row_bytes
         buffer: bytearray = getattr(self._buffers, "buffer", bytearray())
-        if len(buffer) < size:
-            self._buffers.buffer = buffer = bytearray(size)
-        view = memoryview(buffer)[:size]
-        self._file.read_into(name, view)
-        self._digests[name] = hashlib.sha256(view).digest()
-        return view
+        if len(buffer) < min(most, size):
+            self._buffers.buffer = buffer = bytearray(min(most, size))
+        digest = hashlib.sha256()
+        for start in range(0, size, most):
+            with memoryview(buffer)[: min(most, size - start)] as view:
+                self._file.read_into(role.tensor, view, start=start)
+                digest.update(view)
+                yield view
+        self._digests[role.tensor] = digest.digest()
 
     def vector(self, name: str) -> bytearray:
         data = self._file.read(name)

@@ -4,7 +4,7 @@ Errors: ValueError for a wrong shape, type or range (nothing was changed), Runti
 invariant.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import Enum
 
 from typing_extensions import Buffer
@@ -43,6 +43,11 @@ class PackedMatrix:
         Packed row `i` is source row `row_map[i]`. `columns` is a multiple of the type's block (256 for K
         types, else 32).
         """
+    @staticmethod
+    def from_pieces(
+        pieces: Iterable[Buffer], *, type: str, rows: int, columns: int, row_map: Sequence[int] | None = None
+    ) -> PackedMatrix:
+        """The same from pieces of `data`, each some whole source rows, in order; none is kept."""
     @property
     def rows(self) -> int: ...
     @property
@@ -189,7 +194,12 @@ class Decoder:
     def num_pages(self) -> int: ...
     @property
     def page_bytes(self) -> int:
-        """Bytes of one page over all layers."""
+        """Bytes of one page over all layers. Memory is committed four pages at a time."""
+    @property
+    def buffer_bytes(self) -> int:
+        """Bytes that steps work in beside weights and pages; they grow with the largest plan so far. Only
+        between plans.
+        """
     def open_sampler(
         self,
         *,
