@@ -1,8 +1,8 @@
 """A model file becomes a packed decoder, its tensors by several threads at once.
 
 Each matrix is read, hashed and transcoded into the engine's panels piece by piece in a buffer that its thread
-uses again, so the peak is the packed weights plus a megabyte for each thread. (Making the tokenizer meanwhile gained
-nothing: it holds the interpreter that these threads need between two tensors.)
+uses again, so the peak is the packed weights plus a megabyte for each thread. (Making the tokenizer meanwhile
+gained nothing: it holds the interpreter that these threads need between two tensors.)
 """
 
 from __future__ import annotations
