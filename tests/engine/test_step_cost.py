@@ -47,7 +47,7 @@ def test_a_far_chunk_is_smaller(start: int) -> None:
     learn(cost, token_s=5e-4, decode_s=0.01, rows=2, attend_s=1e-7, context=4000)
     tokens = chunk(cost, decode_tokens=2, start=start)
     seconds = tokens * (5e-4 + 1e-7 * (start + tokens / 2))
-    assert seconds == pytest.approx(GAP_S - 0.01, rel=0.05)
+    assert seconds == pytest.approx(GAP_S - 0.01, rel=0.08)
     assert cost.prompt_s(start=start, tokens=tokens) == pytest.approx(seconds, rel=0.05)
 
 
