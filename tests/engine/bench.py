@@ -48,7 +48,7 @@ class Bench:
         fields = {"vocab_size": toy_decoder.VOCAB_SIZE, "context_length": 4096} | limits
         self.limits = Limits(num_pages=num_pages, **fields)
         self.decoder = toy_decoder.Decoder(num_pages=num_pages)
-        cost = StepCost() if chunk is None else FixedChunk(chunk)
+        cost = StepCost(token_s=1e-3) if chunk is None else FixedChunk(chunk)
         self.scheduler = Scheduler(self.limits, end_tokens=toy_decoder.END_TOKENS, cost=cost)
         self.runner = Runner(self.decoder, toy_decoder, vocab_size=toy_decoder.VOCAB_SIZE)
         self.answers: list[Answers] = []

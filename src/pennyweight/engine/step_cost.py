@@ -18,7 +18,12 @@ MAX_CHUNK = 1024
 MIN_TOKEN_S = 1e-6  # a decode average of other rows may exceed a whole mixed step
 NEW_WEIGHT = 0.25  # weight of the newest measurement
 DECODE_GUESS_S = 0.003  # of the first token, until one was measured
+TOKEN_GUESS_S = 4e-3  # of a prompt token, likewise; too slow costs one small step, too fast a long gap
 DRAFT_COST = 1.3  # a draft token against one of a prompt: it needs logits and is sampled
+DOUBT = 2.0  # prompt tokens that seem as many times faster than before are not
+FIRST_DOUBT = 20.0  # as long as before is the guess, or one of the
+NUM_FIRST = 3  # first measurements, which are often slow
+MAX_SLOWDOWN = 1.5  # of a decode step that is believed: a stall says nothing about the next one
 SPREAD = 128.0  # contexts must differ by as many positions before a slope is told from noise
 SLOPE_WEIGHT = 0.1  # of the newest slope: on a busy machine single ones are wild
 MAX_SHARE = 0.5  # of the mean cost that the slope may explain: without it a chunk at position 0 seems free
@@ -36,7 +41,7 @@ class StepShape:
 class StepCost:
     """Fed with measured steps by the loop, asked for chunks and drafts by the scheduler."""
 
-    def __init__(self, *, token_s: float = 1e-3) -> None:
+    def __init__(self, *, token_s: float = TOKEN_GUESS_S) -> None:
         self._prompt = _Line(token_s)  # the guess lasts until the first prompt was measured
         self._decode: dict[int, tuple[float, float]] = {}  # size class -> running (tokens, seconds)
 
@@ -45,8 +50,7 @@ class StepCost:
         if shape.prompt_tokens == 0 and shape.decode_tokens > 0:
             self._observe_decode(shape.decode_tokens, seconds)
         elif shape.prompt_tokens >= MIN_CHUNK:  # shorter ones measure the fixed part of a step
-            each_s = (seconds - self.decode_s(shape.decode_tokens)) / shape.prompt_tokens
-            self._prompt.add(shape.attended / shape.prompt_tokens, max(MIN_TOKEN_S, each_s))
+            self._observe_mixed(shape, seconds)
 
     def decode_s(self, tokens: int) -> float:
         """Expected seconds of a step of `tokens` tokens that all sample."""
@@ -76,6 +80,21 @@ class StepCost:
         root = math.sqrt(each_s * each_s + 4 * slope_s * max(0.0, left_s))
         return int(min(MAX_CHUNK, 2 * max(0.0, left_s) / (each_s + root)))
 
+    def _observe_mixed(self, shape: StepShape, seconds: float) -> None:
+        """What the decode rows leave is the prompts', unless that is far too little to be true."""
+        context = shape.attended / shape.prompt_tokens
+        decode_s = self.decode_s(shape.decode_tokens) if self._decode else 0.0
+        believed_s = self._prompt.at(context)
+        each_s = (seconds - decode_s) / shape.prompt_tokens
+        if decode_s and each_s < believed_s / (FIRST_DOUBT if self._prompt.is_new else DOUBT):
+            # Not the prompts got faster, the decode rows were believed too slow, after a stall perhaps. While
+            # prompts wait nothing else corrects that, and chunks would grow without bound.
+            faster = seconds / (decode_s + shape.prompt_tokens * believed_s)
+            self._observe_decode(shape.decode_tokens, decode_s * faster)
+            self._prompt.scale(_average(1.0, faster))
+            return
+        self._prompt.add(context, max(MIN_TOKEN_S, each_s))
+
     def _observe_decode(self, tokens: int, seconds: float) -> None:
         size = round(4 * math.log2(tokens))
         seconds = max(MIN_TOKEN_S, seconds)
@@ -85,7 +104,7 @@ class StepCost:
             self._decode[size] = (tokens, min(seconds, most_s))
             return
         old_tokens, old_s = self._decode[size]
-        new_s = _average(old_s, seconds)
+        new_s = _average(old_s, min(seconds, MAX_SLOWDOWN * old_s))
         # The machine's speed is common to all sizes: those not run at the moment follow half of the way.
         drift = math.sqrt(new_s / old_s)
         self._decode = {other: (count, s * drift) for other, (count, s) in self._decode.items()}
@@ -98,23 +117,37 @@ class _Line:
     def __init__(self, guess: float) -> None:
         self._mean_x, self._mean_y = 0.0, guess
         self._xx, self._xy = 0.0, 0.0
-        self._measured = False
+        self._count = 0
         self.slope = 0.0
 
+    @property
+    def is_new(self) -> bool:
+        """Whether what is believed rests on a guess or on little."""
+        return self._count < NUM_FIRST
+
     def add(self, x: float, y: float) -> None:
-        if not self._measured:
-            self._mean_x, self._mean_y, self._measured = x, y, True
+        self._count += 1
+        if self._count == 1:
+            self._mean_x, self._mean_y = x, y
             return
         y = min(y, 2 * self.at(x))  # a stall of the machine says nothing about the next step
         dx, dy = x - self._mean_x, y - self._mean_y
-        self._mean_x, self._mean_y = _average(self._mean_x, x), _average(self._mean_y, y)
-        keep = 1 - NEW_WEIGHT
-        self._xx = keep * (self._xx + NEW_WEIGHT * dx * dx)
-        self._xy = keep * (self._xy + NEW_WEIGHT * dx * dy)
+        # The first of all may have been the stall, which only ever makes a step slower.
+        weight = 1.0 if self._count <= NUM_FIRST and dy < 0 else NEW_WEIGHT
+        self._mean_x += weight * dx
+        self._mean_y += weight * dy
+        self._xx = (1 - weight) * (self._xx + weight * dx * dx)
+        self._xy = (1 - weight) * (self._xy + weight * dx * dy)
         if self._xx > SPREAD * SPREAD:
             steepest = MAX_SHARE * self._mean_y / max(1.0, self._mean_x)
             measured = min(steepest, max(0.0, self._xy / self._xx))
             self.slope += SLOPE_WEIGHT * (measured - self.slope)
+
+    def scale(self, factor: float) -> None:
+        """Without a measurement: everything takes `factor` times what was believed."""
+        self._mean_y *= factor
+        self._xy *= factor
+        self.slope *= factor
 
     def at(self, x: float) -> float:
         least = max(MIN_TOKEN_S, (1 - MAX_SHARE) * self._mean_y)
