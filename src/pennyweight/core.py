@@ -19,6 +19,11 @@ PAGE_TOKENS = 64
 Priority = Literal["interactive", "batch"]
 
 
+def pages_for(num_tokens: int) -> int:
+    """KV pages that hold `num_tokens` tokens."""
+    return -(-num_tokens // PAGE_TOKENS)
+
+
 class FinishReason(StrEnum):
     """Why a choice ended."""
 

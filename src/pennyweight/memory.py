@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pennyweight.core import PAGE_TOKENS
+from pennyweight.core import PAGE_TOKENS, pages_for
 from pennyweight.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def pool_size(
     if context is None:
         affordable = budget_pages // (parallel or 1) * PAGE_TOKENS
         context = min(spec.context_length, max(affordable, _LEAST_CONTEXT))
-    pages = -(-context // PAGE_TOKENS)
+    pages = pages_for(context)
     if parallel is None:
         parallel = max(1, min(DEFAULT_PARALLEL, budget_pages // pages))
     if pages * parallel > budget_pages:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pennyweight.engine.block_table import BlockTable, pages_for
+from pennyweight.core import pages_for
+from pennyweight.engine.block_table import BlockTable
 from pennyweight.engine.pages import PagePool
 
 

@@ -87,6 +87,15 @@ def test_sampling_out_of_range_is_refused_by_name(param: str, value: Any) -> Non
     assert caught.value.param == param
 
 
+@pytest.mark.parametrize(("limits", "holds"), [(LIMITS, 256), (replace(LIMITS, num_pages=2), 128)])
+def test_a_text_that_must_outgrow_the_context_is_refused(limits: Limits, holds: int) -> None:
+    check(request([1] * 100, sampling=replace(GREEDY, min_tokens=holds - 100)), limits)
+    beyond = request([1] * 100, sampling=replace(GREEDY, min_tokens=holds - 99))
+    with pytest.raises(InvalidRequestError, match=f"at most {holds - 100}: 100 of {holds} tokens") as caught:
+        check(beyond, limits)
+    assert (caught.value.status, caught.value.param) == (400, "min_tokens")
+
+
 def test_neutral_and_extreme_sampling_passes() -> None:
     check(request([1], sampling=SamplingParams()))
     check(request([1], sampling=SamplingParams(temperature=1e-50, top_p=1e-40, top_k=2**31 - 1)))

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pennyweight.core import PAGE_TOKENS
+from pennyweight.core import pages_for
 
 if TYPE_CHECKING:
     from pennyweight.models.load import LoadedModel
@@ -54,8 +54,8 @@ class Bench:
         self._native = _native
         self._spec = loaded.spec
         self._weight_bytes = loaded.model.weight_bytes
-        self._pages_per_stream = -(-(max(longest, 2 * _STREAM_CONTEXT) + 1) // PAGE_TOKENS)
-        num_pages = max(self._pages_per_stream, streams * _pages(2 * _STREAM_CONTEXT))
+        self._pages_per_stream = pages_for(max(longest, 2 * _STREAM_CONTEXT) + 1)
+        num_pages = max(self._pages_per_stream, streams * pages_for(2 * _STREAM_CONTEXT))
         self._decoder = _native.Decoder(loaded.model, num_pages=num_pages, num_threads=threads)
         self.machine = Machine(
             target=_native.active_target(),
@@ -69,7 +69,7 @@ class Bench:
         runs, seconds = 0, 0.0
         while seconds < _LEAST_S:
             started = time.perf_counter()
-            self._prefill(list(range(_pages(length))), length)
+            self._prefill(list(range(pages_for(length))), length)
             seconds += time.perf_counter() - started
             runs += 1
         steps = -(-length // CHUNK_TOKENS)
@@ -77,7 +77,7 @@ class Bench:
 
     def decode(self, streams: int) -> Figure:
         """Speed of writing with `streams` streams at once, all tokens together."""
-        pages = _pages(2 * _STREAM_CONTEXT)
+        pages = pages_for(2 * _STREAM_CONTEXT)
         tables = [list(range(stream * pages, (stream + 1) * pages)) for stream in range(streams)]
         for table in tables:
             self._prefill(table, _STREAM_CONTEXT)
@@ -134,7 +134,3 @@ def layer_macs(spec: ModelSpec) -> int:
     heads = spec.num_heads + 2 * spec.num_kv_heads
     attention = spec.d_model * heads * spec.head_dim + spec.num_heads * spec.head_dim * spec.d_model
     return spec.num_layers * (attention + 3 * spec.d_model * spec.d_ff)
-
-
-def _pages(tokens: int) -> int:
-    return -(-tokens // PAGE_TOKENS)

@@ -9,17 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pennyweight.core import PAGE_TOKENS
+from pennyweight.core import pages_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pennyweight.engine.pages import PagePool
-
-
-def pages_for(num_positions: int) -> int:
-    """Pages that hold `num_positions` positions."""
-    return (num_positions + PAGE_TOKENS - 1) // PAGE_TOKENS
 
 
 @dataclass(frozen=True, slots=True)

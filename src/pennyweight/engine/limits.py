@@ -1,4 +1,8 @@
-"""What the engine accepts: checked when a request is submitted, before anything is queued."""
+"""What the engine accepts: checked when a request is submitted, before anything is queued.
+
+What a user reads about a wrong value is written here, with its name and bounds. The native
+`SamplingOptions::check` repeats the bounds for callers without an engine; a request never gets as far.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +46,7 @@ class Limits:
         self._check_length(len(prompt))
         self._check_spans(request)
         self._check_tokens("draft", request.draft)
-        self._check_sampling(request.sampling)
+        self._check_sampling(request.sampling, len(prompt))
         most = min(MAX_CHOICES, self.max_requests)
         if not 1 <= request.num_choices <= most:
             raise InvalidRequestError(f"n is {request.num_choices}; it must be from 1 to {most}.", param="n")
@@ -86,10 +90,17 @@ class Limits:
                 f"Token {wrong} is not in the vocabulary of {self.vocab_size} tokens.", param=param
             )
 
-    def _check_sampling(self, sampling: SamplingParams) -> None:
+    def _check_sampling(self, sampling: SamplingParams, num_prompt: int) -> None:
         for param, value, fits, wanted in _sampling_rules(sampling):
             if not fits:
                 raise InvalidRequestError(f"{param} is {value}; it must be {wanted}.", param=param)
+        room = self.max_positions - num_prompt
+        if sampling.min_tokens > room:
+            raise InvalidRequestError(
+                f"min_tokens is {sampling.min_tokens}; it must be at most {room}: {num_prompt} of "
+                f"{self.max_positions} tokens are the prompt's.",
+                param="min_tokens",
+            )
         self._check_tokens("logit_bias", frozenset(sampling.logit_bias))
         self._check_tokens("stop_token_ids", sampling.stop_token_ids)
 
@@ -110,7 +121,7 @@ def _sampling_rules(sampling: SamplingParams) -> Iterator[tuple[str, object, boo
     yield "logit_bias", dict(s.logit_bias), all(map(_is_finite, s.logit_bias.values())), "finite"
     yield "seed", s.seed, s.seed is None or -(2**63) <= s.seed < 2**64, "a 64-bit integer"
     yield "max_tokens", s.max_tokens, s.max_tokens is None or s.max_tokens >= 0, "at least 0"
-    yield "min_tokens", s.min_tokens, 0 <= s.min_tokens <= MAX_INT, f"from 0 to {MAX_INT}"
+    yield "min_tokens", s.min_tokens, s.min_tokens >= 0, "at least 0"
     yield "top_logprobs", top, top is None or 0 <= top <= MAX_TOP_LOGPROBS, f"from 0 to {MAX_TOP_LOGPROBS}"
 
 

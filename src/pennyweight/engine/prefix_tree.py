@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from pennyweight.core import PAGE_TOKENS, CacheNamespace
-from pennyweight.engine.block_table import BlockTable, pages_for
+from pennyweight.core import PAGE_TOKENS, CacheNamespace, pages_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from pennyweight.engine.block_table import BlockTable
     from pennyweight.engine.pages import PagePool
 
 PositionKey = int | tuple[bytes, int]
