@@ -6,7 +6,8 @@ import pytest
 
 from pennyweight.core import PAGE_TOKENS
 from pennyweight.errors import ConfigError
-from pennyweight.memory import DEFAULT_PARALLEL, available_memory, pool_size
+from pennyweight.memory import DEFAULT_PARALLEL, PageBudget, PoolSize, parse_memory, pool_size
+from pennyweight.memory_need import EXTENT_TOKENS
 from pennyweight.models.spec import LayerSpec, ModelSpec, RopeSpec
 
 SPEC = ModelSpec(
@@ -27,41 +28,68 @@ SPEC = ModelSpec(
 CONTEXT_BYTES = SPEC.kv_bytes_per_token * SPEC.context_length
 
 
+def pool(contexts: float, *, context: int | None = None, parallel: int | None = None) -> PoolSize:
+    """The pool where pages may take as many whole contexts."""
+    budget = PageBudget(num_bytes=int(contexts * CONTEXT_BYTES), source="what there is")
+    return pool_size(SPEC, context=context, parallel=parallel, budget=budget)
+
+
 def test_with_plenty_of_memory() -> None:
-    size = pool_size(SPEC, context=None, parallel=None, available_bytes=100 * CONTEXT_BYTES)
+    size = pool(50)
     assert (size.context, size.parallel) == (4096, DEFAULT_PARALLEL)
     assert size.num_pages == DEFAULT_PARALLEL * 4096 // PAGE_TOKENS
 
 
 def test_with_less_memory_fewer_contexts_fit() -> None:
-    size = pool_size(SPEC, context=None, parallel=None, available_bytes=7 * CONTEXT_BYTES)
-    assert (size.context, size.parallel) == (4096, 3)
+    assert pool(3.5) == PoolSize(context=4096, parallel=3, num_pages=3 * 4096 // PAGE_TOKENS)
 
 
 def test_with_little_memory_the_context_shrinks() -> None:
-    size = pool_size(SPEC, context=None, parallel=None, available_bytes=CONTEXT_BYTES)
+    size = pool(0.5)
     assert (size.context, size.parallel) == (2048, 1)
 
 
 def test_what_was_asked_for_is_given() -> None:
-    size = pool_size(SPEC, context=100, parallel=3, available_bytes=100 * CONTEXT_BYTES)
+    size = pool(50, context=100, parallel=3)
     assert (size.context, size.parallel, size.num_pages) == (100, 3, 6)
 
 
 def test_what_was_asked_for_and_does_not_fit_is_refused_with_the_numbers() -> None:
     with pytest.raises(ConfigError, match=r"8 x 4096 tokens of context need .* MiB.*--context or --parallel"):
-        pool_size(SPEC, context=4096, parallel=8, available_bytes=CONTEXT_BYTES)
-
-
-def test_a_machine_without_memory() -> None:
-    with pytest.raises(ConfigError, match="1 x 1024 tokens"):
-        pool_size(SPEC, context=None, parallel=None, available_bytes=0)
+        pool(0.5, context=4096, parallel=8)
 
 
 def test_a_context_beyond_the_model() -> None:
     with pytest.raises(ConfigError, match="5000 tokens was asked for; this model was made for 4096"):
-        pool_size(SPEC, context=5000, parallel=None, available_bytes=100 * CONTEXT_BYTES)
+        pool(50, context=5000)
 
 
-def test_this_machine_has_memory() -> None:
-    assert available_memory() > 0
+@pytest.mark.parametrize("contexts", [0.3, 1.7, 20.2])
+def test_a_ceiling_is_used_to_its_last_extent(contexts: float) -> None:
+    num_bytes = int(contexts * CONTEXT_BYTES)
+    budget = PageBudget(num_bytes=num_bytes, source="what there is", use_all=True)
+    size = pool_size(SPEC, context=None, parallel=None, budget=budget)
+    extents = num_bytes // (EXTENT_TOKENS * SPEC.kv_bytes_per_token)
+    assert size.num_pages == extents * EXTENT_TOKENS // PAGE_TOKENS
+    assert size.context == min(4096, extents * EXTENT_TOKENS)
+
+
+def test_no_budget_at_all() -> None:
+    with pytest.raises(ConfigError, match="what there is is 0 MiB"):
+        pool(-1)
+
+
+@pytest.mark.parametrize(
+    ("written", "num_bytes"),
+    [("1.5GiB", 3 * 2**29), ("800MB", 800_000_000), ("64 kib", 65_536), ("123B", 123), (2**30, 2**30)],
+)
+def test_amounts(written: int | str, num_bytes: int) -> None:
+    assert parse_memory(written) == num_bytes
+
+
+@pytest.mark.parametrize(
+    "written", ["2000", "", "GiB", "-1GiB", "1.GiB", "1e3MB", "2G", "0MiB", 0, -5, True, "\u0661MB"]
+)
+def test_what_is_no_amount(written: int | str) -> None:
+    with pytest.raises(ConfigError, match=r"write an amount such as 1\.5GiB"):
+        parse_memory(written)

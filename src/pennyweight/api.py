@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pennyweight.core import Timings, Usage
     from pennyweight.encoder import Texts
     from pennyweight.engine.loop import EngineStats, StepLoop
+    from pennyweight.memory import MemoryPlan
     from pennyweight.models.load import LoadedModel
 
 Messages = str | Sequence[Mapping[str, object]]
@@ -76,6 +77,7 @@ class Engine:
         *,
         context: int | None = None,
         parallel: int | None = None,
+        memory: int | str | None = None,
         threads: int | None = None,
         embedding_model: str | os.PathLike[str] | None = None,
         progress: Progress | None = None,
@@ -83,15 +85,24 @@ class Engine:
         """Open an installed model by name or a GGUF file by path; None: the default one, fetched if absent.
 
         `context` is in tokens, `parallel` in whole contexts held at once; by default both suit the memory
-        there is. `embedding_model` is for `embed`, and opened when it is first needed; None: the default one.
-        Raises ModelNotFoundError, ModelFileError, FetchError, ConfigError.
+        there is. `memory` (bytes, or text such as "1.5GiB") is a ceiling on all the memory this process
+        takes; an embedding model comes on top. `embedding_model` is for `embed`, and opened when it is first
+        needed; None: the default one. Raises ModelNotFoundError, ModelFileError, FetchError, ConfigError.
         """
         for name, value in (("context", context), ("parallel", parallel), ("threads", threads)):
             if value is not None and (not isinstance(value, int) or value < 1):
                 raise ConfigError(f"{name} must be a whole number from 1, not {value!r}")
+        from pennyweight.memory import MemoryPlan, parse_memory
+
+        active_target()  # a forced one that this machine lacks is told before anything is fetched or loaded
+        plan = MemoryPlan(
+            None if memory is None else parse_memory(memory), threads=threads or useful_threads()
+        )
         path = find_model(name_or_path, progress)
         encoder = EncoderSlot(embedding_model, threads=threads)
-        return _compose(path, encoder, context=context, parallel=parallel, threads=threads, progress=progress)
+        return _compose(
+            path, plan, encoder, context=context, parallel=parallel, threads=threads, progress=progress
+        )
 
     @property
     def name(self) -> str:
@@ -241,8 +252,16 @@ def active_target() -> str:
         raise ConfigError(f"PENNYWEIGHT_ISA: {error}") from error
 
 
+def useful_threads() -> int:
+    """Physical cores this process may use."""
+    from pennyweight.native import _native
+
+    return _native.useful_threads()
+
+
 def _compose(
     path: Path,
+    plan: MemoryPlan,
     encoder: EncoderSlot,
     *,
     context: int | None,
@@ -254,18 +273,16 @@ def _compose(
     from pennyweight.answers.answer import Answerer
     from pennyweight.engine.limits import Limits
     from pennyweight.engine.loop import StepLoop
-    from pennyweight.memory import available_memory, pool_size
     from pennyweight.models.load import load
     from pennyweight.native import _native
     from pennyweight.text.template import ChatTemplate
     from pennyweight.text.tokenizer import Tokenizer
     from pennyweight.text.tools.detect import find_dialect
 
-    active_target()  # a forced one that this machine lacks is told before anything is loaded
-    model = load(path, progress=_stage(progress, "load"))
+    model = load(path, progress=_stage(progress, "load"), admit=plan.admit)
     tokenizer = Tokenizer.from_metadata(model.metadata)
     template = ChatTemplate.from_metadata(model.metadata)
-    size = pool_size(model.spec, context=context, parallel=parallel, available_bytes=available_memory())
+    size = plan.pool(model.spec, context=context, parallel=parallel)
     try:
         decoder = _native.Decoder(model.model, num_pages=size.num_pages, num_threads=threads or 0)
     except (MemoryError, RuntimeError, ValueError) as error:  # memory or threads the system does not give

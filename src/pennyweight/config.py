@@ -44,6 +44,7 @@ class Settings:
     insecure: bool = False  # serve beyond this machine without a key
     context: int | None = None  # tokens of prompt and answer together
     parallel: int | None = None  # whole contexts that fit the memory for keys and values at once
+    memory: str | None = None  # ceiling on the whole process, such as 1.5GiB
     threads: int | None = None
     max_body_bytes: int = 32 * 2**20
     aliases: dict[str, str] = field(default_factory=dict)  # further names of models served

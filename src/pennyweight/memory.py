@@ -1,92 +1,136 @@
-"""How much memory there is, and how many pages of keys and values it affords.
+"""How many pages of keys and values there may be: what a stated ceiling leaves, or what suits the machine.
 
-The pool holds `parallel` whole contexts at once; shorter conversations share it in any number. It may take
-half of the memory available when the model opens: the rest is the machine's.
+`--memory` is a ceiling on the resident memory of the whole process. What is not pages is counted before a
+model is read (`memory_need`), and what it then really took is measured. Without a ceiling the pool holds
+`parallel` whole contexts, of which only what is touched costs memory, and takes half of what is available at
+most: the rest is the machine's.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pennyweight.core import PAGE_TOKENS, pages_for
 from pennyweight.errors import ConfigError
+from pennyweight.memory_need import (
+    EXTENT_TOKENS,
+    LEAST_CONTEXT,
+    MemoryNeed,
+    memory_need,
+    serving_bytes,
+)
+from pennyweight.system_memory import available_memory, resident_memory
 
 if TYPE_CHECKING:
+    from pennyweight.models.outline import ModelOutline
     from pennyweight.models.spec import ModelSpec
 
 SHARE = 0.5
 DEFAULT_PARALLEL = 8
-_LEAST_CONTEXT = 1024  # with less a conversation of a few turns does not fit
-_CGROUP = Path("/sys/fs/cgroup")
+_UNITS = {"b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
+_UNITS |= {"kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+_SIZE = re.compile(r"(?P<number>\d{1,15}(?:\.\d{1,9})?) *(?P<unit>[KMGT]?i?B)", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolSize:
-    """`context` is in tokens; `num_pages` pages hold `parallel` contexts of it."""
+    """`context` is in tokens; `num_pages` pages hold at least `parallel` contexts of it."""
 
     context: int
     parallel: int
     num_pages: int
 
 
-def pool_size(
-    spec: ModelSpec, *, context: int | None, parallel: int | None, available_bytes: int
-) -> PoolSize:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageBudget:
+    """Bytes that pages may take, where they come from (for messages), and whether all are to be used."""
+
+    num_bytes: int
+    source: str
+    use_all: bool = False
+
+
+def parse_memory(value: int | str) -> int:
+    """Bytes of `1.5GiB`, `800MB` and so on; a number of bytes is itself. ConfigError for anything else."""
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
+    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    unit = None if match is None else _UNITS.get(match["unit"].lower())
+    if match is None or unit is None or float(match["number"]) * unit < 1:
+        raise ConfigError(f"memory is {value!r}; write an amount such as 1.5GiB or 800MB")
+    return int(float(match["number"]) * unit)
+
+
+class MemoryPlan:
+    """From a ceiling (None: none was stated) to the pool of one model; `admit` comes first."""
+
+    def __init__(self, ceiling_bytes: int | None, *, threads: int) -> None:
+        self._ceiling_bytes = ceiling_bytes
+        self._threads = threads
+        self._buffer_bytes = 0
+
+    def admit(self, outline: ModelOutline) -> None:
+        """Raise ConfigError before anything is read if the model cannot fit, naming what it needs."""
+        resident = resident_memory()
+        need = memory_need(outline, resident_bytes=resident, threads=self._threads)
+        self._buffer_bytes = need.buffer_bytes
+        available = resident + available_memory()
+        if self._ceiling_bytes is not None and need.total_bytes > self._ceiling_bytes:
+            raise ConfigError(f"memory is {_mib(self._ceiling_bytes)}, too little: {_needs(need)}")
+        if need.total_bytes > available:
+            raise ConfigError(f"{_mib(available)} of memory are available, too little: {_needs(need)}")
+
+    def pool(self, spec: ModelSpec, *, context: int | None, parallel: int | None) -> PoolSize:
+        """The pool, now that the model is there. ConfigError if what was asked for does not fit."""
+        return pool_size(spec, context=context, parallel=parallel, budget=self._budget(spec))
+
+    def _budget(self, spec: ModelSpec) -> PageBudget:
+        available = available_memory()
+        if self._ceiling_bytes is None:
+            return PageBudget(
+                num_bytes=int(available * SHARE), source=f"half of the {_mib(available)} of memory available"
+            )
+        rest = self._buffer_bytes + serving_bytes(spec)
+        left = min(self._ceiling_bytes - resident_memory(), available) - rest
+        return PageBudget(
+            num_bytes=left, source=f"what --memory {_mib(self._ceiling_bytes)} leaves", use_all=True
+        )
+
+
+def pool_size(spec: ModelSpec, *, context: int | None, parallel: int | None, budget: PageBudget) -> PoolSize:
     """The pool for what was asked; what was not (None) is chosen to fit. ConfigError gives the numbers."""
     if context is not None and context > spec.context_length:
         message = (
             f"a context of {context} tokens was asked for; this model was made for {spec.context_length}"
         )
         raise ConfigError(message)
-    page_bytes = PAGE_TOKENS * spec.kv_bytes_per_token
-    budget_pages = int(available_bytes * SHARE) // page_bytes
+    extent_pages = EXTENT_TOKENS // PAGE_TOKENS
+    extent_bytes = EXTENT_TOKENS * spec.kv_bytes_per_token
+    budget_pages = max(0, budget.num_bytes) // extent_bytes * extent_pages
     if context is None:
         affordable = budget_pages // (parallel or 1) * PAGE_TOKENS
-        context = min(spec.context_length, max(affordable, _LEAST_CONTEXT))
+        context = min(spec.context_length, max(affordable, LEAST_CONTEXT))
     pages = pages_for(context)
-    if parallel is None:
-        parallel = max(1, min(DEFAULT_PARALLEL, budget_pages // pages))
-    if pages * parallel > budget_pages:
-        needed = _mib(pages * parallel * page_bytes)
-        message = (
-            f"{parallel} x {context} tokens of context need {needed} for keys and values, and half of the "
-            f"{_mib(available_bytes)} of memory available is {_mib(int(available_bytes * SHARE))}; "
-            "ask for a smaller --context or --parallel, or free memory"
+    wanted = parallel or max(1, min(DEFAULT_PARALLEL, budget_pages // pages))
+    if pages * wanted > budget_pages:
+        needed = -(-pages * wanted // extent_pages) * extent_bytes
+        raise ConfigError(
+            f"{wanted} x {context} tokens of context need {_mib(needed)} for keys and values, and "
+            f"{budget.source} is {_mib(max(0, budget.num_bytes))}; "
+            "ask for a smaller --context or --parallel, or give more memory"
         )
-        raise ConfigError(message)
-    return PoolSize(context=context, parallel=parallel, num_pages=pages * parallel)
+    num_pages = budget_pages if budget.use_all and parallel is None else pages * wanted
+    return PoolSize(context=context, parallel=wanted, num_pages=num_pages)
 
 
-def available_memory() -> int:
-    """Bytes a new allocation may take without swapping: the machine's, or the container's if that is less."""
-    fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
-    machine = int(fields["MemAvailable"].split()[0]) * 1024
-    limit = _number(_CGROUP / "memory.max")
-    used = _number(_CGROUP / "memory.current")
-    if limit is None or used is None:
-        return machine
-    # Files the kernel keeps in memory count as used there, but it gives them back.
-    cached = _statistic(_CGROUP / "memory.stat", "inactive_file")
-    return max(0, min(machine, limit - used + cached))
-
-
-def _number(path: Path) -> int | None:
-    """The one number of a cgroup file; None if there is no such file or it says "max"."""
-    try:
-        text = path.read_text().strip()
-    except OSError:
-        return None
-    return int(text) if text.isdigit() else None
-
-
-def _statistic(path: Path, name: str) -> int:
-    try:
-        lines = path.read_text().splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) for line in lines if line.startswith(name + " ")), 0)
+def _needs(need: MemoryNeed) -> str:
+    return (
+        f"the model needs {_mib(need.total_bytes)}: {_mib(need.weight_bytes)} for its weights, "
+        f"{_mib(need.buffer_bytes)} to compute in, {_mib(need.page_bytes)} for keys and values of the least "
+        f"context and {_mib(need.program_bytes)} for the program"
+    )
 
 
 def _mib(num_bytes: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
@@ -83,13 +84,25 @@ def test_ctrl_c_at_the_prompt_keeps_the_conversation(penny: Penny, tiny_llama_pa
         assert process.stderr is not None
         process.stderr.readline()
         process.stdout.read(2)  # the prompt
-        process.send_signal(signal.SIGINT)
+        interrupt_until_told(process)
         assert process.stderr.readline() == "\n"
         assert "Ctrl-D ends" in process.stderr.readline()
         os.write(keyboard, b"/help\n/quit\n")
         assert "/reset" in process.stderr.read()
     os.close(keyboard)
     assert process.returncode == 0
+
+
+def interrupt_until_told(process: subprocess.Popen[str]) -> None:
+    """Press Ctrl-C, and again if nothing is said: between prompt and read the interpreter misses it.
+
+    Python looks for signals before the system call that waits for a line, not at the same moment; one that
+    arrives in between is seen with the next key or the next Ctrl-C.
+    """
+    for _ in range(10):
+        process.send_signal(signal.SIGINT)
+        if select.select([process.stderr], [], [], 3.0)[0]:
+            return
 
 
 def test_a_context_that_is_full_is_told_and_the_talk_goes_on(penny: Penny, tiny_llama_path: Path) -> None:

@@ -20,6 +20,20 @@ def test_a_growing_owner_gets_contiguous_pages_though_others_grow_beside_it() ->
         assert all(i % 4 == 0 for i in breaks), "an extent of four was broken"
 
 
+def test_what_was_used_before_is_preferred_to_what_never_was() -> None:
+    pool = PagePool(64)
+    pages = [pool.allocate() for _ in range(3)]
+    for page in pages:
+        pool.release(page)
+    assert [pool.allocate() for _ in range(3)] == pages
+    grown = [0]
+    for _ in range(3):
+        grown.append(pool.allocate(after=grown[-1]))
+    pool.release(2)
+    assert pool.allocate() == 12  # the extents of 0, 4 and 8 are in use
+    assert pool.allocate(after=1) == 2
+
+
 def test_broken_extents_are_used_up_when_no_whole_one_is_left() -> None:
     pool = PagePool(6)
     pages = [pool.allocate() for _ in range(6)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -198,3 +198,28 @@ def test_wrong_products_are_refused() -> None:
     for index in (-1, 16):
         with pytest.raises(ValueError, match=r"\w"):
             ours.row(index)
+
+
+@pytest.mark.parametrize("type", TYPES)
+def test_pieces_make_the_same_matrix(type: str) -> None:
+    blocks = matrix(type, 50, 256)
+    data = bytes(blocks.data)
+    row_bytes = len(data) // 50
+    cuts = (0, 1, 17, 17, 49, 50)
+    pieces = [data[a * row_bytes : b * row_bytes] for a, b in pairwise(cuts)]
+    order = [49 - i for i in range(50)]
+    for row_map in (None, order):
+        whole = _native.PackedMatrix(data, type=type, rows=50, columns=256, row_map=row_map)
+        mended = _native.PackedMatrix.from_pieces(
+            iter(pieces), type=type, rows=50, columns=256, row_map=row_map
+        )
+        assert [mended.row(i) for i in range(50)] == [whole.row(i) for i in range(50)]
+
+
+def test_pieces_that_do_not_fit() -> None:
+    row = bytes(20)
+    for pieces in ([row, row], [row] * 4, [row, row[:-1], row], []):
+        with pytest.raises(ValueError, match="a Q4_1 matrix of 3 x 32 takes 60 bytes, got"):
+            _native.PackedMatrix.from_pieces(pieces, type="Q4_1", rows=3, columns=32)
+    with pytest.raises(ValueError, match=r"row_map\[0\] is 5, outside 3 source rows"):
+        _native.PackedMatrix.from_pieces([row] * 3, type="Q4_1", rows=1, columns=32, row_map=[5])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pennyweight.cli.options import (  # noqa: TC001  typer reads the annotations at run time
     Context,
     MaxTokens,
+    Memory,
     MinP,
     Model,
     Seed,
@@ -33,6 +34,7 @@ def chat(
     seed: Seed = None,
     stop: Stop = None,
     context: Context = None,
+    memory: Memory = None,
     threads: Threads = None,
 ) -> None:
     """Talk with the model. /help lists what else can be typed."""
@@ -51,7 +53,8 @@ def chat(
             "stop": stop,
         }
     )
-    with opened({"model": model, "context": context, "threads": threads, "parallel": 1}) as engine:
+    flags = {"model": model, "context": context, "memory": memory, "threads": threads, "parallel": 1}
+    with opened(flags) as engine:
         if not engine.can_chat:
             message = f"{engine.name} is a base model and cannot hold a conversation; try `penny run`"
             raise InvalidRequestError(message)

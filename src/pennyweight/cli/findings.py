@@ -43,6 +43,7 @@ def examine() -> list[Finding]:
         _settings,
         _cache,
         _default_model,
+        _need,
     )
     return [check() for check in checks]
 
@@ -96,7 +97,7 @@ def _threads() -> Finding:
 
 
 def _memory() -> Finding:
-    from pennyweight.memory import available_memory
+    from pennyweight.system_memory import available_memory
 
     available = available_memory()
     short = available < _LEAST_MEMORY
@@ -151,3 +152,26 @@ def _default_model() -> Finding:
         remedy = f"fetch it again: `penny rm {DEFAULT_MODEL}`, then `penny pull {DEFAULT_MODEL}`"
         return Finding(subject="default model", value=f"{path} is damaged", remedy=remedy, wrong=True)
     return Finding(subject="default model", value=str(path))
+
+
+def _need() -> Finding:
+    from pennyweight.memory_need import kv_bytes, memory_need
+    from pennyweight.models.catalog import DEFAULT_MODEL
+    from pennyweight.models.local import resolve
+    from pennyweight.models.outline import outline
+    from pennyweight.native import _native
+    from pennyweight.system_memory import resident_memory
+
+    subject = "its memory"
+    try:
+        model = outline(resolve(DEFAULT_MODEL))
+    except PennyweightError:
+        return Finding(subject=subject, value="known when the model is there")
+    need = memory_need(model, resident_bytes=resident_memory(), threads=_native.useful_threads())
+    whole = kv_bytes(model.spec, model.spec.context_length)
+    value = (
+        f"from {need.total_bytes / 2**20:,.0f} MiB (weights {need.weight_bytes / 2**20:,.0f}, to compute in "
+        f"{need.buffer_bytes / 2**20:,.0f}, program {need.program_bytes / 2**20:,.0f}); a context of "
+        f"{model.spec.context_length:,} tokens takes {whole / 2**20:,.0f}"
+    )
+    return Finding(subject=subject, value=value)

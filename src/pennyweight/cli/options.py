@@ -20,6 +20,12 @@ Seed = Annotated[int | None, typer.Option(help="The same seed gives the same tex
 Stop = Annotated[list[str] | None, typer.Option(help="End before this text; may be given several times.")]
 Context = Annotated[int | None, typer.Option(help="Tokens of prompt and answer together.")]
 Parallel = Annotated[int | None, typer.Option(help="Whole contexts that memory holds at once.")]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE", help="Most memory the process takes, such as 1.5GiB; by default what suits."
+    ),
+]
 Threads = Annotated[int | None, typer.Option(help="Threads of the engine; by default one per core.")]
 Json = Annotated[bool, typer.Option("--json", help="Write one JSON object instead.")]
 EmbeddingModel = Annotated[

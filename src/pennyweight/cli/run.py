@@ -12,6 +12,7 @@ from pennyweight.cli.options import (  # noqa: TC001  typer reads the annotation
     Context,
     Json,
     MaxTokens,
+    Memory,
     MinP,
     Model,
     Seed,
@@ -41,6 +42,7 @@ def run(
     seed: Seed = None,
     stop: Stop = None,
     context: Context = None,
+    memory: Memory = None,
     threads: Threads = None,
     as_json: Json = False,
 ) -> None:
@@ -65,7 +67,7 @@ def run(
         }
     )
     # One prompt needs memory for one context.
-    flags = {"model": model, "context": context, "threads": threads, "parallel": 1}
+    flags = {"model": model, "context": context, "memory": memory, "threads": threads, "parallel": 1}
     with opened(flags) as engine:
         events = engine.events(_source(engine, question, system), options_for(engine, given))
         pieces: list[str] = []

@@ -12,6 +12,7 @@ from pennyweight.cli.options import (  # noqa: TC001  typer reads the annotation
     Alias,
     Context,
     EmbeddingModel,
+    Memory,
     Model,
     Parallel,
     Threads,
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
     from pennyweight.api import Engine
     from pennyweight.config import Settings
 
+Alias = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=MODEL", help="Another name of a model served; may be repeated."),
+]
+
 
 def serve(
     model: Model = None,
@@ -36,6 +42,7 @@ def serve(
     ] = None,
     context: Context = None,
     parallel: Parallel = None,
+    memory: Memory = None,
     threads: Threads = None,
     embedding_model: EmbeddingModel = None,
     alias: Alias = None,
@@ -60,6 +67,7 @@ def serve(
         "api_key": api_key,
         "context": context,
         "parallel": parallel,
+        "memory": memory,
         "threads": threads,
         "embedding_model": embedding_model,
         "insecure": insecure or None,

@@ -37,6 +37,7 @@ def opened(flags: Mapping[str, object], *, check: Callable[[], None] = lambda: N
             settings.model,
             context=settings.context,
             parallel=settings.parallel,
+            memory=settings.memory,
             threads=settings.threads,
             embedding_model=settings.embedding_model,
             progress=progress,

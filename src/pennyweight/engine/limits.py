@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pennyweight.engine.prompt import FlatPrompt
 
 MAX_CHOICES = 128
+MAX_RUNNING = 64
 MAX_TOP_LOGPROBS = 20
 MAX_INT = 2**31 - 1  # the decoder counts in 32 bits
 
@@ -31,7 +32,7 @@ class Limits:
     vocab_size: int
     context_length: int  # of the model, or a smaller one that was asked for
     num_pages: int
-    max_running: int = 64  # sequences that hold pages at a time
+    max_running: int = MAX_RUNNING  # sequences that hold pages at a time
     max_requests: int = 1024  # queued and running, each choice counted
 
     @property

@@ -2,11 +2,13 @@
 
 A page is free, held by block tables (counted), kept by the prefix tree, or both of the latter. Pages kept by
 the tree alone are idle: they stand in the order of their release and are what eviction takes first. Ids come
-in extents of four where possible, so that a sequence reads its keys in long contiguous runs.
+in extents of four where possible, so that a sequence reads its keys in long contiguous runs; of those the
+lowest, because a page costs memory from its first use on.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections import OrderedDict
 
 EXTENT_PAGES = 4
@@ -20,8 +22,8 @@ class PagePool:
         self._references = [0] * num_pages
         self._cached: set[int] = set()
         self._idle: OrderedDict[int, None] = OrderedDict()
-        self._extents = dict.fromkeys(range((num_pages + EXTENT_PAGES - 1) // EXTENT_PAGES))
-        self._loose: dict[int, None] = {}  # free pages whose extent is partly in use
+        self._extents = list(range((num_pages + EXTENT_PAGES - 1) // EXTENT_PAGES))  # rising
+        self._loose: list[int] = []  # free pages whose extent is partly in use, rising
         self._num_free = num_pages
 
     @property
@@ -46,14 +48,14 @@ class PagePool:
         return self._references[page]
 
     def allocate(self, after: int | None = None) -> int:
-        """A free page, held once: the id following `after` if possible, else the start of a free extent."""
+        """A free page, held once: the id following `after` if possible, else the lowest extent's first."""
         if after is not None and self._is_free(after + 1):
             page = after + 1
         elif self._extents:
-            page = next(iter(self._extents)) * EXTENT_PAGES
+            page = self._extents[0] * EXTENT_PAGES
         else:
             assert self._loose, "allocate() needs a free page; make room first"
-            page = next(iter(self._loose))
+            page = self._loose[0]
         self._take(page)
         self._references[page] = 1
         return page
@@ -122,21 +124,33 @@ class PagePool:
         return range(start, min(start + EXTENT_PAGES, self.num_pages))
 
     def _is_free(self, page: int) -> bool:
-        return page in self._loose or (page < self.num_pages and page // EXTENT_PAGES in self._extents)
+        if page >= self.num_pages:
+            return False
+        return _contains(self._loose, page) or _contains(self._extents, page // EXTENT_PAGES)
 
     def _take(self, page: int) -> None:
         extent = page // EXTENT_PAGES
-        if extent in self._extents:
-            del self._extents[extent]
-            self._loose.update(dict.fromkeys(self._extent_pages(extent)))
-        del self._loose[page]
+        if _contains(self._extents, extent):
+            _remove(self._extents, extent)
+            first = bisect_left(self._loose, page)
+            self._loose[first:first] = self._extent_pages(extent)
+        _remove(self._loose, page)
         self._num_free -= 1
 
     def _give_back(self, page: int) -> None:
-        self._loose[page] = None
+        insort(self._loose, page)
         self._num_free += 1
         siblings = self._extent_pages(page // EXTENT_PAGES)
-        if all(sibling in self._loose for sibling in siblings):
-            for sibling in siblings:
-                del self._loose[sibling]
-            self._extents[page // EXTENT_PAGES] = None
+        first = bisect_left(self._loose, siblings[0])
+        if self._loose[first : first + len(siblings)] == list(siblings):
+            del self._loose[first : first + len(siblings)]
+            insort(self._extents, page // EXTENT_PAGES)
+
+
+def _contains(rising: list[int], value: int) -> bool:
+    at = bisect_left(rising, value)
+    return at < len(rising) and rising[at] == value
+
+
+def _remove(rising: list[int], value: int) -> None:
+    del rising[bisect_left(rising, value)]

@@ -20,7 +20,7 @@ def prompt_rows(
 ) -> list[PlanRow]:
     """Chunks of `prefilling` sequences beside `decode_tokens` others; at least MIN_CHUNK of the first."""
     left_s = cost.prompt_budget_s(decode_tokens=decode_tokens)
-    left, scorable = MAX_CHUNK, MAX_SCORED
+    left, scorable = max(MIN_CHUNK, MAX_CHUNK - decode_tokens), MAX_SCORED
     rows: list[PlanRow] = []
     for sequence in sorted(prefilling, key=lambda s: s.turn):
         fitting = min(left, cost.chunk_tokens(left_s, start=sequence.num_computed))

@@ -18,6 +18,7 @@ from pennyweight.engine.plan import PlanRow, RowOutput, StepPlan
 from pennyweight.engine.prompt_chunks import prompt_rows
 from pennyweight.engine.stats import Counters
 from pennyweight.engine.step_cost import StepShape
+from pennyweight.engine.step_rows import within_step
 
 if TYPE_CHECKING:
     from pennyweight.engine.block_table import PageCopy
@@ -60,6 +61,7 @@ class Scheduler:
         copies: list[PageCopy] = []
         self._admit(now_s, copies)
         decoding = sorted((s for s in self.running if s.is_decoding), key=lambda s: s.seniority)
+        decoding = within_step(decoding)
         drafts = self._drafter.drafts(decoding)
         steps = 1 if drafts else self._choose_steps(decoding)
         decoding = [s for s in decoding if self._secure_pages(s, steps)]

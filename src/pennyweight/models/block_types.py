@@ -45,6 +45,8 @@ BLOCK_TYPES: Final[Mapping[int, BlockType]] = MappingProxyType(
 )
 """Types whose tensors can be read, by GGUF code."""
 
+FLOAT_TYPES: Final = frozenset({"F32", "F16", "BF16"})
+
 _OTHER_NAMES: Final[Mapping[int, str]] = MappingProxyType(
     {
         9: "Q8_1",

@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from pennyweight.errors import ModelFileError
-from pennyweight.models.architectures import architecture_of
 from pennyweight.models.gguf import GGUFFile
 from pennyweight.models.local import model_name
+from pennyweight.models.outline import described, matrices, outline_of
 
 if TYPE_CHECKING:
     import os
 
+    from pennyweight.models.outline import ModelOutline
     from pennyweight.models.roles import DecoderRoles, LayerRoles, MatrixRole
     from pennyweight.models.spec import ModelSpec
     from pennyweight.native import _native
@@ -50,19 +50,21 @@ class LoadedModel:
     content_hash: str
 
 
-def load(path: str | os.PathLike[str], *, progress: Progress | None = None) -> LoadedModel:
+def load(
+    path: str | os.PathLike[str],
+    *,
+    progress: Progress | None = None,
+    admit: Callable[[ModelOutline], None] = lambda _: None,
+) -> LoadedModel:
     """Read and pack the model at `path` (the first file of a split one).
 
-    Its name is the catalog's if the catalog knows the file, else the file's own. Raises ModelFileError.
+    Its name is the catalog's if the catalog knows the file, else the file's own. `admit` is called before any
+    weight is read; what it raises ends the loading. Raises ModelFileError.
     """
     path = Path(path)
     with GGUFFile.open(path) as file:
-        try:
-            architecture = architecture_of(file.metadata)
-            spec = architecture.describe(file.metadata, file.tensors)
-            roles = architecture.roles(spec, file.tensors)
-        except ModelFileError as error:
-            raise ModelFileError(f"{path.name}: {error.message}") from error
+        spec, roles = described(file)
+        admit(outline_of(file, spec, roles))
         with _Packer(file, spec, roles) as packer:
             return LoadedModel(
                 spec=spec,
@@ -103,7 +105,7 @@ class _Packer:
 
     def _pack_all(self, progress: Progress | None) -> None:
         """Pack the matrices, largest first, and say how much is done."""
-        roles = sorted(_matrices(self._roles), key=lambda role: -role.rows * role.columns)
+        roles = sorted(matrices(self._roles), key=lambda role: -role.rows * role.columns)
         total = sum(tensor.nbytes or 0 for tensor in self._file.tensors.values())
         done = total - sum(self._file.nbytes(role.tensor) for role in roles)  # vectors cost nothing
         for role, packed in zip(roles, self._pool.map(self._pack, roles), strict=True):
@@ -208,10 +210,3 @@ class _TensorReader:
 
     def optional_vector(self, name: str | None) -> bytearray | None:
         return None if name is None else self.vector(name)
-
-
-def _matrices(roles: DecoderRoles) -> list[MatrixRole]:
-    own = [roles.embedding] if roles.head is None else [roles.embedding, roles.head]
-    for layer in roles.layers:
-        own += [layer.query, layer.key, layer.value, layer.output, layer.gate, layer.up, layer.down]
-    return own

@@ -1,0 +1,59 @@
+"""What the header of a model file tells: shapes, the parts tensors play, and how large it all is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pennyweight.errors import ModelFileError
+from pennyweight.models.architectures import architecture_of
+from pennyweight.models.block_types import FLOAT_TYPES
+from pennyweight.models.gguf import GGUFFile
+
+if TYPE_CHECKING:
+    import os
+
+    from pennyweight.models.roles import DecoderRoles, MatrixRole
+    from pennyweight.models.spec import ModelSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelOutline:
+    """The size of a model. `weight_bytes` are those of its tensors in the file."""
+
+    spec: ModelSpec
+    weight_bytes: int
+    has_float_weights: bool  # some matrix is of a float type
+
+
+def outline(path: str | os.PathLike[str]) -> ModelOutline:
+    """The size of the model at `path`, of which only the header is read. Raises ModelFileError."""
+    with GGUFFile.open(path) as file:
+        return outline_of(file, *described(file))
+
+
+def outline_of(file: GGUFFile, spec: ModelSpec, roles: DecoderRoles) -> ModelOutline:
+    types = {file.tensors[matrix.tensor].type for matrix in matrices(roles)}
+    return ModelOutline(
+        spec=spec,
+        weight_bytes=sum(tensor.nbytes or 0 for tensor in file.tensors.values()),
+        has_float_weights=not types.isdisjoint(FLOAT_TYPES),
+    )
+
+
+def described(file: GGUFFile) -> tuple[ModelSpec, DecoderRoles]:
+    """Shapes and the parts the tensors play. Raises ModelFileError naming the file."""
+    try:
+        architecture = architecture_of(file.metadata)
+        spec = architecture.describe(file.metadata, file.tensors)
+        return spec, architecture.roles(spec, file.tensors)
+    except ModelFileError as error:
+        raise ModelFileError(f"{file.path.name}: {error.message}") from error
+
+
+def matrices(roles: DecoderRoles) -> list[MatrixRole]:
+    """All matrices of a decoder."""
+    own = [roles.embedding] if roles.head is None else [roles.embedding, roles.head]
+    for layer in roles.layers:
+        own += [layer.query, layer.key, layer.value, layer.output, layer.gate, layer.up, layer.down]
+    return own

@@ -1,0 +1,71 @@
+"""What is set aside for computing covers what the native code allocates, and not much more."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pennyweight.core import PAGE_TOKENS
+from pennyweight.memory_need import buffer_bytes, kv_bytes, memory_need, step_bytes
+from pennyweight.models.load import load
+from pennyweight.models.outline import outline
+from pennyweight.native import _native
+from tests.models.tiny import TinyShape, gemma_shape, llama_shape, write_tiny
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ROWS = 1100
+SHAPES = {
+    "llama": llama_shape(context_length=4096),
+    "wide": llama_shape(context_length=4096, d_model=256, num_heads=16, d_ff=1024),
+    "floats": llama_shape(context_length=4096, kind="F16", d_ff=512),
+    "gemma": gemma_shape(context_length=4096),
+}
+
+
+def run(decoder: _native.Decoder, rows: list[_native.Row]) -> None:
+    decoder.begin(rows)
+    while not decoder.finish(timeout_s=1)[1]:
+        pass
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_buffers(tmp_path: Path, shape: TinyShape) -> None:
+    path = write_tiny(tmp_path / "tiny.gguf", shape)
+    model = outline(path)
+    spec = model.spec
+    decoder = _native.Decoder(load(path).model, num_pages=64, num_threads=1)
+    pages = list(range(64))
+    run(decoder, [_native.Row(tokens=[1], position=0, pages=pages)])
+    single = decoder.buffer_bytes
+    run(decoder, [_native.Row(tokens=[1] * ROWS, position=0, pages=pages)])
+    small = step_bytes(spec, rows=1, has_float_weights=model.has_float_weights)
+    large = step_bytes(spec, rows=ROWS, has_float_weights=model.has_float_weights)
+    grown = decoder.buffer_bytes - single
+    assert large - small == pytest.approx(grown, rel=0.25)
+    slots = [decoder.open_sampler(seed=i, temperature=1.0, top_p=0.9, top_logprobs=5) for i in range(60)]
+    rows = [
+        _native.Row(tokens=[i], position=ROWS, pages=pages, sampler=slot, logits=_native.Logits.LAST)
+        for i, slot in enumerate(slots)
+    ]
+    run(decoder, rows)
+    assert decoder.buffer_bytes < buffer_bytes(spec, threads=1, has_float_weights=model.has_float_weights)
+
+
+def test_pages_are_counted_as_they_are_committed(tmp_path: Path) -> None:
+    path = write_tiny(tmp_path / "tiny.gguf", llama_shape())
+    spec = outline(path).spec
+    decoder = _native.Decoder(load(path).model, num_pages=8, num_threads=1)
+    assert kv_bytes(spec, 1) == kv_bytes(spec, 4 * PAGE_TOKENS) == 4 * decoder.page_bytes
+    assert kv_bytes(spec, 4 * PAGE_TOKENS + 1) == 8 * decoder.page_bytes
+
+
+def test_the_need_has_every_part(tmp_path: Path) -> None:
+    path = write_tiny(tmp_path / "tiny.gguf", llama_shape())
+    model = outline(path)
+    need = memory_need(model, resident_bytes=1000, threads=1)
+    assert need.weight_bytes >= load(path).model.weight_bytes
+    assert need.page_bytes == kv_bytes(model.spec, 512)
+    assert need.total_bytes > need.program_bytes > 1000
