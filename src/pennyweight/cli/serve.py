@@ -27,11 +27,6 @@ if TYPE_CHECKING:
     from pennyweight.api import Engine
     from pennyweight.config import Settings
 
-Alias = Annotated[
-    list[str] | None,
-    typer.Option(metavar="NAME=MODEL", help="Another name of a model served; may be repeated."),
-]
-
 
 def serve(
     model: Model = None,
