@@ -21,7 +21,6 @@ from statistics import median
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from benchmarks.decoder_speed import Stream
 from benchmarks.machine import describe_machine
 from pennyweight.api import find_model
 from pennyweight.core import CacheNamespace, FinishedEvent, Request, SamplingParams, TokenSpan
@@ -71,15 +70,24 @@ def measure_contexts(model: Path) -> list[AtContext]:
     loaded = load(model)
     decoder = _native.Decoder(loaded.model, num_pages=CONTEXTS[-1] // _native.PAGE_TOKENS + 16)
     bandwidth = _native.measure_bandwidth(decoder.num_threads)
-    stream = Stream(decoder, first_page=0, capacity=CONTEXTS[-1] + CHUNK)
+    sampler = decoder.open_sampler(seed=0, temperature=0.0)
+
+    def row(tokens: list[int], depth: int) -> _native.Row:
+        pages = list(range(decoder.num_pages))
+        return _native.Row(
+            tokens=tokens, position=depth, pages=pages, sampler=sampler, logits=_native.Logits.LAST
+        )
+
     draw = random.Random(0)
     rows = []
     depth = 0
     for context in CONTEXTS:
         while depth < context:
-            chunk_s = _run(decoder, stream.row(_tokens(draw, loaded.spec.vocab_size, CHUNK)))
+            chunk_s = _run(decoder, row(_tokens(draw, loaded.spec.vocab_size, CHUNK), depth))
             depth += CHUNK
-        step_s = median(_decode(decoder, stream) for _ in range(ROUNDS))
+        step_s = median(
+            _run(decoder, row([0], depth), steps=DECODE_STEPS) / DECODE_STEPS for _ in range(ROUNDS)
+        )
         kv_bytes = decoder.page_bytes * depth / _native.PAGE_TOKENS
         rows.append(
             AtContext(
@@ -173,13 +181,6 @@ def _random_model() -> _native.Model:
         embedding=matrix(_VOCAB, _D_MODEL),
         final_norm=ones,
     )
-
-
-def _decode(decoder: _native.Decoder, stream: Stream) -> float:
-    """Seconds of one step; the stream stays where it is."""
-    row = stream.row([0])
-    stream.decoded(-1)
-    return _run(decoder, row, steps=DECODE_STEPS) / DECODE_STEPS
 
 
 def _run(decoder: _native.Decoder, row: _native.Row, *, steps: int = 1) -> float:
