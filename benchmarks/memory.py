@@ -46,7 +46,9 @@ def commands(
 ) -> dict[str, ServerCommand]:
     """How ours and, if there is a build, llama-server with keys and values of either type are started."""
     found = {"pennyweight": penny_serve(model, folder=ROOT, threads=threads, isa=None)}
-    for name, options in () if build is None else KV_OPTIONS.items():
+    if build is None:
+        return found
+    for name, options in KV_OPTIONS.items():
         found[name] = llama_server(
             build.tools, model, threads=threads, slots=streams, slot_tokens=CONTEXT, options=options
         )
