@@ -99,7 +99,7 @@ class OneToken(MaskProvider):
         assert token == self._token
 
     def fork(self) -> OneToken:
-        return OneToken(self._token)
+        return type(self)(self._token)
 
 
 def test_a_mask_decides(loop: StepLoop) -> None:
