@@ -22,7 +22,9 @@ def write_checkpoint(source: Path, folder: Path) -> None:
     # A model that remembers where it comes from refuses to be saved: the weights move to a plain one.
     if hasattr(config, "quantization_config"):
         del config.quantization_config
-    plain = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    # transformers may be absent where types are checked, and leaves this method untyped where it is there.
+    from_config = AutoModelForCausalLM.from_config
+    plain = from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call, unused-ignore]
     plain.load_state_dict(weights)
     plain.save_pretrained(folder)
     AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name).save_pretrained(folder)
