@@ -151,12 +151,7 @@ class CompletionPieces:
 
     def usage(self) -> Usage:
         """Every prompt counts once, every choice."""
-        usages = [total_usage(finished) for finished in self._finished]
-        return Usage(
-            prompt_tokens=sum(usage.prompt_tokens for usage in usages),
-            completion_tokens=sum(usage.completion_tokens for usage in usages),
-            cached_tokens=sum(usage.cached_tokens for usage in usages),
-        )
+        return _usage_of(self._finished)
 
 
 def completion(
@@ -174,6 +169,24 @@ def completion(
             whole[piece.index] = _joined(whole.get(piece.index), piece)
     choices = [whole[index].payload() for index in sorted(whole)]
     return {**identity.envelope(), "choices": choices, "usage": usage_object(pieces.usage())}
+
+
+def completion_usage(events: Iterable[tuple[int, AnswerEvent]]) -> Usage:
+    """Of all prompts of one request, each with all its choices."""
+    finished: dict[int, list[Finished]] = {}
+    for number, event in events:
+        if isinstance(event, Finished):
+            finished.setdefault(number, []).append(event)
+    return _usage_of(finished.values())
+
+
+def _usage_of(finished: Iterable[list[Finished]]) -> Usage:
+    usages = [total_usage(of_prompt) for of_prompt in finished]
+    return Usage(
+        prompt_tokens=sum(usage.prompt_tokens for usage in usages),
+        completion_tokens=sum(usage.completion_tokens for usage in usages),
+        cached_tokens=sum(usage.cached_tokens for usage in usages),
+    )
 
 
 def _joined(before: Piece | None, piece: Piece) -> Piece:

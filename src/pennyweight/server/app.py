@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
+from pennyweight.answers.embedding_exchange import EmbeddingBackend
+from pennyweight.answers.exchange import Backend
 from pennyweight.answers.foreign_ids import ForeignIds
+from pennyweight.answers.served import ServedModel, ServedModels
 from pennyweight.server.auth import BearerAuth
 from pennyweight.server.doors import Doors
 from pennyweight.server.envelope import install_error_handlers
@@ -24,7 +28,6 @@ from pennyweight.server.routes.models import models_routes
 from pennyweight.server.routes.moderations import moderations_routes
 from pennyweight.server.routes.responses import responses_routes
 from pennyweight.server.routes.tokens import tokens_routes
-from pennyweight.server.served import ServedModel, ServedModels
 
 if TYPE_CHECKING:
     from pennyweight.api import Engine
@@ -55,17 +58,23 @@ def create_app(engine: Engine, settings: Settings, *, ping_s: float = PING_S) ->
     served = ServedModels([model, encoder], aliases=settings.aliases)
     info = {"version": __version__, "model": engine.name, "target": engine.target}
     metrics = Metrics(engine.stats, info=info)
-    answers = MeteredAnswers(engine.answerer, metrics)
     folder = None if settings.vocabularies is None else Path(settings.vocabularies)
     foreign = ForeignIds(engine.answerer.tokenizer, folder=folder)
+    answers = MeteredAnswers(engine.answerer, metrics)
+    backend = Backend(answers=answers, answerer=engine.answerer, served=served, foreign=foreign)
     limits = ChatLimits(max_body_bytes=settings.max_body_bytes, ping_s=ping_s)
-    app.include_router(chat_routes(answers, served, foreign, limits))
-    app.include_router(completions_routes(answers, engine.answerer, served, foreign, limits))
-    app.include_router(responses_routes(answers, engine.answerer, served, foreign, limits))
+    app.include_router(chat_routes(backend, limits))
+    app.include_router(completions_routes(backend, limits))
+    app.include_router(responses_routes(backend, limits))
     template = engine.model.metadata.get("tokenizer.chat_template")
     app.include_router(tokens_routes(engine.answerer, served, limits, chat_template=template))
-    embeddings = embedding_routes(engine.encoder, served, foreign, max_body_bytes=settings.max_body_bytes)
-    app.include_router(embeddings)
+    vectors = EmbeddingBackend(
+        source=engine.encoder,
+        served=served,
+        foreign=foreign,
+        worker=ThreadPoolExecutor(max_workers=1, thread_name_prefix="pennyweight-embeddings"),
+    )
+    app.include_router(embedding_routes(vectors, max_body_bytes=settings.max_body_bytes))
     app.include_router(models_routes(served))
     app.include_router(moderations_routes())
     app.include_router(health_routes(engine))

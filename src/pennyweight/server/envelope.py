@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from pennyweight.answers.exchange import compact_json
 from pennyweight.errors import NotFoundError, PennyweightError, UnavailableError
 
 if TYPE_CHECKING:
@@ -60,8 +61,7 @@ def error_response(error: PennyweightError, headers: Mapping[str, str] | None = 
 
 def json_response(body: dict[str, Any], *, headers: Mapping[str, str] | None = None) -> Response:
     """A success, as compact JSON."""
-    content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
-    return Response(content, headers=headers, media_type="application/json")
+    return Response(compact_json(body), headers=headers, media_type="application/json")
 
 
 def internal_error() -> PennyweightError:

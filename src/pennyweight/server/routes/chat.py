@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response  # noqa: TC002  FastAPI reads the annotation at run time
 
-from pennyweight.answers.chat_response import ChatChunks, ChatIdentity, chat_completion
-from pennyweight.answers.chat_schema import parse_chat
+from pennyweight.answers.chat_exchange import ChatExchange
 from pennyweight.answers.principal import LOCAL
 from pennyweight.server.body import read_object
-from pennyweight.server.envelope import json_response
-from pennyweight.server.ignored import ignored_headers
 from pennyweight.server.openapi import CHAT_REQUEST_BODY, CHAT_RESPONSES
-from pennyweight.server.replies import begin_stream, reply
+from pennyweight.server.replies import respond
 
 if TYPE_CHECKING:
-    from pennyweight.answers.answer import AnswerSource
-    from pennyweight.answers.chat_schema import ChatRequest
-    from pennyweight.answers.foreign_ids import ForeignIds
-    from pennyweight.server.served import ServedModels
+    from pennyweight.answers.exchange import Backend
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,9 +26,7 @@ class ChatLimits:
     ping_s: float
 
 
-def chat_routes(
-    answers: AnswerSource, served: ServedModels, foreign: ForeignIds, limits: ChatLimits
-) -> APIRouter:
+def chat_routes(backend: Backend, limits: ChatLimits) -> APIRouter:
     """The route over one source of answers."""
     router = APIRouter(tags=["chat"])
 
@@ -47,20 +38,7 @@ def chat_routes(
         responses=CHAT_RESPONSES,
     )
     async def create_chat_completion(request: Request) -> Response:
-        asked = parse_chat(await read_object(request, limit=limits.max_body_bytes))
-        return await reply(request.receive, _answer(asked))
-
-    async def _answer(asked: ChatRequest) -> Response:
-        model = served.resolve(asked.model, task="answers")
-        options = foreign.options(asked.options, asked=asked.model, served=model.name)
-        identity = ChatIdentity(model=model.name, fingerprint=model.fingerprint)
-        events = answers.answer(asked.conversation, options, LOCAL)
-        headers = ignored_headers(asked.ignored)
-        if asked.stream:
-            chunks = ChatChunks(identity, asked.shape)
-            return await begin_stream(events, chunks.of, ping_s=limits.ping_s, headers=headers)
-        async with aclosing(events):
-            collected = [event async for event in events]
-        return json_response(chat_completion(collected, identity, asked.shape), headers=headers)
+        exchange = ChatExchange(backend, await read_object(request, limit=limits.max_body_bytes))
+        return await respond(request.receive, exchange, LOCAL, ping_s=limits.ping_s)
 
     return router

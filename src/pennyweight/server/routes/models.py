@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse
 from pennyweight.server.openapi import MODEL_PARAMETER, MODEL_RESPONSES, MODELS_RESPONSES
 
 if TYPE_CHECKING:
-    from pennyweight.server.served import ServedModels
+    from pennyweight.answers.served import ServedModels
 
 
 def models_routes(served: ServedModels) -> APIRouter:

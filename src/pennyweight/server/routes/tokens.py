@@ -27,9 +27,9 @@ from pennyweight.text.prompt import PromptPart
 
 if TYPE_CHECKING:
     from pennyweight.answers.answer import Answerer
+    from pennyweight.answers.served import ServedModels
     from pennyweight.answers.tokens_schema import TokenizeRequest
     from pennyweight.server.routes.chat import ChatLimits
-    from pennyweight.server.served import ServedModels
 
 
 def tokens_routes(

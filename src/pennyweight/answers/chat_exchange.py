@@ -1,0 +1,60 @@
+"""One request to `/v1/chat/completions`, from its body to the object or the chunks of the answer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from pennyweight.answers.chat_response import ChatChunks, ChatIdentity, chat_completion
+from pennyweight.answers.chat_schema import parse_chat
+from pennyweight.answers.events import Finished, total_usage
+from pennyweight.answers.exchange import Answered, compact_json, whole_answer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+
+    from pennyweight.answers.events import AnswerEvent
+    from pennyweight.answers.exchange import Backend
+    from pennyweight.answers.principal import Principal
+    from pennyweight.core import Priority
+
+
+class ChatExchange:
+    """Raises ParameterError or ModelNotFoundError for a body that cannot be honoured."""
+
+    def __init__(self, backend: Backend, body: Mapping[str, object]) -> None:
+        asked = parse_chat(body)
+        model = backend.served.resolve(asked.model, task="answers")
+        self.stream = asked.stream
+        self.ignored = asked.ignored
+        self._answers = backend.answers
+        self._conversation = asked.conversation
+        self._options = backend.foreign.options(asked.options, asked=asked.model, served=model.name)
+        self._shape = asked.shape
+        self._identity = ChatIdentity(model=model.name, fingerprint=model.fingerprint)
+        self._chunks = ChatChunks(self._identity, asked.shape)
+
+    def events(
+        self, principal: Principal, *, priority: Priority = "interactive"
+    ) -> AsyncGenerator[AnswerEvent]:
+        """As `Answerer.answer`."""
+        options = replace(self._options, priority=priority)
+        return self._answers.answer(self._conversation, options, principal)
+
+    def pieces(self, event: AnswerEvent) -> Iterable[dict[str, Any]]:
+        """Chunks of the stream."""
+        return self._chunks.of(event)
+
+    def answered(self, events: Sequence[AnswerEvent]) -> Answered:
+        """The `chat.completion` object."""
+        finished = [event for event in events if isinstance(event, Finished)]
+        return Answered(
+            body=compact_json(chat_completion(events, self._identity, self._shape)),
+            model=self._identity.model,
+            usage=total_usage(finished),
+            timings=finished[-1].timings,
+        )
+
+    async def whole(self, principal: Principal, *, priority: Priority = "interactive") -> Answered:
+        """As `Exchange.whole`."""
+        return await whole_answer(self, principal, priority=priority)

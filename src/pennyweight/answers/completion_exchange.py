@@ -1,0 +1,91 @@
+"""One request to `/v1/completions`, from its body to the object or the chunks of the answer."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from pennyweight.answers.completion_prompts import encode_prompts
+from pennyweight.answers.completion_response import (
+    CompletionChunks,
+    CompletionIdentity,
+    completion,
+    completion_usage,
+)
+from pennyweight.answers.completion_run import answer_prompts
+from pennyweight.answers.completion_schema import parse_completion
+from pennyweight.answers.events import Finished
+from pennyweight.answers.exchange import Answered, compact_json, whole_answer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+
+    from pennyweight.answers.completion_prompts import EncodedPrompt
+    from pennyweight.answers.completion_schema import AskedPrompt
+    from pennyweight.answers.events import AnswerEvent
+    from pennyweight.answers.exchange import Backend
+    from pennyweight.answers.principal import Principal
+    from pennyweight.core import Priority
+
+NumberedEvent = tuple[int, "AnswerEvent"]
+"""An event and the number of the prompt it belongs to."""
+
+
+class CompletionExchange:
+    """Raises ParameterError or ModelNotFoundError for a body that cannot be honoured."""
+
+    ignored: tuple[str, ...] = ()
+
+    def __init__(self, backend: Backend, body: Mapping[str, object]) -> None:
+        asked = parse_completion(body)
+        model = backend.served.resolve(asked.model, task="answers")
+
+        def own(prompt: AskedPrompt) -> AskedPrompt:
+            if isinstance(prompt.content, str):
+                return prompt
+            ids = backend.foreign.prompt(
+                prompt.content, asked=asked.model, served=model.name, param=prompt.param
+            )
+            return replace(prompt, content=ids)
+
+        options = backend.foreign.options(asked.options, asked=asked.model, served=model.name)
+        self.stream = asked.stream
+        self._answers, self._answerer = backend.answers, backend.answerer
+        self._asked = replace(asked, options=options, prompts=tuple(map(own, asked.prompts)))
+        self._identity = CompletionIdentity(model=model.name, fingerprint=model.fingerprint)
+        self._prompts: tuple[EncodedPrompt, ...] = ()
+        self._chunks: CompletionChunks | None = None
+
+    async def events(
+        self, principal: Principal, *, priority: Priority = "interactive"
+    ) -> AsyncGenerator[NumberedEvent]:
+        """As `answer_prompts`; a prompt that the model cannot take raises before the first."""
+        options = replace(self._asked.options, priority=priority)
+        self._prompts = await encode_prompts(self._asked.prompts, options, self._answerer)
+        if self.stream:
+            tokenizer = self._answerer.tokenizer
+            self._chunks = CompletionChunks(self._identity, self._asked, self._prompts, tokenizer)
+        async with aclosing(answer_prompts(self._answers, self._prompts, options, principal)) as events:
+            async for event in events:
+                yield event
+
+    def pieces(self, event: NumberedEvent) -> Iterable[dict[str, Any]]:
+        """Chunks of the stream."""
+        assert self._chunks is not None, "asked to be streamed, and begun"
+        return self._chunks.of(*event)
+
+    def answered(self, events: Sequence[NumberedEvent]) -> Answered:
+        """The `text_completion` object."""
+        body = completion(events, self._identity, self._asked, self._prompts, self._answerer.tokenizer)
+        ends = [event for _, event in events if isinstance(event, Finished)]
+        return Answered(
+            body=compact_json(body),
+            model=self._identity.model,
+            usage=completion_usage(events),
+            timings=ends[-1].timings,
+        )
+
+    async def whole(self, principal: Principal, *, priority: Priority = "interactive") -> Answered:
+        """As `Exchange.whole`."""
+        return await whole_answer(self, principal, priority=priority)

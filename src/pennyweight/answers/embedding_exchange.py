@@ -1,0 +1,84 @@
+"""One request to `/v1/embeddings`, from its body to the list of vectors."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from pennyweight.answers.embedding_response import embedding_body
+from pennyweight.answers.embedding_schema import input_param, parse_embedding
+from pennyweight.answers.exchange import Answered
+from pennyweight.core import Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+    from pennyweight.answers.embedding import Embedder
+    from pennyweight.answers.embedding_schema import Input
+    from pennyweight.answers.foreign_ids import ForeignIds
+    from pennyweight.answers.principal import Principal
+    from pennyweight.answers.served import ServedModels
+    from pennyweight.core import Priority
+
+
+class EmbedderSource(Protocol):
+    """Something that opens its encoder when it is first asked for, never on the event loop."""
+
+    def embedder(self) -> Future[Embedder]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingBackend:
+    """What makes vectors. `worker` is a thread of its own: long texts must not hold up prompts of chats."""
+
+    source: EmbedderSource
+    served: ServedModels
+    foreign: ForeignIds
+    worker: ThreadPoolExecutor
+
+
+class EmbeddingExchange:
+    """Raises ParameterError or ModelNotFoundError for a body that cannot be honoured."""
+
+    stream = False
+    ignored: tuple[str, ...] = ()
+
+    def __init__(self, backend: EmbeddingBackend, body: Mapping[str, object]) -> None:
+        self._asked = parse_embedding(body)
+        self._backend = backend
+        self._model = backend.served.resolve(self._asked.model, task="embeddings").name
+
+    async def whole(
+        self,
+        principal: Principal,  # noqa: ARG002  vectors are kept for nobody
+        *,
+        priority: Priority = "interactive",  # noqa: ARG002  the encoder gives every request an equal share
+    ) -> Answered:
+        """As `Exchange.whole`. Cancelling stops the encoder's work for it."""
+        asked, worker = self._asked, self._backend.worker
+        loop = asyncio.get_running_loop()
+        own = await loop.run_in_executor(worker, self._inputs)
+        embedder = await asyncio.wrap_future(self._backend.source.embedder())
+        embedder.check_dimensions(asked.dimensions)
+        windows = await loop.run_in_executor(worker, embedder.cut, own)
+        data = await asyncio.wrap_future(embedder.start(windows))
+
+        def write() -> bytes:
+            embeddings = embedder.finish(windows, data, dimensions=asked.dimensions)
+            return embedding_body(embeddings, model=self._model, encoding_format=asked.encoding_format)
+
+        body = await loop.run_in_executor(worker, write)
+        return Answered(body=body, model=self._model, usage=Usage(prompt_tokens=windows.num_tokens))
+
+    def _inputs(self) -> list[Input]:
+        asked, foreign = self._asked, self._backend.foreign
+        return [
+            item
+            if isinstance(item, str)
+            else foreign.prompt(
+                item, asked=asked.model, served=self._model, param=input_param(asked.inputs, index)
+            )
+            for index, item in enumerate(asked.inputs)
+        ]

@@ -1,0 +1,85 @@
+"""One request to an endpoint, understood, and the answer to it: whole, or as events while it is written.
+
+A route and a line of a batch run the same exchange, so that neither can answer what the other would not.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterable, Sequence
+
+    from pennyweight.answers.answer import Answerer, AnswerSource
+    from pennyweight.answers.foreign_ids import ForeignIds
+    from pennyweight.answers.principal import Principal
+    from pennyweight.answers.served import ServedModels
+    from pennyweight.core import Priority, Timings, Usage
+
+E = TypeVar("E")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backend:
+    """What answers, and under which names; `answerer` knows the model's tokens."""
+
+    answers: AnswerSource
+    answerer: Answerer
+    served: ServedModels
+    foreign: ForeignIds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """A whole answer. `body` is JSON as a client receives it; `timings` are None where nothing is timed."""
+
+    body: bytes
+    model: str
+    usage: Usage
+    timings: Timings | None = None
+
+
+class Exchange(Protocol):
+    """One request to any endpoint. `ignored` names what was dropped from nested objects."""
+
+    @property
+    def stream(self) -> bool: ...
+
+    @property
+    def ignored(self) -> tuple[str, ...]: ...
+
+    async def whole(self, principal: Principal, *, priority: Priority = "interactive") -> Answered:
+        """Raises PennyweightError as the endpoint does."""
+        ...
+
+
+class StreamedExchange(Protocol[E]):
+    """One whose answer can be followed while it is written."""
+
+    def events(self, principal: Principal, *, priority: Priority = "interactive") -> AsyncGenerator[E]:
+        """The first event comes when the engine has taken the request; what is refused raises before it."""
+        ...
+
+    def pieces(self, event: E) -> Iterable[dict[str, Any]]:
+        """What a client that streams is sent for `event`. Events must come in order."""
+        ...
+
+    def answered(self, events: Sequence[E]) -> Answered:
+        """The whole answer from all its events."""
+        ...
+
+
+async def whole_answer(
+    exchange: StreamedExchange[E], principal: Principal, *, priority: Priority
+) -> Answered:
+    """Follow the events of `exchange` to their end."""
+    async with aclosing(exchange.events(principal, priority=priority)) as events:
+        return exchange.answered([event async for event in events])
+
+
+def compact_json(body: object) -> bytes:
+    """JSON as it is sent."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()

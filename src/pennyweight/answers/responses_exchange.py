@@ -1,0 +1,77 @@
+"""One request to `/v1/responses`, from its body to the object or the typed events of the answer."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from pennyweight.answers.events import Finished
+from pennyweight.answers.exchange import Answered, compact_json, whole_answer
+from pennyweight.answers.renamed_params import renamed_params
+from pennyweight.answers.responses_events import ResponseEvents
+from pennyweight.answers.responses_object import ResponseIdentity
+from pennyweight.answers.responses_schema import parse_response
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+
+    from pennyweight.answers.events import AnswerEvent
+    from pennyweight.answers.exchange import Backend
+    from pennyweight.answers.principal import Principal
+    from pennyweight.core import Priority
+    from pennyweight.errors import PennyweightError
+
+RESPONSES_NAMES: Final = {"messages": "input"}
+"""What the answering rooms call it, and what this interface does."""
+
+
+class ResponsesExchange:
+    """Raises ParameterError or ModelNotFoundError for a body that cannot be honoured."""
+
+    def __init__(self, backend: Backend, body: Mapping[str, object]) -> None:
+        asked = parse_response(body)
+        model = backend.served.resolve(asked.model, task="answers")
+        self.stream = asked.stream
+        self.ignored = asked.ignored
+        self._answers = backend.answers
+        self._conversation = asked.conversation
+        self._options = backend.foreign.options(asked.options, asked=asked.model, served=model.name)
+        self._model = model.name
+        self._making = ResponseEvents(ResponseIdentity(model=model.name), asked)
+
+    async def events(
+        self, principal: Principal, *, priority: Priority = "interactive"
+    ) -> AsyncGenerator[AnswerEvent]:
+        """As `Answerer.answer`, its errors told in this interface's names."""
+        options = replace(self._options, priority=priority)
+        with renamed_params(RESPONSES_NAMES):
+            async with aclosing(self._answers.answer(self._conversation, options, principal)) as events:
+                async for event in events:
+                    yield event
+
+    def pieces(self, event: AnswerEvent) -> Iterable[dict[str, Any]]:
+        """Typed events of the stream."""
+        return self._making.of(event)
+
+    def failed(self, error: PennyweightError) -> Iterable[dict[str, Any]]:
+        """The typed event of an answer that broke off."""
+        return self._making.failed(error)
+
+    def answered(self, events: Sequence[AnswerEvent]) -> Answered:
+        """The `response` object."""
+        for event in events:
+            for _ in self._making.of(event):
+                pass
+        assert self._making.result is not None
+        (finished,) = (event for event in events if isinstance(event, Finished))
+        return Answered(
+            body=compact_json(self._making.result),
+            model=self._model,
+            usage=finished.usage,
+            timings=finished.timings,
+        )
+
+    async def whole(self, principal: Principal, *, priority: Priority = "interactive") -> Answered:
+        """As `Exchange.whole`."""
+        return await whole_answer(self, principal, priority=priority)
