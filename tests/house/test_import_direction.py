@@ -27,7 +27,8 @@ _MAY_IMPORT = {
     "memory": _BASE | {"models", "memory_need", "system_memory"},
     "engine": _BASE | {"native", "models", "text"},
     "answers": _BASE | {"native", "models", "text", "engine"},
-    "server": _BASE | {"config", "native", "models", "text", "engine", "answers"},
+    "cost": _BASE | {"config", "store"},
+    "server": _BASE | {"config", "native", "models", "text", "engine", "answers", "cost"},
 }
 # These put the rooms together; each names what it still may not know.
 _COMPOSITION = {

@@ -1,0 +1,1 @@
+"""What answers cost: by a price list, and on this machine."""
