@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ROWS = 1100
+ODD: dict[str, Any] = {"kind": "F16", "kinds": {}, "d_model": 52, "d_ff": 100, "head_dim": 22}
 SHAPES = {
     "llama": llama_shape(context_length=4096),
     "wide": llama_shape(context_length=4096, d_model=256, num_heads=16, d_ff=1024),
     "floats": llama_shape(context_length=4096, kind="F16", d_ff=512),
     "gemma": gemma_shape(context_length=4096),
+    "odd": llama_shape(context_length=4096, **ODD),
 }
 
 
@@ -54,16 +56,18 @@ def test_buffers(tmp_path: Path, shape: TinyShape) -> None:
     assert decoder.buffer_bytes < buffer_bytes(spec, threads=1, has_float_weights=model.has_float_weights)
 
 
-def test_pages_are_counted_as_they_are_committed(tmp_path: Path) -> None:
-    path = write_tiny(tmp_path / "tiny.gguf", llama_shape())
+@pytest.mark.parametrize("shape", [llama_shape(), llama_shape(**ODD)], ids=["whole", "odd"])
+def test_pages_are_counted_as_they_are_committed(tmp_path: Path, shape: TinyShape) -> None:
+    path = write_tiny(tmp_path / "tiny.gguf", shape)
     spec = outline(path).spec
     decoder = _native.Decoder(load(path).model, num_pages=8, num_threads=1)
     assert kv_bytes(spec, 1) == kv_bytes(spec, 4 * PAGE_TOKENS) == 4 * decoder.page_bytes
     assert kv_bytes(spec, 4 * PAGE_TOKENS + 1) == 8 * decoder.page_bytes
 
 
-def test_the_need_has_every_part(tmp_path: Path) -> None:
-    path = write_tiny(tmp_path / "tiny.gguf", llama_shape())
+@pytest.mark.parametrize("shape", [llama_shape(), llama_shape(**ODD)], ids=["whole", "odd"])
+def test_the_need_has_every_part(tmp_path: Path, shape: TinyShape) -> None:
+    path = write_tiny(tmp_path / "tiny.gguf", shape)
     model = outline(path)
     need = memory_need(model, resident_bytes=1000, threads=1)
     assert need.weight_bytes >= load(path).model.weight_bytes

@@ -52,20 +52,22 @@ nb::bytes multiply(const PackedMatrix& m, nb::handle x, int tokens, bool fine,
                    const std::optional<std::string>& target) {
   const std::vector<float> values = floats_of(x, "x");
   const auto columns = static_cast<size_t>(m.columns());
+  const auto width = static_cast<size_t>(m.padded_columns());
   if (tokens < 1 || values.size() != columns * tokens)
     throw std::invalid_argument("x has " + std::to_string(values.size()) + " values for " + std::to_string(tokens) +
                                 " tokens of " + std::to_string(m.columns()));
   const KernelTable& kernels = target ? kernels_of(*target) : active_kernels();
-  const Buffer<float> input = allocate<float>(values.size());
-  std::copy(values.begin(), values.end(), input.get());
-  const size_t stride = columns / kBlock;
+  const Buffer<float> input = allocate<float>(width * tokens);
+  const size_t stride = width / kBlock;
   const Grain grain = fine ? Grain::kFine : Grain::kCoarse;
   const Buffer<ActivationBlock> blocks = allocate<ActivationBlock>(stride * tokens);
-  for (int t = 0; t < tokens; ++t)
-    kernels.quantize(input.get() + columns * t, m.columns(), grain, blocks.get() + stride * t);
+  for (int t = 0; t < tokens; ++t) {
+    std::copy_n(values.data() + columns * t, columns, input.get() + width * t);
+    kernels.quantize(input.get() + width * t, m.padded_columns(), grain, blocks.get() + stride * t);
+  }
   const auto padded = static_cast<size_t>(m.padded_rows());
   const Buffer<float> out = allocate<float>(padded * tokens);
-  multiply_panels(kernels, m, 0, m.num_panels(), {grain, blocks.get(), stride, input.get(), columns}, 0, tokens,
+  multiply_panels(kernels, m, 0, m.num_panels(), {grain, blocks.get(), stride, input.get(), width}, 0, tokens,
                   out.get(), padded, false);
   std::vector<float> result;
   for (int t = 0; t < tokens; ++t)

@@ -62,8 +62,12 @@ struct AttentionStage::Scratch {
 };
 
 AttentionStage::AttentionStage(const Model& model, Cache& cache, const KernelTable& kernels, int num_threads)
-    : model_(model), cache_(cache), kernels_(kernels), state_floats_(model.head_dim + kStateHeader) {
-  for (int i = 0; i < num_threads; ++i) scratch_.push_back(std::make_unique<Scratch>(model.head_dim, model.group()));
+    : model_(model),
+      cache_(cache),
+      kernels_(kernels),
+      dim_(padded_head(model.head_dim)),
+      state_floats_(dim_ + kStateHeader) {
+  for (int i = 0; i < num_threads; ++i) scratch_.push_back(std::make_unique<Scratch>(dim_, model.group()));
 }
 
 AttentionStage::~AttentionStage() = default;
@@ -221,11 +225,11 @@ int AttentionStage::fill_tile(const Task& task, int window, const Query* queries
   int earliest_last = task.last_position;
   std::fill_n(total.maximum, kTileRows, kMinusInfinity);
   std::fill_n(total.sum, kTileRows, 0.0F);
-  std::fill_n(total.output, static_cast<size_t>(model_.head_dim) * kTileRows, 0.0F);
+  std::fill_n(total.output, static_cast<size_t>(dim_) * kTileRows, 0.0F);
   for (int i = 0; i < kTileRows; ++i) {
     tile.first[i] = 0;
     tile.last[i] = -1;
-    for (int g = 0; g < head_groups(model_.head_dim); ++g) {
+    for (int g = 0; g < head_groups(dim_); ++g) {
       tile.scale[g][i] = 0;
       tile.minus_128_sums[g][i] = 0;
     }
@@ -233,19 +237,18 @@ int AttentionStage::fill_tile(const Task& task, int window, const Query* queries
     const Query& q = queries[pairs[i].row * model_.num_heads + task.kv_head * model_.group() + pairs[i].head];
     tile.last[i] = task.shared ? task.last_position : task.first_position + (pairs[i].row - pairs[0].row);
     tile.first[i] = first_visible(tile.last[i], window);
-    for (int g = 0; g < head_groups(model_.head_dim); ++g) {
+    for (int g = 0; g < head_groups(dim_); ++g) {
       tile.scale[g][i] = q.scale[g];
       tile.minus_128_sums[g][i] = q.minus_128_sums[g];
     }
     earliest_last = std::min(earliest_last, tile.last[i]);
-    for (int g = 0; g < model_.head_dim / 4; ++g)
+    for (int g = 0; g < dim_ / 4; ++g)
       std::memcpy(tile.queries + (static_cast<size_t>(g) * kTileRows + i) * 4, q.q + 4 * g, 4);
   }
   return earliest_last;
 }
 
 void AttentionStage::run_tile(const Task& task, int layer, const Query* queries, float* out, Scratch& scratch) {
-  const int dim = model_.head_dim;
   const int window = model_.windows[layer];
   AttentionTile& tile = scratch.segment;
   const int earliest_last = fill_tile(task, window, queries, scratch);
@@ -254,17 +257,17 @@ void AttentionStage::run_tile(const Task& task, int layer, const Query* queries,
   for (int segment = task.segment_begin; segment < task.segment_end; ++segment) {
     std::fill_n(tile.maximum, kTileRows, kMinusInfinity);
     std::fill_n(tile.sum, kTileRows, 0.0F);
-    std::fill_n(tile.output, static_cast<size_t>(dim) * kTileRows, 0.0F);
+    std::fill_n(tile.output, static_cast<size_t>(dim_) * kTileRows, 0.0F);
     const int end = std::min((segment + 1) * kSegmentPages, last_page + 1);
     for (int page = segment * kSegmentPages; page < end; ++page) {
-      if (page < last_page) fetch_ahead(cache_.head(layer, task.pages[page + 1], task.kv_head), dim);
+      if (page < last_page) fetch_ahead(cache_.head(layer, task.pages[page + 1], task.kv_head), dim_);
       const int start = page * Cache::kPageTokens;
       const bool all_visible =
           task.num_pairs == kTileRows && start + Cache::kPageTokens - 1 <= earliest_last && start >= latest_first;
-      kernels_.attend_tile(cache_.head(layer, task.pages[page], task.kv_head), dim, start, all_visible, tile,
+      kernels_.attend_tile(cache_.head(layer, task.pages[page], task.kv_head), dim_, start, all_visible, tile,
                            scratch.tile_scratch.get());
     }
-    kernels_.merge_tile(scratch.total, tile, dim);
+    kernels_.merge_tile(scratch.total, tile, dim_);
   }
   finish_tile(task, scratch.total, out);
 }
@@ -278,19 +281,18 @@ void AttentionStage::finish_tile(const Task& task, const AttentionTile& total, f
       float* to = total_of(pair.row, head);
       to[0] = total.maximum[i];
       to[1] = total.sum[i];
-      for (int d = 0; d < model_.head_dim; ++d) to[kStateHeader + d] = o[static_cast<size_t>(d) * kTileRows];
+      for (int d = 0; d < dim_; ++d) to[kStateHeader + d] = o[static_cast<size_t>(d) * kTileRows];
       continue;
     }
     const float inverse = 1.0F / total.sum[i];
-    float* to = out + (static_cast<size_t>(pair.row) * model_.num_heads + head) * model_.head_dim;
+    float* to = out + out_of(pair.row, head);
     for (int d = 0; d < model_.head_dim; ++d) to[d] = o[static_cast<size_t>(d) * kTileRows] * inverse;
   }
 }
 
 // Attends one segment into scratch.row_segment.
 void AttentionStage::run_segment(const Task& task, int layer, int segment, const Query* queries, Scratch& scratch) {
-  const int dim = model_.head_dim;
-  for (SoftmaxState& state : scratch.row_segment) reset(state, dim);
+  for (SoftmaxState& state : scratch.row_segment) reset(state, dim_);
   const int first = first_visible(task.last_position, model_.windows[layer]);
   const int position_page = task.last_position / Cache::kPageTokens;
   const int begin = std::max(segment * kSegmentPages, first / Cache::kPageTokens);
@@ -298,7 +300,7 @@ void AttentionStage::run_segment(const Task& task, int layer, int segment, const
   const int last_page = std::min(task.segment_end * kSegmentPages - 1, position_page);
   for (int page = begin; page < end; ++page) {
     const int next = std::min(page + 1, last_page);
-    kernels_.attend_page(cache_.head(layer, task.pages[page], task.kv_head), dim, page * Cache::kPageTokens, first,
+    kernels_.attend_page(cache_.head(layer, task.pages[page], task.kv_head), dim_, page * Cache::kPageTokens, first,
                          task.last_position, queries, scratch.row_segment.data(), model_.group(),
                          cache_.head(layer, task.pages[next], task.kv_head));
   }
@@ -306,19 +308,18 @@ void AttentionStage::run_segment(const Task& task, int layer, int segment, const
 
 void AttentionStage::run_row(const Task& task, int layer, int continued, const Query* queries, float* out,
                              Scratch& scratch) {
-  const int dim = model_.head_dim;
   const int group = model_.group();
   const int row = task.first_pair;
   const Query* q = queries + row * model_.num_heads + task.kv_head * group;
   std::vector<SoftmaxState>& total = scratch.row_total;
   auto start_total = [&] {
     for (int h = 0; h < group; ++h) {
-      reset(total[h], dim);
+      reset(total[h], dim_);
       if (continued == 0) continue;
       const SoftmaxState from = saved(total_of(row, task.kv_head * group + h));
       total[h].maximum = from.maximum;
       total[h].sum = from.sum;
-      std::copy_n(from.output, dim, total[h].output);
+      std::copy_n(from.output, dim_, total[h].output);
     }
   };
   auto partial = [&](int index) { return partials_.data() + static_cast<size_t>(state_floats_) * index; };
@@ -327,9 +328,9 @@ void AttentionStage::run_row(const Task& task, int layer, int continued, const Q
     run_segment(task, layer, s, q, scratch);
     for (int h = 0; h < group; ++h) {
       if (task.pieces == 1)
-        kernels_.merge(&total[h], scratch.row_segment[h], dim);
+        kernels_.merge(&total[h], scratch.row_segment[h], dim_);
       else
-        save(scratch.row_segment[h], dim, partial(task.partial + (s - task.segment_begin) * group + h));
+        save(scratch.row_segment[h], dim_, partial(task.partial + (s - task.segment_begin) * group + h));
     }
   }
   if (task.pieces > 1) {
@@ -338,12 +339,12 @@ void AttentionStage::run_row(const Task& task, int layer, int continued, const Q
     counters_[task.counter].store(0, std::memory_order_relaxed);
     start_total();
     for (int i = 0; i < task.num_partials; ++i)
-      kernels_.merge(&total[i % group], saved(partial(task.first_partial + i)), dim);
+      kernels_.merge(&total[i % group], saved(partial(task.first_partial + i)), dim_);
   }
   for (int h = 0; h < group; ++h) {
     const float inverse = 1.0F / total[h].sum;
-    float* to = out + (static_cast<size_t>(row) * model_.num_heads + task.kv_head * group + h) * dim;
-    for (int d = 0; d < dim; ++d) to[d] = total[h].output[d] * inverse;
+    float* to = out + out_of(row, task.kv_head * group + h);
+    for (int d = 0; d < model_.head_dim; ++d) to[d] = total[h].output[d] * inverse;
   }
 }
 

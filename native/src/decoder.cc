@@ -31,7 +31,7 @@ std::shared_ptr<const Model> checked(std::shared_ptr<const Model> model) {
 Decoder::Decoder(std::shared_ptr<const Model> model, int num_pages, int num_threads)
     : model_(checked(std::move(model))),
       kernels_(active_kernels()),
-      cache_(static_cast<int>(model_->layers.size()), model_->num_kv_heads, model_->head_dim,
+      cache_(static_cast<int>(model_->layers.size()), model_->num_kv_heads, padded_head(model_->head_dim),
              checked(num_pages, 1, "num_pages")),
       team_(checked(num_threads, 0, "num_threads") > 0 ? num_threads : useful_threads()),
       step_(*model_, cache_, kernels_, team_),

@@ -1,6 +1,7 @@
 #include "pennyweight/linear.h"
 
 #include <algorithm>
+#include <iterator>
 
 namespace pennyweight {
 
@@ -12,7 +13,7 @@ constexpr int kItemTokens = 192;       // tokens of one work item: its panels co
 
 // Tokens multiplied with a run of panels before the next tokens: their activations should fit the first-level cache.
 int token_step(const PackedMatrix& w, int tokens) {
-  const size_t bytes = static_cast<size_t>(w.columns()) / kBlock * sizeof(ActivationBlock);
+  const size_t bytes = static_cast<size_t>(w.padded_columns()) / kBlock * sizeof(ActivationBlock);
   const int fit = static_cast<int>(kL1Bytes / bytes) / 12 * 12;
   return tokens <= 2 * kTokenStep && fit >= 12 ? tokens : std::clamp(fit, 12, kTokenStep);
 }
@@ -65,7 +66,7 @@ void linear_stage(const KernelTable& kernels, Team& team, int thread, std::span<
 
 void gated_stage(const KernelTable& kernels, Team& team, int thread, Activation activation, const PackedMatrix& gate,
                  const PackedMatrix& up, const Activations& x, int tokens, ActivationBlock* blocks, float* values) {
-  const int units = gate.rows() / kBlock;
+  const int units = padded_columns(gate.rows()) / kBlock;
   const int token_items = (tokens + kItemTokens - 1) / kItemTokens;
   team.for_each(thread, units * token_items, [&](int item) {
     const int unit = item / token_items;
@@ -73,15 +74,20 @@ void gated_stage(const KernelTable& kernels, Team& team, int thread, Activation 
     const int end = std::min(begin + kItemTokens, tokens);
     alignas(64) float g[2 * kTokenStep * kBlock];
     alignas(64) float u[2 * kTokenStep * kBlock];
+    const int panels_end = std::min(2 * unit + 2, gate.num_panels());
+    if (panels_end < 2 * unit + 2) {  // the last unit may have one panel: the other's rows count as zeros
+      std::fill(std::begin(g), std::end(g), 0.0F);
+      std::fill(std::begin(u), std::end(u), 0.0F);
+    }
     const int step = token_step(gate, end - begin);
     for (int t = begin; t < end; t += step) {
       const int n = std::min(step, end - t);
-      multiply_panels(kernels, gate, 2 * unit, 2 * unit + 2, x, t, n, g, kBlock, false);
-      multiply_panels(kernels, up, 2 * unit, 2 * unit + 2, x, t, n, u, kBlock, false);
+      multiply_panels(kernels, gate, 2 * unit, panels_end, x, t, n, g, kBlock, false);
+      multiply_panels(kernels, up, 2 * unit, panels_end, x, t, n, u, kBlock, false);
       kernels.gate(activation, g, u, n * kBlock, g);
       for (int i = 0; i < n; ++i) {
         const size_t row = static_cast<size_t>(t) + i;
-        if (values != nullptr) std::copy_n(g + kBlock * i, kBlock, values + row * gate.rows() + kBlock * unit);
+        if (values != nullptr) std::copy_n(g + kBlock * i, kBlock, values + (row * units + unit) * kBlock);
         kernels.quantize(g + kBlock * i, kBlock, Grain::kFine, blocks + row * units + unit);
       }
     }

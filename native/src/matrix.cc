@@ -90,13 +90,14 @@ PackedMatrix::PackedMatrix(std::span<const uint8_t> source, Format format, int r
 PackedMatrix::PackedMatrix(Format format, int rows, int columns, std::span<const int> row_map)
     : format_(format), rows_(rows), columns_(columns), row_map_(row_map.begin(), row_map.end()) {
   const FormatTraits& f = traits(format);
-  const int unit = f.source_columns > kBlock ? f.source_columns : kBlock;
-  if (rows <= 0 || columns <= 0 || columns % unit != 0)
-    throw std::invalid_argument(described() + ": columns must be a positive multiple of " + std::to_string(unit));
+  constexpr int kMost = std::numeric_limits<int>::max() - kBlock;  // padded they are still a number
+  if (rows <= 0 || columns <= 0 || columns > kMost || columns % f.source_columns != 0)
+    throw std::invalid_argument(described() + ": columns must be a positive multiple of " +
+                                std::to_string(f.source_columns));
   if (!row_map.empty() && row_map.size() != static_cast<size_t>(rows))
     throw std::invalid_argument("row_map has " + std::to_string(row_map.size()) + " entries for " +
                                 std::to_string(rows) + " rows");
-  panel_bytes_ = f.is_float() ? f.block_bytes() * (columns / kBlock)
+  panel_bytes_ = f.is_float() ? f.block_bytes() * (padded_columns() / kBlock)
                               : f.super_bytes() * (columns / (kBlock * f.blocks_per_super()));
   panels_ = allocate<uint8_t>(nbytes());
 }

@@ -58,12 +58,10 @@ size_t Model::weight_bytes() const {
 void Model::check() const {
   require(vocab_size > 0 && num_heads > 0 && num_kv_heads > 0 && num_heads % num_kv_heads == 0,
           "vocab_size, num_heads and num_kv_heads must be positive, num_heads a multiple of num_kv_heads");
-  require(d_model > 0 && d_model % 32 == 0,
-          "d_model must be a positive multiple of 32, got " + std::to_string(d_model));
-  require(d_ff > 0 && d_ff % 32 == 0, "d_ff must be a positive multiple of 32, got " + std::to_string(d_ff));
-  require(head_dim > 0 && head_dim % 16 == 0 && head_dim <= 256,
-          "head_dim must be a multiple of 16 up to 256, got " + std::to_string(head_dim));
-  require(query_size() % 32 == 0, "num_heads * head_dim must be a multiple of 32");
+  require(d_model > 0 && d_ff > 0,
+          "d_model and d_ff must be positive, got " + std::to_string(d_model) + " and " + std::to_string(d_ff));
+  require(head_dim > 0 && head_dim <= kMaxHeadDim,
+          "head_dim must be 1 to " + std::to_string(kMaxHeadDim) + ", got " + std::to_string(head_dim));
   require(!layers.empty() && windows.size() == layers.size() && rope_of_layer.size() == layers.size(),
           "windows and rope_of_layer need one entry per layer");
   require(norm_eps > 0 && std::isfinite(norm_eps), "norm_eps must be positive and finite");

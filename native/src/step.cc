@@ -13,6 +13,8 @@ constexpr double kLog2e = 1.4426950408889634;
 
 bool is_float(const MatrixPointer& m) { return traits(m->format()).is_float(); }
 
+size_t qkv_stride(const Layer& w) { return w.query->padded_rows() + w.key->padded_rows() + w.value->padded_rows(); }
+
 }  // namespace
 
 Step::Step(const Model& model, Cache& cache, const KernelTable& kernels, Team& team)
@@ -21,7 +23,8 @@ Step::Step(const Model& model, Cache& cache, const KernelTable& kernels, Team& t
       kernels_(kernels),
       team_(team),
       attention_(model, cache, kernels, team.size()),
-      max_columns_(std::max({model.d_model, model.query_size(), model.d_ff})),
+      max_columns_(std::max({model.width(), model.query_width(), model.hidden_width()})),
+      qkv_stride_(qkv_stride(*model.layers.front())),
       query_factor_(static_cast<float>(model.attention_scale * kLog2e)) {
   for (const auto& rope : model.ropes) rope_half_ = std::max(rope_half_, rope.size());
   float_inputs_ = is_float(model.head);
@@ -41,19 +44,19 @@ void Step::prepare(const Batch& batch) {
     const auto n = static_cast<size_t>(capacity);
     capacity_ = 0;       // until all of it is there: an allocation may fail
     drop_row_buffers();  // or the old and the new would be there together
-    x_ = allocate<float>(n * model_.d_model);
-    qkv_ = allocate<float>(n * (model_.query_size() + 2 * model_.kv_size()));
-    mixed_ = allocate<float>(n * model_.query_size());
-    projected_ = allocate<float>(n * model_.d_model);
+    x_ = allocate<float>(n * model_.width());
+    qkv_ = allocate<float>(n * qkv_stride_);
+    mixed_ = allocate<float>(n * model_.query_width());
+    projected_ = allocate<float>(n * model_.width());
     input_ = allocate<ActivationBlock>(n * max_columns_ / kBlock);
-    hidden_ = allocate<ActivationBlock>(n * model_.d_ff / kBlock);
+    hidden_ = allocate<ActivationBlock>(n * model_.hidden_width() / kBlock);
     if (float_inputs_) {
       normed_ = allocate<float>(n * max_columns_);
-      hidden_values_ = allocate<float>(n * model_.d_ff);
+      hidden_values_ = allocate<float>(n * model_.hidden_width());
     }
     cosines_ = allocate<float>(n * model_.ropes.size() * rope_half_);
     sines_ = allocate<float>(n * model_.ropes.size() * rope_half_);
-    quantized_ = allocate<int8_t>(n * model_.query_size());
+    quantized_ = allocate<int8_t>(n * model_.num_heads * padded_head(model_.head_dim));
     queries_.resize(n * model_.num_heads);
     capacity_ = capacity;
   }
@@ -63,7 +66,7 @@ void Step::prepare(const Batch& batch) {
     logit_capacity_ = 0;
     final_.reset();
     logits_.reset();
-    final_ = allocate<float>(static_cast<size_t>(capacity) * model_.d_model);
+    final_ = allocate<float>(static_cast<size_t>(capacity) * model_.width());
     logits_ = allocate<float>(static_cast<size_t>(capacity) * model_.padded_vocab());
     logit_capacity_ = capacity;
   }
@@ -101,7 +104,8 @@ void Step::run(int thread, const Batch& batch) {
 void Step::embed(int thread, const Batch& batch) {
   const int d = model_.d_model;
   team_.for_each(thread, static_cast<int>(batch.tokens.size()), [&](int row) {
-    float* x = x_.get() + static_cast<size_t>(row) * d;
+    float* x = x_.get() + static_cast<size_t>(row) * model_.width();
+    std::fill(x + d, x + model_.width(), 0.0F);  // an earlier row may have left what is not a number
     const auto given =
         std::find_if(batch.embedded.begin(), batch.embedded.end(), [&](const EmbeddedRow& e) { return e.row == row; });
     if (given != batch.embedded.end()) {
@@ -122,44 +126,46 @@ void Step::embed(int thread, const Batch& batch) {
 }
 
 Activations Step::input(int thread, const float* x, const float* weight, int columns, int rows, Grain grain) {
-  const size_t blocks = static_cast<size_t>(columns) / kBlock;
+  const int width = padded_columns(columns);
+  const size_t blocks = static_cast<size_t>(width) / kBlock;
   auto prepare_row = [&](int row, ActivationBlock* to, float* values) {
-    const float* from = x + static_cast<size_t>(row) * columns;
+    const float* from = x + static_cast<size_t>(row) * width;
     if (weight != nullptr) {
       kernels_.rmsnorm(from, weight, model_.norm_eps, columns, values);
+      std::fill(values + columns, values + width, 0.0F);
       from = values;
     } else if (float_inputs_) {
-      std::copy_n(from, columns, values);
+      std::copy_n(from, width, values);
     }
-    kernels_.quantize(from, columns, grain, to);
+    kernels_.quantize(from, width, grain, to);
   };
   Private& own = private_[thread];
   if (rows <= kPrivateRows) {
     for (int row = 0; row < rows; ++row)
-      prepare_row(row, own.blocks.get() + row * blocks, own.values.get() + static_cast<size_t>(row) * columns);
-    return {grain, own.blocks.get(), blocks, own.values.get(), static_cast<size_t>(columns)};
+      prepare_row(row, own.blocks.get() + row * blocks, own.values.get() + static_cast<size_t>(row) * width);
+    return {grain, own.blocks.get(), blocks, own.values.get(), static_cast<size_t>(width)};
   }
   team_.for_each(thread, rows, [&](int row) {
-    float* values = float_inputs_ ? normed_.get() + static_cast<size_t>(row) * columns : own.values.get();
+    float* values = float_inputs_ ? normed_.get() + static_cast<size_t>(row) * width : own.values.get();
     prepare_row(row, input_.get() + row * blocks, values);
   });
-  return {grain, input_.get(), blocks, normed_.get(), static_cast<size_t>(columns)};
+  return {grain, input_.get(), blocks, normed_.get(), static_cast<size_t>(width)};
 }
 
 // x += linear(input), through the post-norm if the model has one.
 void Step::residual(int thread, const Activations& x, const PackedMatrix& w, const std::vector<float>& post_norm,
                     int rows) {
-  const int d = model_.d_model;
+  const int width = model_.width();
   const std::array<const PackedMatrix*, 1> part = {&w};
   if (post_norm.empty()) {
-    linear_stage(kernels_, team_, thread, part, x, rows, x_.get(), d, true);
+    linear_stage(kernels_, team_, thread, part, x, rows, x_.get(), width, true);
     return;
   }
-  linear_stage(kernels_, team_, thread, part, x, rows, projected_.get(), d, false);
+  linear_stage(kernels_, team_, thread, part, x, rows, projected_.get(), width, false);
   team_.for_each(thread, rows, [&](int row) {
-    float* y = projected_.get() + static_cast<size_t>(row) * d;
-    kernels_.rmsnorm(y, post_norm.data(), model_.norm_eps, d, y);
-    kernels_.add(x_.get() + static_cast<size_t>(row) * d, y, d);
+    float* y = projected_.get() + static_cast<size_t>(row) * width;
+    kernels_.rmsnorm(y, post_norm.data(), model_.norm_eps, model_.d_model, y);
+    kernels_.add(x_.get() + static_cast<size_t>(row) * width, y, model_.d_model);
   });
 }
 
@@ -169,7 +175,7 @@ void Step::layer(int thread, const Batch& batch, int index) {
   const int d = model_.d_model;
   const std::array<const PackedMatrix*, 3> qkv = {w.query.get(), w.key.get(), w.value.get()};
   linear_stage(kernels_, team_, thread, qkv, input(thread, x_.get(), w.attention_norm.data(), d, rows, Grain::kFine),
-               rows, qkv_.get(), model_.query_size() + 2 * model_.kv_size(), false);
+               rows, qkv_.get(), qkv_stride_, false);
   heads(thread, batch, index);
   attention_.run(team_, thread, index, queries_.data(), mixed_.get());
   residual(thread, input(thread, mixed_.get(), nullptr, model_.query_size(), rows, Grain::kCoarse), *w.output,
@@ -178,8 +184,8 @@ void Step::layer(int thread, const Batch& batch, int index) {
   const Activations normed = input(thread, x_.get(), w.feed_forward_norm.data(), d, rows, Grain::kCoarse);
   gated_stage(kernels_, team_, thread, model_.activation, *w.gate, *w.up, normed, rows, hidden_.get(),
               float_inputs_ ? hidden_values_.get() : nullptr);
-  const Activations hidden = {Grain::kFine, hidden_.get(), static_cast<size_t>(model_.d_ff) / kBlock,
-                              hidden_values_.get(), static_cast<size_t>(model_.d_ff)};
+  const auto width = static_cast<size_t>(model_.hidden_width());
+  const Activations hidden = {Grain::kFine, hidden_.get(), width / kBlock, hidden_values_.get(), width};
   residual(thread, hidden, *w.down, w.post_feed_forward_norm, rows);
 }
 
@@ -198,10 +204,10 @@ void Step::heads(int thread, const Batch& batch, int index) {
     const int row = item / model_.num_kv_heads;
     const int kv = item % model_.num_kv_heads;
     const size_t angle = (static_cast<size_t>(row) * model_.ropes.size() + rope) * rope_half_;
-    float* base = qkv_.get() + static_cast<size_t>(row) * (model_.query_size() + 2 * model_.kv_size());
+    float* base = qkv_.get() + row * qkv_stride_;
     for (int h = kv * group; h < (kv + 1) * group; ++h) {
       const size_t slot = static_cast<size_t>(row) * model_.num_heads + h;
-      int8_t* q = quantized_.get() + slot * dim;
+      int8_t* q = quantized_.get() + slot * padded_head(dim);
       turn(base + h * dim, w.query_norm, angle);
       Query& query = queries_[slot];
       query.q = q;
@@ -211,11 +217,11 @@ void Step::heads(int thread, const Batch& batch, int index) {
         query.minus_128_sums[g] *= -128;
       }
     }
-    float* key = base + model_.query_size() + kv * dim;
-    float* value = key + model_.kv_size();
+    float* key = base + w.query->padded_rows() + kv * dim;
+    float* value = key + w.key->padded_rows();
     turn(key, w.key_norm, angle);
-    std::array<int8_t, 256> k;
-    std::array<int8_t, 256> v;
+    std::array<int8_t, kMaxHeadDim> k;
+    std::array<int8_t, kMaxHeadDim> v;
     std::array<float, kMaxHeadGroups> key_scales;
     std::array<int32_t, kMaxHeadGroups> sums;
     float value_scale = 0;
@@ -231,9 +237,10 @@ void Step::heads(int thread, const Batch& batch, int index) {
 void Step::head(int thread, const Batch& batch) {
   const int rows = static_cast<int>(batch.logit_rows.size());
   const int d = model_.d_model;
+  const auto width = static_cast<size_t>(model_.width());
   team_.for_each(thread, rows, [&](int i) {
-    kernels_.rmsnorm(x_.get() + static_cast<size_t>(batch.logit_rows[i]) * d, model_.final_norm.data(), model_.norm_eps,
-                     d, final_.get() + static_cast<size_t>(i) * d);
+    kernels_.rmsnorm(x_.get() + batch.logit_rows[i] * width, model_.final_norm.data(), model_.norm_eps, d,
+                     final_.get() + i * width);
   });
   const std::array<const PackedMatrix*, 1> part = {model_.head.get()};
   linear_stage(kernels_, team_, thread, part, input(thread, final_.get(), nullptr, d, rows, Grain::kFine), rows,

@@ -30,7 +30,7 @@ std::vector<uint8_t> quantized(const KernelTable& target, const std::vector<floa
 
 // Scales, sums, then the values.
 std::vector<float> quantized_head(const KernelTable& target, const std::vector<float>& x, int group) {
-  std::vector<int8_t> q(x.size());
+  std::vector<int8_t> q(padded_head(static_cast<int>(x.size())));
   const size_t groups = (x.size() + group - 1) / group;
   std::vector<int32_t> sums(groups);
   std::vector<float> result(groups);
@@ -56,6 +56,13 @@ void check_quantize(Report& report, Random& random) {
       compare(report, "quantize", [&](const KernelTable& k) { return quantized(k, x, grain); });
     for (const int group : {16, 32, 48, 1024})
       compare(report, "quantize_head", [&](const KernelTable& k) { return quantized_head(k, x, group); });
+    for (const size_t n : {1, 15, 23, 32}) {
+      const std::vector<float> head(x.begin(), x.begin() + static_cast<std::ptrdiff_t>(n));
+      std::vector<float> filled(padded_head(static_cast<int>(n)));
+      std::copy(head.begin(), head.end(), filled.begin());
+      CHECK(report, same_bits(quantized_head(scalar(), head, 32), quantized_head(scalar(), filled, 32)), "short head");
+      compare(report, "quantize_head", [&](const KernelTable& k) { return quantized_head(k, head, 32); });
+    }
   }
   std::vector<ActivationBlock> block(1);
   scalar().quantize(ties().data(), kBlock, Grain::kCoarse, block.data());
@@ -87,7 +94,7 @@ void check_not_numbers(Report& report, Random& random) {
 }
 
 void check_norm(Report& report, Random& random) {
-  for (const int n : {16, 48, 64, 576, 640, 1536}) {
+  for (const int n : {1, 15, 16, 23, 48, 52, 64, 576, 640, 1001, 1536}) {
     for (const float scale : {0.0F, 1e-20F, 1.0F, 1e4F}) {
       const std::vector<float> x = random.floats(n, scale);
       const std::vector<float> weight = random.floats(n);

@@ -41,11 +41,13 @@ struct Shape {
   bool valid;
 };
 
-int unit_of(Format format) { return std::max(kBlock, traits(format).source_columns); }
-
 Shape hostile_shape(Random& random, Format format) {
-  const int unit = unit_of(format);
-  Shape s = {random.between(1, 40), unit * random.between(1, 3), 0, {}, true};
+  const FormatTraits& f = traits(format);
+  Shape s = {random.between(1, 40),
+             f.is_float() ? random.between(1, 99) : f.source_columns * random.between(1, 3),
+             0,
+             {},
+             true};
   const size_t row_bytes = source_row_bytes(format, s.columns);
   s.bytes = row_bytes * s.rows;
   if (random.one_in(2)) {
@@ -64,10 +66,12 @@ Shape hostile_shape(Random& random, Format format) {
       s.columns = extreme;
       break;
     case 2:
-      s.columns += random.between(1, unit - 1);
+      s.columns += f.is_float() ? 1 : random.between(1, f.source_columns - 1);
+      s.valid = f.is_float() && s.bytes % source_row_bytes(format, s.columns) == 0 && !s.row_map.empty();
+      if (s.valid) s.row_map.assign(s.rows, 0);
       break;
     case 3:
-      s.bytes -= random.between(1, static_cast<int>(row_bytes) - 1);
+      s.bytes -= row_bytes > 1 ? random.between(1, static_cast<int>(row_bytes) - 1) : 1;
       break;
     case 4:
       s.bytes = 0;
@@ -88,7 +92,7 @@ Shape hostile_shape(Random& random, Format format) {
 
 // Every kernel over the matrix, from activations that are not numbers either.
 void multiply(Random& random, const PackedMatrix& w, const KernelTable& kernels, int tokens) {
-  const auto columns = static_cast<size_t>(w.columns());
+  const auto columns = static_cast<size_t>(w.padded_columns());
   std::vector<float> x = random.floats(columns * tokens);
   const std::vector<uint8_t> hostile = hostile_source(random, random.below(kNumFills), columns * 4);
   std::memcpy(x.data(), hostile.data(), hostile.size());  // the first token
@@ -97,7 +101,7 @@ void multiply(Random& random, const PackedMatrix& w, const KernelTable& kernels,
   for (const Grain grain : {Grain::kCoarse, Grain::kFine}) {
     std::vector<ActivationBlock> blocks(stride * tokens);
     for (int t = 0; t < tokens; ++t)
-      kernels.quantize(x.data() + columns * t, w.columns(), grain, blocks.data() + stride * t);
+      kernels.quantize(x.data() + columns * t, w.padded_columns(), grain, blocks.data() + stride * t);
     multiply_panels(kernels, w, 0, w.num_panels(), {grain, blocks.data(), stride, x.data(), columns}, 0, tokens,
                     out.data(), w.padded_rows(), false);
   }
@@ -177,7 +181,7 @@ void test_hostile_weights(Report& report, const Options& options) {
   for (int f = 0; f < kNumFormats; ++f)
     for (int i = 0; i < (options.quick ? 60 : 300); ++i)
       check_shape(report, random, static_cast<Format>(f), hostile_shape(random, static_cast<Format>(f)));
-  const std::shared_ptr<const Model> models[] = {tiny_llama(), tiny_gemma()};
+  const std::shared_ptr<const Model> models[] = {tiny_llama(), tiny_gemma(), tiny_odd()};
   for (const std::string& target : supported_targets()) {
     use_target(target);
     for (const auto& model : models)

@@ -161,4 +161,51 @@ std::shared_ptr<const Model> tiny_gemma() {
   return m;
 }
 
+std::shared_ptr<const Model> tiny_odd() {
+  Random random(103);
+  auto m = std::make_shared<Model>();
+  m->vocab_size = 83;
+  m->d_model = 52;
+  m->num_heads = 5;
+  m->num_kv_heads = 1;
+  m->head_dim = 23;
+  m->d_ff = 101;
+  m->norm_eps = 1e-5F;
+  m->attention_scale = 0.2;
+  m->windows = {0, 65};
+  m->ropes = {rope(11, 1.0)};
+  m->rope_of_layer = {0, 0};
+  const Format formats[] = {Format::kF32, Format::kF16, Format::kBF16};
+  for (size_t i = 0; i < m->windows.size(); ++i) m->layers.push_back(layer(random, *m, formats, i == 1));
+  m->embedding = matrix(random, Format::kF16, m->vocab_size, m->d_model);
+  m->head = matrix(random, Format::kF32, m->vocab_size, m->d_model);
+  m->final_norm = norm(random, m->d_model);
+  return m;
+}
+
+std::shared_ptr<const Model> tiny_mixed_widths() {
+  Random random(104);
+  auto m = std::make_shared<Model>();
+  m->vocab_size = 61;
+  m->d_model = 96;
+  m->num_heads = 4;
+  m->num_kv_heads = 2;
+  m->head_dim = 40;
+  m->d_ff = 100;
+  m->norm_eps = 1e-5F;
+  m->attention_scale = 0.15;
+  m->windows = {0};
+  m->ropes = {rope(20, 1.0)};
+  m->rope_of_layer = {0};
+  const Format blocks[] = {Format::kQ5_1, Format::kQ8_0, Format::kQ4_0};
+  auto only = std::make_shared<Layer>(*layer(random, *m, {{Format::kF32}}, false));
+  for (MatrixPointer* w : {&only->query, &only->key, &only->value, &only->output, &only->gate, &only->up})
+    *w = matrix(random, blocks[random.below(3)], (*w)->rows(), (*w)->columns());
+  m->layers = {only};
+  m->embedding = matrix(random, Format::kQ8_0, m->vocab_size, m->d_model);
+  m->head = m->embedding;
+  m->final_norm = norm(random, m->d_model);
+  return m;
+}
+
 }  // namespace pennyweight::test

@@ -1,4 +1,4 @@
-// Two tiny decoders made of integers alone, so that their weights are the same bits on every machine.
+// Tiny decoders made of integers alone, so that their weights are the same bits on every machine.
 #pragma once
 
 #include <memory>
@@ -16,5 +16,11 @@ std::shared_ptr<const Model> tiny_llama();
 
 // K types, one key head, norms of queries and keys, post-norms, windows, two ropes, GeGLU, a head of its own.
 std::shared_ptr<const Model> tiny_gemma();
+
+// No size fits a panel, a block or sixteen lanes: every matrix with such columns is of a float type.
+std::shared_ptr<const Model> tiny_odd();
+
+// Block types over whole blocks, beside a feed-forward size and heads that are none.
+std::shared_ptr<const Model> tiny_mixed_widths();
 
 }  // namespace pennyweight::test

@@ -78,16 +78,23 @@ def buffer_bytes(spec: ModelSpec, *, threads: int, has_float_weights: bool) -> i
 
 def step_bytes(spec: ModelSpec, *, rows: int, has_float_weights: bool) -> int:
     """Buffers of a step of `rows` rows (native/src/step.cc, attention.cc), logits apart."""
-    query, kv = spec.num_heads * spec.head_dim, spec.num_kv_heads * spec.head_dim
-    columns = max(spec.d_model, query, spec.d_ff)
+    d_model, d_ff = _width(spec.d_model), _width(spec.d_ff)
+    query, kv = _width(spec.num_heads * spec.head_dim), _width(spec.num_kv_heads * spec.head_dim)
+    head_dim = -(-spec.head_dim // 16) * 16
+    columns = max(d_model, query, d_ff)
     half = max(len(rope.inverse_frequencies) for rope in spec.ropes)
-    floats = 2 * spec.d_model + 2 * query + 2 * kv + 2 * len(spec.ropes) * half
+    floats = 2 * d_model + 2 * query + 2 * kv + 2 * len(spec.ropes) * half
     if has_float_weights:
-        floats += columns + spec.d_ff
-    blocks = columns // 32 + spec.d_ff // 32
-    heads = spec.num_heads * (_QUERY_BYTES + 4 * (spec.head_dim + _STATE_FLOATS))
+        floats += columns + d_ff
+    blocks = columns // 32 + d_ff // 32
+    heads = spec.num_heads * (_QUERY_BYTES + 4 * (head_dim + _STATE_FLOATS))
     rounded = -(-rows // 64) * 64
-    return rounded * (4 * floats + _BLOCK_BYTES * blocks + query + heads)
+    return rounded * (4 * floats + _BLOCK_BYTES * blocks + spec.num_heads * head_dim + heads)
+
+
+def _width(columns: int) -> int:
+    """Columns of a row of activations: whole blocks of 32."""
+    return -(-columns // 32) * 32
 
 
 def _thread_bytes(spec: ModelSpec) -> int:

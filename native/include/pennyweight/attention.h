@@ -35,7 +35,8 @@ class AttentionStage {
   // Bytes of the buffers that grow with a step, and of each thread's own.
   size_t bytes() const;
 
-  // Called by all threads. queries: [rows][num_heads]; out: float [rows][num_heads * head_dim].
+  // Called by all threads. queries: [rows][num_heads], each of padded_head(head_dim) elements; out: float
+  // [rows][query width].
   void run(Team& team, int thread, int layer, const Query* queries, float* out);
 
  private:
@@ -79,9 +80,14 @@ class AttentionStage {
     return totals_.data() + static_cast<size_t>(state_floats_) * (row * model_.num_heads + head);
   }
 
+  size_t out_of(int row, int head) const {
+    return static_cast<size_t>(row) * model_.query_width() + static_cast<size_t>(head) * model_.head_dim;
+  }
+
   const Model& model_;
   Cache& cache_;
   const KernelTable& kernels_;
+  int dim_;                    // elements of a head in queries, pages and states
   std::map<int, Plan> plans_;  // by window
   std::vector<Pair> pairs_;
   std::vector<std::unique_ptr<Scratch>> scratch_;  // per thread

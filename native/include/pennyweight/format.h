@@ -12,7 +12,7 @@
 //   scales   half[16], then half[16] minimums where the format has them; K types: sub-scales, see below
 // A K type's super-block is half[16] scales and half[16] minimum scales, then 8 blocks whose scales are
 // u8[16] and minimums u8[16] (Q4_K, Q5_K) or two runs of s8[16], one per 16 columns (Q6_K).
-// Float panels: per column one vector of 16 rows, 2 or 4 bytes an element.
+// Float panels: per column one vector of 16 rows, 2 or 4 bytes an element. Zeros fill up rows to 16 and columns to 32.
 //
 // Source formats: GGUF, https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 #pragma once
@@ -24,6 +24,9 @@ namespace pennyweight {
 
 inline constexpr int kPanelRows = 16;
 inline constexpr int kBlock = 32;
+
+// Columns of a panel: whole blocks, the last filled up with zeros.
+constexpr int padded_columns(int columns) { return (columns + kBlock - 1) / kBlock * kBlock; }
 
 enum class Format : uint8_t { kF32, kF16, kBF16, kQ4_0, kQ4_1, kQ5_0, kQ5_1, kQ8_0, kQ4_K, kQ5_K, kQ6_K };
 inline constexpr int kNumFormats = 11;

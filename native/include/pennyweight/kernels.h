@@ -1,4 +1,4 @@
-// The table of kernels of one instruction set. Shapes: T tokens, K columns, D elements of a head.
+// The table of kernels of one instruction set. Shapes: T tokens, K columns, D elements of a head (padded).
 //
 // Every target computes the same bits (docs/numerics.md). Kernels check nothing: their callers in src/ do.
 #pragma once
@@ -16,10 +16,13 @@ struct PanelRange {
   int end;
 };
 
-// Queries and keys have a scale per group of 32 elements of a head; the last group may have 16.
+// Queries and keys have a scale per group of 32 elements of a head; the last group may be shorter.
 inline constexpr int kHeadGroup = 32;
 inline constexpr int kMaxHeadGroups = 8;
+inline constexpr int kMaxHeadDim = kHeadGroup * kMaxHeadGroups;
 constexpr int head_groups(int head_dim) { return (head_dim + kHeadGroup - 1) / kHeadGroup; }
+// Attention works on heads of 16 lanes: the size others are filled up to with zeros, which change no bit.
+constexpr int padded_head(int head_dim) { return (head_dim + 15) / 16 * 16; }
 
 // One query row and head, rotated and quantised.
 struct Query {
@@ -76,14 +79,15 @@ struct KernelTable {
                           size_t out_stride, bool accumulate);
 
   void (*quantize)(const float* x, int n, Grain grain, ActivationBlock* out);
-  // y = rmsnorm(x, weight); y may be x. n is a multiple of 16.
+  // y = rmsnorm(x, weight); y may be x.
   void (*rmsnorm)(const float* x, const float* weight, float eps, int n, float* y);
   void (*add)(float* x, const float* y, int n);
   // h = gate(g) * u, n a multiple of 16.
   void (*gate)(Activation activation, const float* g, const float* u, int n, float* h);
   // Rotates pairs (i, i + half) in place.
   void (*rotate)(float* x, const float* cosines, const float* sines, int half);
-  // Quantises one head in groups of `group` (a multiple of 16), the last of which may be shorter.
+  // Quantises one head in groups of `group` (a multiple of 16, or n), the last of which may be shorter. q has
+  // padded_head(n) elements, those past n become 0.
   void (*quantize_head)(const float* x, int n, int group, int8_t* q, float* scales, int32_t* sums);
 
   // Attends `rows` query rows of one stream, all seeing positions [first, last] of the page at `page_start`.

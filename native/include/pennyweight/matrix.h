@@ -27,12 +27,15 @@ class PackedMatrix {
   Format format() const { return format_; }
   int rows() const { return rows_; }
   int columns() const { return columns_; }
+  int padded_columns() const { return pennyweight::padded_columns(columns_); }  // inputs have so many, zeros at the end
   int num_panels() const { return (rows_ + kPanelRows - 1) / kPanelRows; }
   int padded_rows() const { return num_panels() * kPanelRows; }
   size_t panel_bytes() const { return panel_bytes_; }
   size_t nbytes() const { return panel_bytes_ * num_panels(); }
   const uint8_t* panels() const { return panels_.get(); }
-  PanelRange range(int begin, int end) const { return {panels_.get(), panel_bytes_, columns_ / kBlock, begin, end}; }
+  PanelRange range(int begin, int end) const {
+    return {panels_.get(), panel_bytes_, padded_columns() / kBlock, begin, end};
+  }
   // Packed row i is source row row_map()[i]; empty if the order was kept. Adapters find their rows by it.
   const std::vector<int>& row_map() const { return row_map_; }
   // out[columns] = the dequantised row.

@@ -49,6 +49,10 @@ struct Model {
   int group() const { return num_heads / num_kv_heads; }
   int query_size() const { return num_heads * head_dim; }
   int kv_size() const { return num_kv_heads * head_dim; }
+  // Rows of activations are as long as the panels that take them; what is beyond the values is zeros.
+  int width() const { return padded_columns(d_model); }
+  int query_width() const { return padded_columns(query_size()); }
+  int hidden_width() const { return padded_columns(d_ff); }
   int padded_vocab() const { return head->padded_rows(); }
   size_t weight_bytes() const;
   // Throws std::invalid_argument naming the first value or shape that does not fit.

@@ -38,7 +38,7 @@ class Step {
 
   // After `run`: logits of batch.logit_rows[i], [vocab_size]; final-norm state of the same row, [d_model].
   const float* logits(int i) const { return logits_.get() + static_cast<size_t>(i) * model_.padded_vocab(); }
-  const float* hidden(int i) const { return final_.get() + static_cast<size_t>(i) * model_.d_model; }
+  const float* hidden(int i) const { return final_.get() + static_cast<size_t>(i) * model_.width(); }
 
   // Bytes of all buffers, as the largest batches so far made them.
   size_t bytes() const;
@@ -50,6 +50,7 @@ class Step {
   void heads(int thread, const Batch& batch, int index);
   void head(int thread, const Batch& batch);
   // Normalises (if `weight`) and quantises rows of `x` into this layer's input; the result is seen by all threads.
+  // Rows of `x` are whole blocks, zeros after `columns` values.
   Activations input(int thread, const float* x, const float* weight, int columns, int rows, Grain grain);
   void residual(int thread, const Activations& x, const PackedMatrix& w, const std::vector<float>& post_norm, int rows);
 
@@ -61,11 +62,13 @@ class Step {
   int capacity_ = 0;
   int logit_capacity_ = 0;
   size_t max_columns_;
+  size_t qkv_stride_;          // query | key | value, whole panels each
   size_t rope_half_ = 0;       // widest rope
   bool float_inputs_ = false;  // some matrix is of a float format
   float query_factor_;         // attention scale times log2 e
   std::vector<int> sequence_of_row_;
 
+  // Widths are padded (Model::width and its like); what is beyond the values is 0.
   Buffer<float> x_;                 // [rows][d_model] residual stream
   Buffer<float> qkv_;               // [rows][query | key | value]
   Buffer<float> mixed_;             // [rows][query size]: attention output
@@ -76,7 +79,7 @@ class Step {
   Buffer<float> hidden_values_;     // [rows][d_ff]
   Buffer<float> cosines_;           // [rows][ropes][rope_half]
   Buffer<float> sines_;
-  Buffer<int8_t> quantized_;  // [rows][num_heads][head_dim]
+  Buffer<int8_t> quantized_;  // [rows][num_heads][padded head_dim]
   std::vector<Query> queries_;
   Buffer<float> final_;   // [logit rows][d_model]
   Buffer<float> logits_;  // [logit rows][padded vocabulary]

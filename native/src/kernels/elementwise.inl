@@ -5,6 +5,19 @@
 
 namespace pennyweight::PW_TARGET {
 
+// `count` of 16 values, the others 0.
+PW_INLINE F32 load_first(const float* x, int count) {
+  float first[16] = {};
+  for (int j = 0; j < count; ++j) first[j] = x[j];
+  return load(first);
+}
+
+PW_INLINE void store_first(float* x, F32 value, int count) {
+  float all[16];
+  store(all, value);
+  for (int j = 0; j < count; ++j) x[j] = all[j];
+}
+
 PW_INLINE float root(float x) { return __builtin_sqrtf(x); }
 
 // amax -> (scale, inverse)
@@ -46,15 +59,24 @@ static void quantize(const float* x, int n, Grain grain, ActivationBlock* out) {
 }
 
 static void rmsnorm(const float* x, const float* weight, float eps, int n, float* y) {
+  const int whole = n / 16 * 16;
   F32 squares = zero();
-  for (int i = 0; i < n; i += 16) squares = fma(load(x + i), load(x + i), squares);
+  for (int i = 0; i < whole; i += 16) squares = fma(load(x + i), load(x + i), squares);
+  F32 tail = zero();
+  if (whole < n) {
+    tail = load_first(x + whole, n - whole);
+    squares = fma(tail, tail, squares);
+  }
   const float mean = tree_sum(squares) / static_cast<float>(n);
   const F32 r = broadcast(1.0F / root(mean + eps));
-  for (int i = 0; i < n; i += 16) store(y + i, mul(mul(load(x + i), r), load(weight + i)));
+  for (int i = 0; i < whole; i += 16) store(y + i, mul(mul(load(x + i), r), load(weight + i)));
+  if (whole < n) store_first(y + whole, mul(mul(tail, r), load_first(weight + whole, n - whole)), n - whole);
 }
 
 static void add_vectors(float* x, const float* y, int n) {
-  for (int i = 0; i < n; i += 16) store(x + i, add(load(x + i), load(y + i)));
+  int i = 0;
+  for (; i + 16 <= n; i += 16) store(x + i, add(load(x + i), load(y + i)));
+  for (; i < n; ++i) x[i] += y[i];
 }
 
 static void gate(Activation activation, const float* g_, const float* u, int n, float* h) {
@@ -92,12 +114,13 @@ static void rotate(float* x, const float* cosines, const float* sines, int half)
 static void quantize_head(const float* x, int n, int group, int8_t* q, float* scales, int32_t* sums) {
   for (int first = 0; first < n; first += group, ++scales, ++sums) {
     const int end = first + group < n ? first + group : n;
+    auto sixteen = [&](int i) { return end - i < 16 ? load_first(x + i, end - i) : load(x + i); };
     F32 amax = zero();
-    for (int i = first; i < end; i += 16) amax = max(amax, abs(load(x + i)));
+    for (int i = first; i < end; i += 16) amax = max(amax, abs(sixteen(i)));
     const QuantScale s = quant_scale(maximum(amax));
     *scales = s.scale;
     *sums = 0;
-    for (int i = first; i < end; i += 16) *sums += quantize_half(load(x + i), s.inverse, q + i);
+    for (int i = first; i < end; i += 16) *sums += quantize_half(sixteen(i), s.inverse, q + i);
   }
 }
 

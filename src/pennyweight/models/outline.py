@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelOutline:
-    """The size of a model. `weight_bytes` are those of its tensors in the file."""
+    """The size of a model. `weight_bytes` are those of its tensors in the file, filled up to whole panels."""
 
     spec: ModelSpec
     weight_bytes: int
@@ -33,12 +33,20 @@ def outline(path: str | os.PathLike[str]) -> ModelOutline:
 
 
 def outline_of(file: GGUFFile, spec: ModelSpec, roles: DecoderRoles) -> ModelOutline:
-    types = {file.tensors[matrix.tensor].type for matrix in matrices(roles)}
+    used = matrices(roles)
+    types = {file.tensors[matrix.tensor].type for matrix in used}
+    padding = sum(_padding_bytes(matrix, file.nbytes(matrix.tensor)) for matrix in used)
     return ModelOutline(
         spec=spec,
-        weight_bytes=sum(tensor.nbytes or 0 for tensor in file.tensors.values()),
+        weight_bytes=padding + sum(tensor.nbytes or 0 for tensor in file.tensors.values()),
         has_float_weights=not types.isdisjoint(FLOAT_TYPES),
     )
+
+
+def _padding_bytes(matrix: MatrixRole, nbytes: int) -> int:
+    """What a panel of 16 rows and blocks of 32 columns adds to a matrix of other sizes."""
+    rows, columns = -(-matrix.rows // 16) * 16, -(-matrix.columns // 32) * 32
+    return nbytes * rows * columns // (matrix.rows * matrix.columns) - nbytes
 
 
 def described(file: GGUFFile) -> tuple[ModelSpec, DecoderRoles]:

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from pennyweight.models.gguf_header import TensorInfo
     from pennyweight.models.hyperparameters import Hyperparameters
 
-_PANEL_COLUMNS = 32  # activations are quantised in blocks of 32
-_HEAD_MULTIPLE = 16  # heads are worked on 16 lanes at a time
 _MAX_HEAD_DIM = 256  # attention keeps a head in registers and on the stack
 
 
@@ -53,7 +51,7 @@ def read_shapes(keys: Hyperparameters, tensors: Mapping[str, TensorInfo]) -> Sha
         head_dim=head_dim,
         norm_eps=keys.number("attention.layer_norm_rms_epsilon", low=1e-12, high=1.0),
     )
-    _check_multiples(keys, shapes)
+    _check_heads(keys, shapes)
     return shapes
 
 
@@ -68,16 +66,10 @@ def _vocab_size(keys: Hyperparameters, tensors: Mapping[str, TensorInfo]) -> int
     return vocab_size
 
 
-def _check_multiples(keys: Hyperparameters, shapes: Shapes) -> None:
+def _check_heads(keys: Hyperparameters, shapes: Shapes) -> None:
     if shapes.num_heads % shapes.num_kv_heads:
         raise keys.fail(
             "attention.head_count_kv", shapes.num_kv_heads, f"a divisor of the {shapes.num_heads} heads"
         )
-    for key, value, multiple in (
-        ("embedding_length", shapes.d_model, _PANEL_COLUMNS),
-        ("feed_forward_length", shapes.d_ff, _PANEL_COLUMNS),
-        ("attention.key_length", shapes.head_dim, _HEAD_MULTIPLE),
-        ("attention.head_count times its head size", shapes.num_heads * shapes.head_dim, _PANEL_COLUMNS),
-    ):
-        if value % multiple:
-            raise keys.fail(key, value, f"a multiple of {multiple}")
+    if shapes.head_dim % 2:
+        raise keys.fail("attention.key_length", shapes.head_dim, "an even number: its elements turn in pairs")

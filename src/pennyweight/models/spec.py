@@ -59,6 +59,10 @@ class ModelSpec:
 
     @property
     def kv_bytes_per_token(self) -> int:
-        """Bytes of int8 keys and values in all layers, with float32 scales: of a key one per 32 elements."""
-        scales = (self.head_dim + 31) // 32 + 1
-        return self.num_layers * self.num_kv_heads * (2 * self.head_dim + 4 * scales)
+        """Bytes of int8 keys and values in all layers, with float32 scales: of a key one per 32 elements.
+
+        Heads are filled up to a multiple of 16 elements.
+        """
+        padded = -(-self.head_dim // 16) * 16
+        scales = (padded + 31) // 32 + 1
+        return self.num_layers * self.num_kv_heads * (2 * padded + 4 * scales)

@@ -93,11 +93,17 @@ def quantise(x: Floats) -> Quantised:
     return Quantised(np.rint(x * inverse[..., None]), scale)
 
 
+def _padded(x: Floats, multiple: int) -> Floats:
+    """Zeros at the end of the last axis, up to a multiple."""
+    return np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, -x.shape[-1] % multiple)])
+
+
 def rmsnorm(x_TN: Floats, weight_N: Floats, eps: float) -> Floats:
     count = x_TN.shape[-1]
     lanes = np.zeros((*x_TN.shape[:-1], 16), F32)
+    padded_TN = _padded(x_TN, 16)
     for start in range(0, count, 16):
-        part = x_TN[..., start : start + 16]
+        part = padded_TN[..., start : start + 16]
         lanes = fma(part, part, lanes)
     r = F32(1) / np.sqrt(tree(lanes) / F32(count) + F32(eps))
     return np.asarray((x_TN * r[..., None]) * weight_N)
@@ -129,8 +135,9 @@ def linear(x_TN: Floats, weights: Weights, *, fine: bool = False) -> Floats:
 
 def _float_rows(x_TN: Floats, weights: Weights) -> Floats:
     acc_TR = np.zeros((len(x_TN), weights.rows), F32)
-    for k in range(weights.columns):
-        acc_TR = fma(weights.values[None, :, k].astype(F32), x_TN[:, k, None], acc_TR)
+    x_TN, w_RN = _padded(x_TN, BLOCK), _padded(weights.values.astype(F32), BLOCK)
+    for k in range(w_RN.shape[1]):
+        acc_TR = fma(w_RN[None, :, k], x_TN[:, k, None], acc_TR)
     return acc_TR
 
 
