@@ -85,6 +85,25 @@ class CacheNamespace:
     project: str = "default"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowance:
+    """How much one key or one project (`subject` is its id) may use; None: no limit.
+
+    `budget` is in millionths of a US dollar, per calendar month (UTC) or in total.
+    """
+
+    subject: str
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    budget: int | None = None
+    budget_period: Literal["month", "total"] = "month"
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing is limited."""
+        return self.requests_per_minute is None and self.tokens_per_minute is None and self.budget is None
+
+
 class MaskProvider(Protocol):
     """A grammar: which tokens may come next. Used by one thread at a time.
 

@@ -7,6 +7,8 @@ message alone and exits with 1.
 
 from __future__ import annotations
 
+from typing import Literal
+
 
 class PennyweightError(Exception):
     """Base of every error a user can cause or meet."""
@@ -47,6 +49,35 @@ class PermissionDeniedError(PennyweightError):
 
     status = 403
     type = "invalid_request_error"
+
+
+class ConflictError(PennyweightError):
+    """Something else is being done at this very moment; try again when it is."""
+
+    status = 409
+    type = "invalid_request_error"
+
+
+class RateLimitError(PennyweightError):
+    """More requests or tokens in this minute than allowed. `retry_after_s` None: never, at this size."""
+
+    status = 429
+    code = "rate_limit_exceeded"
+
+    def __init__(
+        self, message: str, *, kind: Literal["requests", "tokens"], retry_after_s: float | None
+    ) -> None:
+        super().__init__(message)
+        self.type = kind
+        self.retry_after_s = retry_after_s
+
+
+class InsufficientQuotaError(PennyweightError):
+    """A budget is used up: trying again does not help."""
+
+    status = 429
+    type = "insufficient_quota"
+    code = "insufficient_quota"
 
 
 class NotFoundError(PennyweightError):

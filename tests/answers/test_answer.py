@@ -122,7 +122,7 @@ def test_projects_do_not_share_prefixes(tokenizer: Tokenizer) -> None:
             model_hash="abc",
             context=4096,
         )
-        principal = Principal(id="key", project="other")
+        principal = Principal(key="key", project="other")
         async with aclosing(answerer.answer(PROMPT, options_from_keywords({}), principal)) as events:
             await anext(events)
         assert engine.request is not None

@@ -243,7 +243,7 @@ def test_any_text_needs_no_grammar(answerer: Answerer) -> None:
 
 def test_either_grammar_forks_and_forces(answerer: Answerer) -> None:
     conversation = Conversation(messages=(HELLO,), tools=TOOLS[:1])
-    mask = answerer.grammars.mask(conversation, JsonObject())
+    mask = answerer.grammars.mask(conversation, JsonObject(), project="default")
     assert isinstance(mask, EitherMask)
     assert list(mask.forced()) == []
     other = mask.fork()

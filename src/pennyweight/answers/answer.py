@@ -12,6 +12,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 from uuid import uuid4
 
+from pennyweight.answers.account import FREE, Demand
+from pennyweight.answers.bill import Bill
 from pennyweight.answers.choice import ChoiceText, token_detail
 from pennyweight.answers.conversation import Conversation
 from pennyweight.answers.events import Accepted, Finished, PromptToken, TokenDetail
@@ -33,6 +35,7 @@ from pennyweight.text.tools.generic import GENERIC
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
+    from pennyweight.answers.account import Account
     from pennyweight.answers.conversation import Source
     from pennyweight.answers.events import AnswerEvent, EndReason
     from pennyweight.answers.options import Options
@@ -59,7 +62,7 @@ class AnswerSource(Protocol):
     """What gives answers: a model here, or one elsewhere."""
 
     def answer(
-        self, source: Source, options: Options, principal: Principal
+        self, source: Source, options: Options, principal: Principal, account: Account = FREE
     ) -> AsyncGenerator[AnswerEvent]: ...
 
 
@@ -101,43 +104,47 @@ class Answerer:
         return self._prompts.has_template
 
     async def answer(
-        self, source: Source, options: Options, principal: Principal
+        self, source: Source, options: Options, principal: Principal, account: Account = FREE
     ) -> AsyncGenerator[AnswerEvent]:
         """Yields `Accepted`, a long prompt's `PromptProgress`, `TextDelta`s, and one `Finished` per choice.
 
-        Raises InvalidRequestError (ContextLengthError) and OverloadedError before `Accepted`, EngineError
-        after.
+        Raises InvalidRequestError (ContextLengthError), what `account` raises and OverloadedError before
+        `Accepted`, EngineError after.
         """
         # Rendering, encoding and compiling grammars take milliseconds: not on the event loop.
         tokens, request = await asyncio.to_thread(self._prepare, source, options, principal)
         running = {i: self._choice(i, source, tokens, options) for i in range(options.num_choices)}
-        inbox = Inbox()
-        handle = self._engine.submit(request, inbox.post)
-        try:
-            yield Accepted(prompt_tokens=len(tokens))
-            while running:
-                for event in await inbox.take():
-                    choice = running.get(event.choice)
-                    if choice is None:
-                        continue
-                    if isinstance(event, PromptProgress):
-                        yield event
-                        continue
-                    if isinstance(event, TokenEvent):
-                        if choice.push(event):
-                            handle.cancel(choice.index)
-                        continue
-                    choice.end()
-                    for delta in choice.take():
-                        yield delta
-                    yield self._finished(choice, event, tokens)
-                    del running[choice.index]
-                for choice in running.values():
-                    for delta in choice.take():
-                        yield delta
-        finally:
-            if running:
-                handle.cancel()
+        async with Bill(account, self._demand(tokens, options), running) as bill:
+            inbox = Inbox()
+            handle = self._engine.submit(request, inbox.post)
+            try:
+                yield Accepted(prompt_tokens=len(tokens))
+                while running:
+                    for event in await inbox.take():
+                        choice = running.get(event.choice)
+                        if choice is None:
+                            continue
+                        bill.begun = True
+                        if isinstance(event, PromptProgress):
+                            yield event
+                            continue
+                        if isinstance(event, TokenEvent):
+                            if choice.push(event):
+                                handle.cancel(choice.index)
+                            continue
+                        choice.end()
+                        for delta in choice.take():
+                            yield delta
+                        finished = self._finished(choice, event, tokens)
+                        bill.finish(finished)
+                        del running[choice.index]
+                        yield finished
+                    for choice in running.values():
+                        for delta in choice.take():
+                            yield delta
+            finally:
+                if running:
+                    handle.cancel()
 
     async def tokens(self, source: Source, options: Options) -> tuple[int, ...]:
         """The prompt that `answer` gives the model. Raises InvalidRequestError as `answer` does."""
@@ -159,9 +166,19 @@ class Answerer:
             namespace=CacheNamespace(model=self._model_hash, project=principal.project),
             priority=options.priority,
             num_choices=options.num_choices,
-            mask_provider=self.grammars.mask(source, options.response_format),
+            mask_provider=self.grammars.mask(source, options.response_format, project=principal.project),
             draft=tuple(self._tokenizer.encode(options.prediction)) if options.prediction else (),
             prompt_logprobs=options.prompt_logprobs,
+        )
+
+    def _demand(self, tokens: tuple[int, ...], options: Options) -> Demand:
+        room = max(self.context - len(tokens), 0)
+        wanted = options.sampling.max_tokens
+        each = room if wanted is None else min(wanted, room)
+        return Demand(
+            prompt_tokens=len(tokens),
+            wanted_tokens=None if wanted is None else each * options.num_choices,
+            most_tokens=each * options.num_choices,
         )
 
     def _choice(self, index: int, source: Source, tokens: tuple[int, ...], options: Options) -> ChoiceText:

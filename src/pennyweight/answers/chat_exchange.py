@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from pennyweight.answers.account import FREE
 from pennyweight.answers.chat_response import ChatChunks, ChatIdentity, chat_completion
 from pennyweight.answers.chat_schema import parse_chat
 from pennyweight.answers.events import Finished, total_usage
@@ -13,6 +14,7 @@ from pennyweight.answers.exchange import Answered, compact_json, whole_answer
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 
+    from pennyweight.answers.account import Account
     from pennyweight.answers.events import AnswerEvent
     from pennyweight.answers.exchange import Backend
     from pennyweight.answers.principal import Principal
@@ -25,6 +27,7 @@ class ChatExchange:
     def __init__(self, backend: Backend, body: Mapping[str, object]) -> None:
         asked = parse_chat(body)
         model = backend.served.resolve(asked.model, task="answers")
+        self.model = model.name
         self.stream = asked.stream
         self.ignored = asked.ignored
         self._answers = backend.answers
@@ -35,11 +38,11 @@ class ChatExchange:
         self._chunks = ChatChunks(self._identity, asked.shape)
 
     def events(
-        self, principal: Principal, *, priority: Priority = "interactive"
+        self, principal: Principal, *, priority: Priority = "interactive", account: Account = FREE
     ) -> AsyncGenerator[AnswerEvent]:
         """As `Answerer.answer`."""
         options = replace(self._options, priority=priority)
-        return self._answers.answer(self._conversation, options, principal)
+        return self._answers.answer(self._conversation, options, principal, account)
 
     def pieces(self, event: AnswerEvent) -> Iterable[dict[str, Any]]:
         """Chunks of the stream."""
@@ -55,6 +58,8 @@ class ChatExchange:
             timings=finished[-1].timings,
         )
 
-    async def whole(self, principal: Principal, *, priority: Priority = "interactive") -> Answered:
+    async def whole(
+        self, principal: Principal, *, priority: Priority = "interactive", account: Account = FREE
+    ) -> Answered:
         """As `Exchange.whole`."""
-        return await whole_answer(self, principal, priority=priority)
+        return await whole_answer(self, principal, priority=priority, account=account)

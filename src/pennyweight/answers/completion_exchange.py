@@ -6,6 +6,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from pennyweight.answers.account import FREE
 from pennyweight.answers.completion_prompts import encode_prompts
 from pennyweight.answers.completion_response import (
     CompletionChunks,
@@ -21,6 +22,7 @@ from pennyweight.answers.exchange import Answered, compact_json, whole_answer
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 
+    from pennyweight.answers.account import Account
     from pennyweight.answers.completion_prompts import EncodedPrompt
     from pennyweight.answers.completion_schema import AskedPrompt
     from pennyweight.answers.events import AnswerEvent
@@ -50,6 +52,7 @@ class CompletionExchange:
             return replace(prompt, content=ids)
 
         options = backend.foreign.options(asked.options, asked=asked.model, served=model.name)
+        self.model = model.name
         self.stream = asked.stream
         self._answers, self._answerer = backend.answers, backend.answerer
         self._asked = replace(asked, options=options, prompts=tuple(map(own, asked.prompts)))
@@ -58,7 +61,7 @@ class CompletionExchange:
         self._chunks: CompletionChunks | None = None
 
     async def events(
-        self, principal: Principal, *, priority: Priority = "interactive"
+        self, principal: Principal, *, priority: Priority = "interactive", account: Account = FREE
     ) -> AsyncGenerator[NumberedEvent]:
         """As `answer_prompts`; a prompt that the model cannot take raises before the first."""
         options = replace(self._asked.options, priority=priority)
@@ -66,7 +69,8 @@ class CompletionExchange:
         if self.stream:
             tokenizer = self._answerer.tokenizer
             self._chunks = CompletionChunks(self._identity, self._asked, self._prompts, tokenizer)
-        async with aclosing(answer_prompts(self._answers, self._prompts, options, principal)) as events:
+        answering = answer_prompts(self._answers, self._prompts, options, principal, account)
+        async with aclosing(answering) as events:
             async for event in events:
                 yield event
 
@@ -86,6 +90,8 @@ class CompletionExchange:
             timings=ends[-1].timings,
         )
 
-    async def whole(self, principal: Principal, *, priority: Priority = "interactive") -> Answered:
+    async def whole(
+        self, principal: Principal, *, priority: Priority = "interactive", account: Account = FREE
+    ) -> Answered:
         """As `Exchange.whole`."""
-        return await whole_answer(self, principal, priority=priority)
+        return await whole_answer(self, principal, priority=priority, account=account)

@@ -6,11 +6,13 @@ import asyncio
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
+from pennyweight.answers.account import FREE
 from pennyweight.answers.conversation import Completion
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
+    from pennyweight.answers.account import Account
     from pennyweight.answers.answer import AnswerSource
     from pennyweight.answers.completion_prompts import EncodedPrompt
     from pennyweight.answers.events import AnswerEvent
@@ -21,7 +23,11 @@ CHOICES_AT_ONCE = 64  # as many as run at a time; the others of one request do n
 
 
 async def answer_prompts(
-    answers: AnswerSource, prompts: Sequence[EncodedPrompt], options: Options, principal: Principal
+    answers: AnswerSource,
+    prompts: Sequence[EncodedPrompt],
+    options: Options,
+    principal: Principal,
+    account: Account = FREE,
 ) -> AsyncGenerator[tuple[int, AnswerEvent]]:
     """Events with their prompt's number. The first error ends all; closing this cancels whatever runs."""
     arrived: asyncio.Queue[tuple[int, AnswerEvent] | None] = asyncio.Queue()
@@ -29,7 +35,7 @@ async def answer_prompts(
 
     async def run(number: int, prompt: EncodedPrompt) -> None:
         source = Completion(prompt=prompt.tokens)
-        async with places, aclosing(answers.answer(source, options, principal)) as events:
+        async with places, aclosing(answers.answer(source, options, principal, account)) as events:
             async for event in events:
                 arrived.put_nowait((number, event))
 

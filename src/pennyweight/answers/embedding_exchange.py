@@ -6,6 +6,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from pennyweight.answers.account import FREE
+from pennyweight.answers.bill import FlatBill
 from pennyweight.answers.embedding_response import embedding_body
 from pennyweight.answers.embedding_schema import input_param, parse_embedding
 from pennyweight.answers.exchange import Answered
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from concurrent.futures import Future, ThreadPoolExecutor
 
+    from pennyweight.answers.account import Account
     from pennyweight.answers.embedding import Embedder
     from pennyweight.answers.embedding_schema import Input
     from pennyweight.answers.foreign_ids import ForeignIds
@@ -48,13 +51,14 @@ class EmbeddingExchange:
     def __init__(self, backend: EmbeddingBackend, body: Mapping[str, object]) -> None:
         self._asked = parse_embedding(body)
         self._backend = backend
-        self._model = backend.served.resolve(self._asked.model, task="embeddings").name
+        self.model = backend.served.resolve(self._asked.model, task="embeddings").name
 
     async def whole(
         self,
         principal: Principal,  # noqa: ARG002  vectors are kept for nobody
         *,
         priority: Priority = "interactive",  # noqa: ARG002  the encoder gives every request an equal share
+        account: Account = FREE,
     ) -> Answered:
         """As `Exchange.whole`. Cancelling stops the encoder's work for it."""
         asked, worker = self._asked, self._backend.worker
@@ -63,14 +67,15 @@ class EmbeddingExchange:
         embedder = await asyncio.wrap_future(self._backend.source.embedder())
         embedder.check_dimensions(asked.dimensions)
         windows = await loop.run_in_executor(worker, embedder.cut, own)
-        data = await asyncio.wrap_future(embedder.start(windows))
+        async with FlatBill(account, Usage(prompt_tokens=windows.num_tokens)) as usage:
+            data = await asyncio.wrap_future(embedder.start(windows))
 
-        def write() -> bytes:
-            embeddings = embedder.finish(windows, data, dimensions=asked.dimensions)
-            return embedding_body(embeddings, model=self._model, encoding_format=asked.encoding_format)
+            def write() -> bytes:
+                embeddings = embedder.finish(windows, data, dimensions=asked.dimensions)
+                return embedding_body(embeddings, model=self.model, encoding_format=asked.encoding_format)
 
-        body = await loop.run_in_executor(worker, write)
-        return Answered(body=body, model=self._model, usage=Usage(prompt_tokens=windows.num_tokens))
+            body = await loop.run_in_executor(worker, write)
+        return Answered(body=body, model=self.model, usage=usage)
 
     def _inputs(self) -> list[Input]:
         asked, foreign = self._asked, self._backend.foreign
@@ -78,7 +83,7 @@ class EmbeddingExchange:
             item
             if isinstance(item, str)
             else foreign.prompt(
-                item, asked=asked.model, served=self._model, param=input_param(asked.inputs, index)
+                item, asked=asked.model, served=self.model, param=input_param(asked.inputs, index)
             )
             for index, item in enumerate(asked.inputs)
         ]

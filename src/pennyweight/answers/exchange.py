@@ -10,9 +10,12 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from pennyweight.answers.account import FREE
+
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Sequence
 
+    from pennyweight.answers.account import Account
     from pennyweight.answers.answer import Answerer, AnswerSource
     from pennyweight.answers.foreign_ids import ForeignIds
     from pennyweight.answers.principal import Principal
@@ -43,7 +46,10 @@ class Answered:
 
 
 class Exchange(Protocol):
-    """One request to any endpoint. `ignored` names what was dropped from nested objects."""
+    """One request to any endpoint. `model` is what answers it, `ignored` names what was dropped."""
+
+    @property
+    def model(self) -> str: ...
 
     @property
     def stream(self) -> bool: ...
@@ -51,15 +57,19 @@ class Exchange(Protocol):
     @property
     def ignored(self) -> tuple[str, ...]: ...
 
-    async def whole(self, principal: Principal, *, priority: Priority = "interactive") -> Answered:
-        """Raises PennyweightError as the endpoint does."""
+    async def whole(
+        self, principal: Principal, *, priority: Priority = "interactive", account: Account = FREE
+    ) -> Answered:
+        """`account` pays. Raises PennyweightError as the endpoint does."""
         ...
 
 
 class StreamedExchange(Protocol[E]):
     """One whose answer can be followed while it is written."""
 
-    def events(self, principal: Principal, *, priority: Priority = "interactive") -> AsyncGenerator[E]:
+    def events(
+        self, principal: Principal, *, priority: Priority = "interactive", account: Account = FREE
+    ) -> AsyncGenerator[E]:
         """The first event comes when the engine has taken the request; what is refused raises before it."""
         ...
 
@@ -73,10 +83,10 @@ class StreamedExchange(Protocol[E]):
 
 
 async def whole_answer(
-    exchange: StreamedExchange[E], principal: Principal, *, priority: Priority
+    exchange: StreamedExchange[E], principal: Principal, *, priority: Priority, account: Account
 ) -> Answered:
     """Follow the events of `exchange` to their end."""
-    async with aclosing(exchange.events(principal, priority=priority)) as events:
+    async with aclosing(exchange.events(principal, priority=priority, account=account)) as events:
         return exchange.answered([event async for event in events])
 
 

@@ -35,15 +35,18 @@ class Grammars:
         """Read the vocabulary now (up to a second), so that no request waits for it."""
         self._compiler()
 
-    def mask(self, source: Source, response_format: ResponseFormat) -> MaskProvider | None:
-        """None if any text will do. InvalidRequestError names what cannot be enforced."""
-        text = self._of_format(response_format)
+    def mask(self, source: Source, response_format: ResponseFormat, *, project: str) -> MaskProvider | None:
+        """None if any text will do. InvalidRequestError names what cannot be enforced.
+
+        Compiled grammars are kept by `project`: how long one takes tells nothing of another's schemas.
+        """
+        text = self._of_format(response_format, project)
         tools = source.callable_tools if isinstance(source, Conversation) else ()
         if not isinstance(source, Conversation) or not tools:
             return text
         required = source.tool_choice.mode == "required"
         calls = self._dialect.mask(
-            self._compiler(),
+            self._compiler().of(project),
             tools,
             required=required or text is not None,
             parallel=self._may_repeat(source),
@@ -61,15 +64,21 @@ class Grammars:
         wanted = source.parallel_tool_calls
         return self._dialect is not GENERIC if wanted is None else wanted
 
-    def _of_format(self, response_format: ResponseFormat) -> MaskProvider | None:
+    def _of_format(self, response_format: ResponseFormat, project: str) -> MaskProvider | None:
         from pennyweight.text.grammar.source import json_object
 
         if isinstance(response_format, JsonSchema):
-            mask, _ = self._compiler().compile_schema(
-                response_format.schema, strict=response_format.strict, param=response_format.param
+            mask, _ = (
+                self._compiler()
+                .of(project)
+                .compile_schema(
+                    response_format.schema, strict=response_format.strict, param=response_format.param
+                )
             )
             return mask
-        return self._compiler().compile(json_object()) if isinstance(response_format, JsonObject) else None
+        if isinstance(response_format, JsonObject):
+            return self._compiler().of(project).compile(json_object())
+        return None
 
     def _compiler(self) -> GrammarCompiler:
         from pennyweight.text.grammar.compiler import GrammarCompiler

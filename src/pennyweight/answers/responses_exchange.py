@@ -6,6 +6,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from pennyweight.answers.account import FREE
 from pennyweight.answers.events import Finished
 from pennyweight.answers.exchange import Answered, compact_json, whole_answer
 from pennyweight.answers.renamed_params import renamed_params
@@ -16,6 +17,7 @@ from pennyweight.answers.responses_schema import parse_response
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 
+    from pennyweight.answers.account import Account
     from pennyweight.answers.events import AnswerEvent
     from pennyweight.answers.exchange import Backend
     from pennyweight.answers.principal import Principal
@@ -32,21 +34,22 @@ class ResponsesExchange:
     def __init__(self, backend: Backend, body: Mapping[str, object]) -> None:
         asked = parse_response(body)
         model = backend.served.resolve(asked.model, task="answers")
+        self.model = model.name
         self.stream = asked.stream
         self.ignored = asked.ignored
         self._answers = backend.answers
         self._conversation = asked.conversation
         self._options = backend.foreign.options(asked.options, asked=asked.model, served=model.name)
-        self._model = model.name
         self._making = ResponseEvents(ResponseIdentity(model=model.name), asked)
 
     async def events(
-        self, principal: Principal, *, priority: Priority = "interactive"
+        self, principal: Principal, *, priority: Priority = "interactive", account: Account = FREE
     ) -> AsyncGenerator[AnswerEvent]:
         """As `Answerer.answer`, its errors told in this interface's names."""
         options = replace(self._options, priority=priority)
         with renamed_params(RESPONSES_NAMES):
-            async with aclosing(self._answers.answer(self._conversation, options, principal)) as events:
+            answering = self._answers.answer(self._conversation, options, principal, account)
+            async with aclosing(answering) as events:
                 async for event in events:
                     yield event
 
@@ -67,11 +70,13 @@ class ResponsesExchange:
         (finished,) = (event for event in events if isinstance(event, Finished))
         return Answered(
             body=compact_json(self._making.result),
-            model=self._model,
+            model=self.model,
             usage=finished.usage,
             timings=finished.timings,
         )
 
-    async def whole(self, principal: Principal, *, priority: Priority = "interactive") -> Answered:
+    async def whole(
+        self, principal: Principal, *, priority: Priority = "interactive", account: Account = FREE
+    ) -> Answered:
         """As `Exchange.whole`."""
-        return await whole_answer(self, principal, priority=priority)
+        return await whole_answer(self, principal, priority=priority, account=account)

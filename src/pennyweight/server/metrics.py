@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessColl
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.registry import Collector
 
+from pennyweight.answers.account import FREE
 from pennyweight.answers.events import TextDelta, ToolCallDelta
 from pennyweight.errors import EngineError
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from pennyweight.answers.account import Account
     from pennyweight.answers.answer import AnswerSource
     from pennyweight.answers.conversation import Source
     from pennyweight.answers.events import AnswerEvent
@@ -118,12 +120,12 @@ class MeteredAnswers:
         self._metrics = metrics
 
     async def answer(
-        self, source: Source, options: Options, principal: Principal
+        self, source: Source, options: Options, principal: Principal, account: Account = FREE
     ) -> AsyncGenerator[AnswerEvent]:
         """As `Answerer.answer`."""
         last_s = dict.fromkeys(range(options.num_choices), time.monotonic())
         begun: set[int] = set()
-        async with aclosing(self._source.answer(source, options, principal)) as events:
+        async with aclosing(self._source.answer(source, options, principal, account)) as events:
             try:
                 async for event in events:
                     if isinstance(event, TextDelta | ToolCallDelta):

@@ -7,6 +7,7 @@ largest schemas: neither belongs on the event loop or the engine's thread.
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
@@ -49,22 +50,30 @@ class GrammarCompiler:
         self._vocab_size = vocab_size or tokenizer.vocab_size
         self._tokenizer = grammar_tokenizer(tokenizer, self._vocab_size)
         self._limits = _limits()
-        self._kept: OrderedDict[str, LLMatcher] = OrderedDict()
+        self._owner = ""
+        self._kept: OrderedDict[tuple[str, str], LLMatcher] = OrderedDict()
         self._lock = threading.Lock()
+
+    def of(self, owner: str) -> GrammarCompiler:
+        """The same compiler, finding only what was compiled for `owner`."""
+        own = copy.copy(self)
+        own._owner = owner
+        return own
 
     def compile(self, source: GrammarSource) -> GrammarMask:
         """A mask provider at the beginning of an answer.
 
         InvalidRequestError if the grammar is malformed, too complex, or no text at all satisfies it.
         """
+        place = (self._owner, source.text)
         with self._lock:
-            matcher = self._kept.get(source.text)
+            matcher = self._kept.get(place)
             if matcher is not None:
-                self._kept.move_to_end(source.text)
+                self._kept.move_to_end(place)
         if matcher is None:
             matcher = self._build(source)
             with self._lock:
-                self._kept[source.text] = matcher
+                self._kept[place] = matcher
                 while len(self._kept) > KEPT_GRAMMARS:
                     self._kept.popitem(last=False)
         return self._mask(matcher)

@@ -1,0 +1,87 @@
+"""What an answer used, written down as it happens and settled once, whatever ends it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from pennyweight.answers.account import Demand
+from pennyweight.answers.events import total_usage
+from pennyweight.core import Timings, Usage
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from pennyweight.answers.account import Account, Ending
+    from pennyweight.answers.choice import ChoiceText
+    from pennyweight.answers.events import Finished
+
+
+class Bill:
+    """`async with Bill(...)`: admitted at the beginning, settled at the end; no way leads around it."""
+
+    def __init__(self, account: Account, demand: Demand, running: dict[int, ChoiceText]) -> None:
+        """`running`: the choices that have not ended; whoever ends one removes it."""
+        self._account = account
+        self._demand = demand
+        self._running = running
+        self._finished: list[Finished] = []
+        self.begun = False  # the engine has computed something
+
+    def finish(self, event: Finished) -> None:
+        """One choice has ended well."""
+        self._finished.append(event)
+
+    async def __aenter__(self) -> Self:
+        await self._account.admit(self._demand)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        ending = _ending(kind) if self._running else "finished"
+        timings = self._finished[0].timings if self._finished else Timings()
+        self._account.settle(self._demand, self._usage(), timings, ending)
+
+    def _usage(self) -> Usage:
+        """What a client that left early never saw counts as well: it was computed."""
+        if not self.begun:
+            return Usage()
+        left = Usage(
+            prompt_tokens=self._demand.prompt_tokens,
+            completion_tokens=sum(choice.num_tokens for choice in self._running.values()),
+        )
+        if not self._finished:
+            return left
+        usage = total_usage(self._finished)
+        return Usage(
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens + left.completion_tokens,
+            cached_tokens=usage.cached_tokens,
+            accepted_prediction_tokens=usage.accepted_prediction_tokens,
+            rejected_prediction_tokens=usage.rejected_prediction_tokens,
+        )
+
+
+class FlatBill:
+    """The same for work whose size is known before it begins; gives it to its block."""
+
+    def __init__(self, account: Account, usage: Usage) -> None:
+        self._account = account
+        self._usage = usage
+        self._demand = Demand(prompt_tokens=usage.prompt_tokens, wanted_tokens=0)
+
+    async def __aenter__(self) -> Usage:
+        await self._account.admit(self._demand)
+        return self._usage
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._account.settle(self._demand, self._usage, Timings(), _ending(kind))
+
+
+def _ending(kind: type[BaseException] | None) -> Ending:
+    """A cancelled task and a closed generator are a client that left; errors are ours."""
+    if kind is None:
+        return "finished"
+    return "failed" if issubclass(kind, Exception) else "left"
