@@ -112,3 +112,9 @@ def test_lists_and_tables_of_the_wrong_kind(environ: dict[str, str], text: str, 
 def test_an_alias_is_written_with_a_sign(environ: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match="NAME=MODEL"):
         Settings.load({}, environ={**environ, "PENNYWEIGHT_ALIASES": "a:b"})
+
+
+def test_the_share_of_batches_is_a_percentage_that_leaves_room() -> None:
+    assert Settings.load({}, environ={"PENNYWEIGHT_BATCH_SHARE": "0"}).batch_share == 0
+    with pytest.raises(ConfigError, match="from 0 to 90"):
+        Settings.load({}, environ={"PENNYWEIGHT_BATCH_SHARE": "100"})

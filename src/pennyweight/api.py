@@ -79,6 +79,7 @@ class Engine:
         parallel: int | None = None,
         memory: int | str | None = None,
         threads: int | None = None,
+        batch_share: int = 10,
         embedding_model: str | os.PathLike[str] | None = None,
         progress: Progress | None = None,
     ) -> Engine:
@@ -86,7 +87,8 @@ class Engine:
 
         `context` is in tokens, `parallel` in whole contexts held at once; by default both suit the memory
         there is. `memory` (bytes, or text such as "1.5GiB") is a ceiling on all the memory this process
-        takes; an embedding model comes on top. `embedding_model` is for `embed`, and opened when it is first
+        takes; an embedding model comes on top. `batch_share` percent of the engine's time are for batches
+        although people wait. `embedding_model` is for `embed`, and opened when it is first
         needed; None: the default one. Raises ModelNotFoundError, ModelFileError, FetchError, ConfigError.
         """
         for name, value in (("context", context), ("parallel", parallel), ("threads", threads)):
@@ -101,7 +103,14 @@ class Engine:
         path = find_model(name_or_path, progress)
         encoder = EncoderSlot(embedding_model, threads=threads)
         return _compose(
-            path, plan, encoder, context=context, parallel=parallel, threads=threads, progress=progress
+            path,
+            plan,
+            encoder,
+            context=context,
+            parallel=parallel,
+            threads=threads,
+            batch_share=batch_share / 100,
+            progress=progress,
         )
 
     @property
@@ -267,6 +276,7 @@ def _compose(
     context: int | None,
     parallel: int | None,
     threads: int | None,
+    batch_share: float,
     progress: Progress | None,
 ) -> Engine:
     # Imported here, so that importing this module stays cheap.
@@ -289,7 +299,12 @@ def _compose(
         raise ConfigError(
             f"the engine could not start: {error}; lower context, parallel or threads"
         ) from error
-    limits = Limits(vocab_size=model.spec.vocab_size, context_length=size.context, num_pages=size.num_pages)
+    limits = Limits(
+        vocab_size=model.spec.vocab_size,
+        context_length=size.context,
+        num_pages=size.num_pages,
+        batch_share=batch_share,
+    )
     loop = StepLoop(decoder, _native, limits=limits, end_tokens=frozenset(tokenizer.end_token_ids))
     answerer = Answerer(
         engine=loop,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 PREFIX = "PENNYWEIGHT_"
 _READ_ELSEWHERE = frozenset({"PENNYWEIGHT_CONFIG", "PENNYWEIGHT_ISA", "PENNYWEIGHT_SHARED"})
 _LARGEST = 2**31 - 1
+_BOUNDS = {"port": (0, 65535), "batch_share": (0, 90)}
 _EXPECTED: dict[type, str] = {
     str: "a text",
     int: "a whole number",
@@ -46,6 +47,7 @@ class Settings:
     parallel: int | None = None  # whole contexts that fit the memory for keys and values at once
     memory: str | None = None  # ceiling on the whole process, such as 1.5GiB
     threads: int | None = None
+    batch_share: int = 10  # percent of the engine's time that batches get although people wait
     max_body_bytes: int = 32 * 2**20
     aliases: dict[str, str] = field(default_factory=dict)  # further names of models served
     allow_hosts: tuple[str, ...] = ()  # names this server is asked by, beside its address
@@ -135,7 +137,7 @@ def _checked(name: str, value: object, source: str) -> object:
     if type(value) is not kind or not _holds_texts(value):
         raise ConfigError(f"{source}: the setting {name!r} must be {_EXPECTED[kind]}, not {value!r}")
     if isinstance(value, int) and kind is int:
-        low, high = {"port": (0, 65535)}.get(name, (1, _LARGEST))
+        low, high = _BOUNDS.get(name, (1, _LARGEST))
         if not low <= value <= high:
             raise ConfigError(f"{source}: the setting {name!r} is {value}; it must be from {low} to {high}")
     if value == "":

@@ -76,7 +76,7 @@ def run_soak(soak: Soak) -> None:
     scheduler.check_integrity()
     assert scheduler.cache.pool.num_available == soak.num_pages, "pages leaked"
     preempted = sum(case.was_preempted for case in cases)
-    assert preempted >= soak.num_requests / 5, (
+    assert preempted >= soak.num_requests / 10, (
         f"only {preempted} requests were preempted: the pool is too large"
     )
     assert any(case.heard.finished[0].usage.cached_tokens for case in cases)

@@ -330,19 +330,6 @@ def test_interactive_overtakes_batch_and_takes_its_pages() -> None:
     bench.run()
 
 
-def test_batch_requests_do_not_starve() -> None:
-    bench = Bench(max_running=1)
-    batch = bench.submit(request(tokens(20), priority="batch"))
-    for salt in range(1, 10_000):
-        bench.submit(request(tokens(20, salt=salt % 7), sampling=replace(GREEDY, max_tokens=5)))
-        bench.now_s += 0.5
-        bench.step()
-        if batch.finished:
-            break
-    assert batch.finished, "an unbroken stream of interactive requests held a batch request up for ever"
-    assert bench.now_s > 5, "and yet interactive ones go first"
-
-
 def test_a_short_prompt_overtakes_a_long_one_but_not_for_ever() -> None:
     bench = Bench(chunk=32)
     long = bench.submit(request(tokens(2000)))

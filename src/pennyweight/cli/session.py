@@ -39,6 +39,7 @@ def opened(flags: Mapping[str, object], *, check: Callable[[], None] = lambda: N
             parallel=settings.parallel,
             memory=settings.memory,
             threads=settings.threads,
+            batch_share=settings.batch_share,
             embedding_model=settings.embedding_model,
             progress=progress,
         )

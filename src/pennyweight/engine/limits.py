@@ -34,6 +34,7 @@ class Limits:
     num_pages: int
     max_running: int = MAX_RUNNING  # sequences that hold pages at a time
     max_requests: int = 1024  # queued and running, each choice counted
+    batch_share: float = 0.1  # of the engine's time that batch requests get at least
 
     @property
     def max_positions(self) -> int:

@@ -12,6 +12,7 @@ from bisect import insort
 from typing import TYPE_CHECKING
 
 from pennyweight.core import Event, FinishReason, TokenEvent
+from pennyweight.engine.batch_share import BatchShare
 from pennyweight.engine.drafter import Drafter
 from pennyweight.engine.kv_cache import KvCache, shared_prefix
 from pennyweight.engine.plan import PlanRow, RowOutput, StepPlan
@@ -42,6 +43,7 @@ class Scheduler:
         self._end_tokens = end_tokens
         self._cost = cost
         self._drafter = Drafter(cost, max_positions=limits.max_positions)
+        self._share = BatchShare(limits.batch_share, cost)
         self._events: list[tuple[SequenceGroup, Event]] = []
         self._retired: list[Sequence] = []
 
@@ -58,6 +60,7 @@ class Scheduler:
     def schedule(self, now_s: float) -> StepPlan:
         """The next plan; without rows only if nothing is left to do."""
         self._expire(now_s)
+        self._share.promote(self.running, self.waiting)
         copies: list[PageCopy] = []
         self._admit(now_s, copies)
         decoding = sorted((s for s in self.running if s.is_decoding), key=lambda s: s.seniority)
@@ -70,6 +73,7 @@ class Scheduler:
         prefilling = [s for s in self.running if not s.is_decoding]
         chunks = prompt_rows(prefilling, self._cost, self.limits, decode_tokens=decode_tokens)
         rows += chunks
+        self._share.account(rows, self.running, self.waiting, decode_tokens=decode_tokens)
         deadlines = [d for row in rows if (d := row.sequence.request.deadline_s) is not None]
         return StepPlan(
             rows=tuple(rows),
@@ -199,10 +203,10 @@ class Scheduler:
 
     def _yield_to(self, sequence: Sequence) -> bool:
         """Preempt a running batch sequence for an interactive one that would otherwise wait."""
-        if sequence.request.priority == "batch" or not self.running:
+        if sequence.is_batch or not self.running:
             return False
         victim = max(self.running, key=lambda s: s.seniority)
-        if victim.request.priority != "batch" or victim.seniority < sequence.seniority:
+        if not victim.is_junior:
             return False
         self._preempt(victim)
         return True

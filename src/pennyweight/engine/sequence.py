@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 Listener = Callable[[Event], None]
 Status = Literal["waiting", "running", "finished"]
 
-BATCH_HANDICAP_S = 30.0  # a batch request is served as if it had come this much later, but it is served
 TOKEN_HANDICAP_S = 1e-3  # a short prompt may overtake a long one that came shortly before it
 
 
@@ -139,6 +138,7 @@ class Sequence:
         self.end: TokenEvent | None = None
         self.leader: Sequence | None = None  # the running sequence whose pages this one waits for
         self.awaited = 0  # how many positions of the leader's it waits for
+        self.promoted = False  # a batch sequence whose turn has come though others are interactive
         self.num_preemptions = 0
         self.started_s: float | None = None
         self.first_token_s: float | None = None
@@ -177,19 +177,26 @@ class Sequence:
         return self.group.scorer is self
 
     @property
-    def handicap_s(self) -> float:
-        return BATCH_HANDICAP_S if self.request.priority == "batch" else 0.0
+    def is_batch(self) -> bool:
+        return self.request.priority == "batch"
 
     @property
-    def seniority(self) -> tuple[float, int, int]:
-        """The last in this order gives its pages up first. It never changes, so the first always gets on."""
-        return self.group.submitted_s + self.handicap_s, self.group.number, self.choice
+    def is_junior(self) -> bool:
+        """Whether everything interactive goes before it."""
+        return self.is_batch and not self.promoted
 
     @property
-    def turn(self) -> tuple[float, int, int]:
-        """The order in which prompts are computed. Fixed at submission: a later arrival's lead is bounded."""
-        arrival_s, number, choice = self.seniority
-        return arrival_s + TOKEN_HANDICAP_S * self.num_prompt, number, choice
+    def seniority(self) -> tuple[bool, float, int, int]:
+        """The last in this order gives its pages up first. It changes only by promotion, so the first always
+        gets on."""
+        return self.is_junior, self.group.submitted_s, self.group.number, self.choice
+
+    @property
+    def turn(self) -> tuple[bool, float, int, int]:
+        """The order in which prompts are computed. But for promotion it is fixed at submission: a later
+        arrival's lead is bounded."""
+        junior, arrival_s, number, choice = self.seniority
+        return junior, arrival_s + TOKEN_HANDICAP_S * self.num_prompt, number, choice
 
     def max_output(self, max_positions: int) -> int:
         """Tokens this choice may generate in all, in a context of `max_positions`."""
