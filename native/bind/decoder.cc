@@ -104,6 +104,7 @@ void bind_decoder(nb::module_& m) {
           },
           "model"_a, nb::kw_only(), "num_pages"_a, "num_threads"_a = 0)
       .def_prop_ro("num_threads", &Decoder::num_threads)
+      .def_prop_ro("cpu_s", &Decoder::cpu_seconds)
       .def_prop_ro("num_pages", &Decoder::num_pages)
       .def_prop_ro("page_bytes", &Decoder::page_bytes)
       .def_prop_ro("buffer_bytes", &Decoder::buffer_bytes)

@@ -117,6 +117,7 @@ void bind_encoder(nb::module_& m) {
           "model"_a, nb::kw_only(), "num_threads"_a = 0)
       .def_prop_ro("target", [](const Encoder& e) { return std::string(e.target()); })
       .def_prop_ro("num_threads", &Encoder::num_threads)
+      .def_prop_ro("cpu_s", &Encoder::cpu_seconds)
       .def("encode", &encode, "texts"_a);
   m.def("to_q8_0", &to_q8_0_bytes, "data"_a, nb::kw_only(), "type"_a);
   m.def("combine", &combine_bytes, "vectors"_a, nb::kw_only(), "weights"_a, "width"_a, "dimensions"_a);

@@ -1,5 +1,8 @@
 #include "pennyweight/team.h"
 
+#include <pthread.h>
+#include <time.h>
+
 #include <stdexcept>
 #include <string>
 
@@ -50,6 +53,19 @@ void Team::stop() {
   started_.fetch_add(1, std::memory_order_release);
   started_.notify_all();
   for (std::thread& thread : threads_) thread.join();
+}
+
+double Team::cpu_seconds() const {
+  double seconds = 0;
+  for (const std::thread& thread : threads_) {
+    clockid_t clock;
+    timespec spent;
+    // std::thread's handle is a pthread_t on every system this runs on; its clock lives as long as the thread.
+    if (pthread_getcpuclockid(const_cast<std::thread&>(thread).native_handle(), &clock) == 0 &&
+        clock_gettime(clock, &spent) == 0)
+      seconds += static_cast<double>(spent.tv_sec) + 1e-9 * static_cast<double>(spent.tv_nsec);
+  }
+  return seconds;
 }
 
 void Team::start(Job job) {

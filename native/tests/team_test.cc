@@ -1,6 +1,7 @@
 // The team of threads: every index once, barriers that order memory, jobs in sequence, more threads than cores.
 #include "pennyweight/team.h"
 
+#include <chrono>
 #include <numeric>
 
 #include "tests.h"
@@ -42,6 +43,20 @@ void check_uneven(Report& report) {
   CHECK(report, sums[0] == sums[3] && sums[0] > sums[4], "long turns");
 }
 
+// Work costs processor time on every thread, waiting for work costs next to none.
+void check_cpu_seconds(Report& report) {
+  Team team(2);
+  std::vector<double> results(2);
+  team.start([&](int thread) {
+    for (int k = 0; k < 20'000'000; ++k) results[thread] += 1.0 / (1 + k);
+  });
+  team.wait();
+  const double worked = team.cpu_seconds();
+  CHECK(report, worked > 0.002, "work is counted");
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  CHECK(report, team.cpu_seconds() - worked < 0.05, "sleep is not");
+}
+
 // Teams end while idle, at once after a job, and with a job under way.
 void check_end(Report& report) {
   {
@@ -61,6 +76,7 @@ void test_team(Report& report, const Options& options) {
   for (const int threads : {1, 2, 3, 5}) check_loops(report, threads, options.quick ? 40 : 400);
   check_uneven(report);
   check_end(report);
+  check_cpu_seconds(report);
 }
 
 }  // namespace pennyweight::test

@@ -136,3 +136,10 @@ def test_a_program_may_end_in_the_middle_of_an_answer(tmp_path: Path) -> None:
     )
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout
+
+
+def test_processor_time_of_the_native_threads_is_charged(loop: StepLoop) -> None:
+    heard = Listening()
+    handle = loop.submit(request(PROMPT, sampling=LONG), heard)
+    heard.wait()
+    assert handle.cpu_s > 0

@@ -185,6 +185,11 @@ class Decoder:
         self._at = [row.position for row in rows]
         self._interrupted.clear()
 
+    @property
+    def cpu_s(self) -> float:
+        """As if every step took its threads a second."""
+        return float(self.steps_run)
+
     def interrupt(self) -> None:
         self._interrupted.set()
 

@@ -60,6 +60,7 @@ class Decoder {
   ~Decoder();
 
   int num_threads() const { return team_.size(); }
+  double cpu_seconds() const { return team_.cpu_seconds(); }
   int num_pages() const { return cache_.num_pages(); }
   size_t page_bytes() const { return cache_.page_bytes(); }
   // Of what steps work in, beside weights and pages, as the largest so far made it. Only between plans.

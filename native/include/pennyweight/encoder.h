@@ -69,6 +69,7 @@ class Encoder {
 
   const EncoderModel& model() const { return *model_; }
   int num_threads() const { return team_.size(); }
+  double cpu_seconds() const { return team_.cpu_seconds(); }
   const char* target() const { return kernels_.name; }
 
   // out[i * d_model ..] = the pooled state of texts[i], not normalised. Callers take turns.

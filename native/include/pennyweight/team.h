@@ -24,6 +24,8 @@ class Team {
   Team& operator=(const Team&) = delete;
 
   int size() const { return static_cast<int>(threads_.size()); }
+  // Processor time of all threads since they began, their short waits included. From any thread.
+  double cpu_seconds() const;
 
   // Starts `job` on all threads and returns at once; the previous job must have ended.
   void start(Job job);

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from pennyweight.engine.adapters import NoAdapters
+from pennyweight.engine.cpu_time import CpuTime
 from pennyweight.engine.outbox import Outbox
 from pennyweight.engine.prompt import FlatPrompt
 from pennyweight.engine.runner import Runner, StepDecoder, StepModule
@@ -66,6 +67,11 @@ class Handle:
         """End one choice, or all, after the step under way. From any thread, any number of times."""
         self._loop.post(Cancellation(self._group, choice))
 
+    @property
+    def cpu_s(self) -> float:
+        """Seconds of processor time spent on all choices up to the last plan that ended. From any thread."""
+        return self._group.cpu_s
+
 
 class StepLoop:
     """Owns the engine's thread from construction to `close`.
@@ -91,6 +97,7 @@ class StepLoop:
         self._cost = StepCost()
         self._runner = Runner(decoder, module, vocab_size=limits.vocab_size)
         self._scheduler = Scheduler(limits, end_tokens=end_tokens, cost=self._cost)
+        self._cpu_time = CpuTime(self._runner)
         self._outbox = Outbox()
         self._stopwatch = Stopwatch()
         self._stats = EngineStats(pages_total=limits.num_pages)
@@ -172,6 +179,7 @@ class StepLoop:
         self._runner.interrupt()
 
     def _run(self) -> None:
+        self._cpu_time.begin()
         try:
             while self._take_in():
                 plan = self._scheduler.schedule(self._clock())
@@ -216,6 +224,7 @@ class StepLoop:
                 self._deliver()
                 steps, done = self._runner.finish()
                 num_steps += len(steps)
+                self._cpu_time.charge(plan)  # before the events of those that end now are posted
                 self._postprocess(plan, steps)
                 if not done and steps and self._scheduler.prefers_drafts(plan):
                     self._runner.interrupt()

@@ -25,6 +25,8 @@ class StepDecoder(Protocol):
 
     @property
     def num_pages(self) -> int: ...
+    @property
+    def cpu_s(self) -> float: ...
 
     def open_sampler(
         self,
@@ -84,6 +86,11 @@ class Runner:
         self._running = False
         self._masks_due = False
         self._failures: dict[int, str] = {}
+
+    @property
+    def cpu_s(self) -> float:
+        """Processor time of the decoder's threads so far, in seconds."""
+        return self._decoder.cpu_s
 
     def begin(self, plan: StepPlan) -> None:
         """Copy pages, open missing sampler slots and start the plan; returns while it runs."""

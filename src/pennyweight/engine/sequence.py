@@ -61,6 +61,7 @@ class SequenceGroup:
         self.seed = seed
         self.submitted_s = submitted_s
         self.adapter = adapter  # slot of the request's adapter
+        self.cpu_s = 0.0  # processor time spent on all choices so far
         self.sequences: list[Sequence] = []
         self.prompt_logprobs: tuple[float | None, ...] | None = None
         self.prompt_top: tuple[tuple[TokenLogprob, ...], ...] = ()

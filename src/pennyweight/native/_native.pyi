@@ -191,6 +191,9 @@ class Decoder:
     @property
     def num_threads(self) -> int: ...
     @property
+    def cpu_s(self) -> float:
+        """Seconds of processor time of its threads since they began. From any thread."""
+    @property
     def num_pages(self) -> int: ...
     @property
     def page_bytes(self) -> int:
@@ -307,6 +310,9 @@ class Encoder:
     def target(self) -> str: ...
     @property
     def num_threads(self) -> int: ...
+    @property
+    def cpu_s(self) -> float:
+        """As the decoder's."""
     def encode(self, texts: Sequence[Sequence[int]]) -> bytes:
         """Token ids to pooled states, float32 `[len(texts), d_model]`, not normalised.
 
