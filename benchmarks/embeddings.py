@@ -114,24 +114,41 @@ def quality(reference: Path) -> None:
 def streams() -> None:
     from pennyweight import Engine
 
-    with Engine.open(parallel=4, context=2048) as engine:
+    with Engine.open(parallel=8, context=4096) as engine:
         engine.embed("warm up")
-        for label, busy in (("alone", False), ("beside embeddings", True)) * 2:
+        for label, count, num_prompts, busy in (
+            ("alone", 4, 0, False),
+            ("beside embeddings", 4, 0, True),
+            ("alone", 4, 0, False),
+            ("beside embeddings", 4, 0, True),
+            ("beside three long prompts", 1, 3, False),
+            ("beside three long prompts and embeddings", 1, 3, True),
+        ):
             stop, tokens = threading.Event(), [0]
-            worker = threading.Thread(target=_embed_until, args=(engine, stop, tokens))
+            workers = [
+                threading.Thread(target=_read_prompt, args=(engine, label, n)) for n in range(num_prompts)
+            ]
             if busy:
-                worker.start()
+                workers.append(threading.Thread(target=_embed_until, args=(engine, stop, tokens)))
             start = time.perf_counter()
-            gaps = sorted(_chat(engine, 4))
+            for worker in workers:
+                worker.start()
+            gaps = sorted(_chat(engine, count))
             seconds = time.perf_counter() - start
             stop.set()
-            if busy:
+            for worker in workers:
                 worker.join()
             print(
-                f"{label}: {len(gaps) / seconds:.0f} tokens/s in 4 streams, gap median "
+                f"{label}: {len(gaps) / seconds:.0f} tokens/s in {count} streams, gap median "
                 f"{1e3 * gaps[len(gaps) // 2]:.1f} ms, 99 % {1e3 * gaps[len(gaps) * 99 // 100]:.1f} ms; "
                 f"{tokens[0] / seconds:.0f} embedded tokens/s"
             )
+
+
+def _read_prompt(engine: Any, label: str, number: int) -> None:
+    time.sleep(0.2 * (number + 1))
+    words = " ".join(texts("contexts")[30 * number : 30 * number + 18])[:16000]
+    engine.chat(f"{label}, {number}: {words}", max_tokens=4)
 
 
 def _embed_until(engine: Any, stop: threading.Event, tokens: list[int]) -> None:

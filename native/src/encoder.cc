@@ -6,12 +6,6 @@
 #include <stdexcept>
 #include <string>
 
-#if defined(__linux__)
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-#endif
-
 #include "pennyweight/isa.h"
 
 namespace pennyweight {
@@ -22,14 +16,6 @@ constexpr double kLog2e = 1.4426950408889634;
 constexpr int kRowChunk = 8;  // rows of one work item of an elementwise stage
 constexpr int kLanes = 16;
 constexpr Grain kGrain = Grain::kFine;
-
-// Embeddings are work that can wait a little; a chat's next token is not. Elsewhere threads stay as they are.
-void lower_priority() {
-#if defined(__linux__)
-  constexpr int kNice = 10;
-  setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), kNice);
-#endif
-}
 
 bool is_float(const Affine& a) { return traits(a.weight->format()).is_float(); }
 
@@ -63,8 +49,6 @@ Encoder::Encoder(std::shared_ptr<const EncoderModel> model, int num_threads)
     for (int i = 0; i < m.d_model; ++i) to[i] += m.token_type[i];
   }
   for (int i = 0; i < team_.size(); ++i) scratch_.push_back(std::make_unique<Scratch>(m.max_tokens(), m.head_dim()));
-  team_.start([](int) { lower_priority(); });
-  team_.wait();
 }
 
 Encoder::~Encoder() = default;

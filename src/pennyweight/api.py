@@ -101,11 +101,10 @@ class Engine:
             None if memory is None else parse_memory(memory), threads=threads or useful_threads()
         )
         path = find_model(name_or_path, progress)
-        encoder = EncoderSlot(embedding_model, threads=threads)
         return _compose(
             path,
             plan,
-            encoder,
+            embedding_model,
             context=context,
             parallel=parallel,
             threads=threads,
@@ -271,7 +270,7 @@ def useful_threads() -> int:
 def _compose(
     path: Path,
     plan: MemoryPlan,
-    encoder: EncoderSlot,
+    embedding_model: str | os.PathLike[str] | None,
     *,
     context: int | None,
     parallel: int | None,
@@ -316,6 +315,7 @@ def _compose(
         vocab_size=model.spec.vocab_size,
         dialect=find_dialect(model.metadata),
     )
+    encoder = EncoderSlot(embedding_model, threads=threads, cores=loop.cores)
     return Engine(model=model, loop=loop, answerer=answerer, context=size.context, encoder=encoder)
 
 

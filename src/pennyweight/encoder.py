@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pennyweight.answers.embedding import Embedder
+    from pennyweight.engine.core_turns import CoreTurns
 
 Texts = str | Sequence[str] | Sequence[Sequence[int]] | Sequence[int]
 """One text, or several; a text may be given as the encoder's own token ids."""
@@ -41,13 +42,15 @@ class Encoder:
         *,
         threads: int | None = None,
         progress: Progress | None = None,
+        cores: CoreTurns | None = None,
     ) -> Encoder:
         """Open an encoder by name, a GGUF file or a folder with safetensors; None: the default one.
 
-        A catalog model is fetched if absent; `progress` then gets bytes done and in total. Raises
-        ModelNotFoundError, ModelFileError, FetchError, ConfigError.
+        A catalog model is fetched if absent; `progress` then gets bytes done and in total. `cores`: those of
+        an engine in the same process. Raises ModelNotFoundError, ModelFileError, FetchError, ConfigError.
         """
         from pennyweight.answers.embedding import Embedder
+        from pennyweight.engine.core_turns import CoreTurns
         from pennyweight.models.bert_load import load_encoder
         from pennyweight.native import _native
         from pennyweight.text.encoder_tokenizer import EncoderTokenizer
@@ -64,7 +67,13 @@ class Encoder:
             encoder = _native.Encoder(loaded.model, num_threads=threads or 0)
         except (MemoryError, RuntimeError, ValueError) as error:
             raise ConfigError(f"the encoder could not start: {error}; lower threads") from error
-        embedder = Embedder(encoder, tokenizer, window=loaded.spec.window, width=loaded.spec.d_model)
+        embedder = Embedder(
+            encoder,
+            tokenizer,
+            window=loaded.spec.window,
+            width=loaded.spec.d_model,
+            cores=cores or CoreTurns(),
+        )
         return cls(name=loaded.name, path=path, embedder=embedder)
 
     @property
@@ -98,10 +107,15 @@ class EncoderSlot:
     """At most one encoder, opened on its own thread by whoever asks first; after a failure, by the next."""
 
     def __init__(
-        self, name_or_path: str | os.PathLike[str] | None = None, *, threads: int | None = None
+        self,
+        name_or_path: str | os.PathLike[str] | None = None,
+        *,
+        threads: int | None = None,
+        cores: CoreTurns | None = None,
     ) -> None:
         self._name_or_path = name_or_path
         self._threads = threads
+        self._cores = cores
         self._lock = threading.Lock()
         self._opening: Future[Encoder] | None = None
         self._closed = False
@@ -159,7 +173,9 @@ class EncoderSlot:
 
     def _open(self, opening: Future[Encoder], progress: Progress | None) -> None:
         try:
-            encoder = Encoder.open(self._name_or_path, threads=self._threads, progress=progress)
+            encoder = Encoder.open(
+                self._name_or_path, threads=self._threads, progress=progress, cores=self._cores
+            )
         except Exception as error:  # the edge of a thread: whoever waits raises it
             opening.set_exception(error)
             return

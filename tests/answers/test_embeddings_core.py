@@ -19,6 +19,7 @@ from pennyweight.answers.embedding_schema import MAX_INPUTS, parse_embedding
 from pennyweight.answers.embedding_windows import MAX_TOKENS, WindowCutter
 from pennyweight.answers.fields import ParameterError
 from pennyweight.encoder import Encoder
+from pennyweight.engine.core_turns import CoreTurns
 from pennyweight.errors import EngineError, OverloadedError
 from pennyweight.text.encoder_tokenizer import EncoderTokenizer
 from tests.models.tiny_encoder import VOCABULARY, tokenizer_json, write_encoder_folder
@@ -139,7 +140,7 @@ def recorder() -> Recorder:
 
 @pytest.fixture
 def queue(recorder: Recorder) -> Iterator[EmbeddingQueue]:
-    queue = EmbeddingQueue(recorder)
+    queue = EmbeddingQueue(recorder, cores=CoreTurns())
     yield queue
     recorder.go_on.release(1000)
     queue.close()
@@ -159,7 +160,17 @@ def test_batches_are_short_and_requests_take_turns(recorder: Recorder, queue: Em
     recorder.go_on.release(100)
     assert struct.unpack("<20f", large.result(timeout=30)) == tuple(range(1000, 1020))
     assert all(sum(map(len, batch)) <= BATCH_TOKENS for batch in recorder.batches)
-    assert len(recorder.batches[0]) == 5
+    assert len(recorder.batches[0]) == BATCH_TOKENS // 100
+
+
+def test_a_window_that_did_not_fit_begins_the_next_batch(recorder: Recorder, queue: EmbeddingQueue) -> None:
+    queue.put(_windows(1, 1))
+    assert recorder.entered.acquire(timeout=30)
+    large = queue.put(_windows(1000, 20, size=BATCH_TOKENS // 2 + 2))
+    small = queue.put(_windows(5, 1, size=BATCH_TOKENS // 2))
+    recorder.go_on.release(3)
+    assert struct.unpack("<f", small.result(timeout=30)) == (5.0,)
+    assert not large.done()
 
 
 def test_a_cancelled_request_is_not_computed(recorder: Recorder, queue: EmbeddingQueue) -> None:

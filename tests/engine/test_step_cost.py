@@ -40,6 +40,14 @@ def test_a_mixed_step_stays_within_the_gap(token_s: float, decode_s: float) -> N
     assert decode_s + (tokens + 1) * token_s >= GAP_S * 0.99
 
 
+def test_time_that_others_had_the_cores_counts_in_the_gap() -> None:
+    cost = StepCost()
+    learn(cost, token_s=5e-4, decode_s=0.01, rows=2)
+    whole = cost.prompt_budget_s(decode_tokens=2)
+    cost.spent_s = 0.02
+    assert cost.prompt_budget_s(decode_tokens=2) == pytest.approx(whole - 0.02)
+
+
 @pytest.mark.parametrize("start", [0, 1000, 4000, 30_000])
 def test_a_far_chunk_is_smaller(start: int) -> None:
     """Attention grows with the position: what was learnt up to 4000 holds elsewhere."""

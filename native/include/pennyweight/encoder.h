@@ -63,7 +63,6 @@ struct EncoderModel {
 
 class Encoder {
  public:
-  // Threads run at a lower priority than the rest of the process where the system has such.
   Encoder(std::shared_ptr<const EncoderModel> model, int num_threads);
   ~Encoder();
 

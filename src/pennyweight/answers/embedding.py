@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pennyweight.answers.embedding_queue import NativeEncoder
     from pennyweight.answers.embedding_schema import Input
     from pennyweight.answers.embedding_windows import Windows
+    from pennyweight.engine.core_turns import CoreTurns
     from pennyweight.text.encoder_tokenizer import EncoderTokenizer
 
 
@@ -35,12 +36,18 @@ class Embedder:
     """One encoder, used from any number of threads and event loops at once. `close` ends its thread."""
 
     def __init__(
-        self, encoder: NativeEncoder, tokenizer: EncoderTokenizer, *, window: int, width: int
+        self,
+        encoder: NativeEncoder,
+        tokenizer: EncoderTokenizer,
+        *,
+        window: int,
+        width: int,
+        cores: CoreTurns,
     ) -> None:
         """`window`: tokens of the longest text, opening and closing ones included; `width`: of a vector."""
         self.width = width
         self._cutter = WindowCutter(tokenizer, window=window)
-        self._queue = EmbeddingQueue(encoder)
+        self._queue = EmbeddingQueue(encoder, cores=cores)
 
     def embed(self, inputs: Sequence[Input], *, dimensions: int | None = None) -> Embeddings:
         """Raises ParameterError for what cannot be a token or a size, OverloadedError, EngineError."""

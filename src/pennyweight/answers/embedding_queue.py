@@ -1,11 +1,13 @@
 """The encoder's thread: windows of waiting requests become vectors, a small batch at a time.
 
-Batches are short (tens of milliseconds), so that a request that was cancelled, or a small one behind a large
-one, does not wait long, and chat streams on the same cores get their turn. Requests take turns by batch.
+Batches are short (some 10 ms), so that a request that was cancelled, or a small one behind a large one, does
+not wait long. They take turns with the engine's plans on the cores; requests take turns by batch.
 """
 
 from __future__ import annotations
 
+import atexit
+import os
 import threading
 from collections import deque
 from concurrent.futures import Future
@@ -17,8 +19,10 @@ from pennyweight.errors import EngineError, OverloadedError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-BATCH_TOKENS = 512
-"""Rows of one batch: enough to fill the matrix products, and some 10 ms on two cores."""
+    from pennyweight.engine.core_turns import CoreTurns
+
+BATCH_TOKENS = 256
+"""Rows of one batch: enough to fill the matrix products, and some 10 ms that running streams wait."""
 MAX_WAITING_TOKENS = 600_000
 MAX_WAITING_REQUESTS = 256
 
@@ -37,16 +41,23 @@ class _Job:
     vectors: list[bytes] = field(default_factory=list)
 
 
-class EmbeddingQueue:
-    """One encoder and the thread that drives it."""
+_Window = tuple[_Job, int]  # the window of a job with this number
 
-    def __init__(self, encoder: NativeEncoder) -> None:
+
+class EmbeddingQueue:
+    """One encoder and the thread that drives it; `cores` says when."""
+
+    def __init__(self, encoder: NativeEncoder, *, cores: CoreTurns) -> None:
         self._encoder = encoder
+        self._cores = cores
         self._jobs: deque[_Job] = deque()
         self._waiting_tokens = 0
         self._changed = threading.Condition()
         self._closed = False
+        self._pid = os.getpid()
         self._thread = threading.Thread(target=self._run, name="pennyweight-encoder", daemon=True)
+        # A daemon thread that comes back from native code to an interpreter at its end aborts the process.
+        atexit.register(self.close)
         self._thread.start()
 
     def put(self, windows: Sequence[tuple[int, ...]]) -> Future[bytes]:
@@ -74,22 +85,18 @@ class EmbeddingQueue:
 
     def close(self) -> None:
         """Stop after the batch under way and end the thread; what waits fails. Harmless twice."""
+        atexit.unregister(self.close)
+        if os.getpid() != self._pid:
+            return  # a fork has no thread to end, and may have copied the lock while it was held
         with self._changed:
             self._closed = True
             self._changed.notify()
         self._thread.join()
 
     def _run(self) -> None:
-        while (batch := self._next_batch()) is not None:
-            windows = [job.windows[index] for job, index in batch]
-            try:
-                data = self._encoder.encode(windows)
-            except (MemoryError, RuntimeError, ValueError) as error:
-                failure = EngineError(f"the encoder failed: {error}")
-                for job in {job for job, _ in batch}:
-                    self._drop(job, failure)
-                continue
-            width = len(data) // len(windows)
+        while self._has_work():
+            batch, data = self._encode_batch()
+            width = len(data) // max(1, len(batch))
             for place, (job, _) in enumerate(batch):
                 job.vectors.append(data[place * width : (place + 1) * width])
             for job in {job for job, _ in batch}:
@@ -100,37 +107,53 @@ class EmbeddingQueue:
                 _settle(job.future, EngineError("the encoder was closed before it reached this request"))
             self._jobs.clear()
 
-    def _next_batch(self) -> list[tuple[_Job, int]] | None:
-        """Windows to encode together, blocking until there are some; None once closed."""
+    def _has_work(self) -> bool:
+        """Blocks until a request waits; False once closed."""
         with self._changed:
-            while True:
-                self._changed.wait_for(lambda: self._jobs or self._closed)
-                if self._closed:
-                    return None
-                if batch := self._fill():
-                    return batch
+            self._changed.wait_for(lambda: self._jobs or self._closed)
+            return not self._closed
 
-    def _fill(self) -> list[tuple[_Job, int]]:
+    def _encode_batch(self) -> tuple[list[_Window], bytes]:
+        """One turn on the cores, for what waits when it has come; an empty batch if nothing is left of it."""
+        with self._cores.guest():
+            batch = self._fill()
+            if not batch:
+                return [], b""
+            try:
+                return batch, self._encoder.encode([job.windows[index] for job, index in batch])
+            except (MemoryError, RuntimeError, ValueError) as error:
+                failure = EngineError(f"the encoder failed: {error}")
+        for job in {job for job, _ in batch}:
+            self._drop(job, failure)
+        return [], b""
+
+    def _fill(self) -> list[_Window]:
         """An equal share for each waiting request, at least one window, until the batch is full."""
-        batch: list[tuple[_Job, int]] = []
+        batch: list[_Window] = []
+        with self._changed:
+            if not self._closed:
+                self._take(batch)
+        return batch
+
+    def _take(self, batch: list[_Window]) -> None:
         self._forget_cancelled()
         room, share = BATCH_TOKENS, BATCH_TOKENS // max(len(self._jobs), 1)
         for _ in range(len(self._jobs)):
-            if room <= 0:
-                break
-            job, taken = self._jobs.popleft(), 0
-            while job.next < len(job.windows) and (taken == 0 or taken < share) and room > 0:
+            job, taken = self._jobs[0], 0
+            while job.next < len(job.windows):
                 size = len(job.windows[job.next])
-                if batch and size > room:
+                if (taken and taken + size > share) or (batch and size > room):
                     break
                 batch.append((job, job.next))
                 job.next += 1
                 taken += size
                 room -= size
                 self._waiting_tokens -= size
+            if not taken:
+                return  # no room for it: it stays the first, and begins the next batch
+            self._jobs.popleft()
             if job.next < len(job.windows):
                 self._jobs.append(job)
-        return batch
 
     def _drop(self, job: _Job, error: EngineError) -> None:
         with self._changed:

@@ -44,6 +44,7 @@ class StepCost:
     def __init__(self, *, token_s: float = TOKEN_GUESS_S) -> None:
         self._prompt = _Line(token_s)  # the guess lasts until the first prompt was measured
         self._decode: dict[int, tuple[float, float]] = {}  # size class -> running (tokens, seconds)
+        self.spent_s = 0.0  # of the gap that the next step ends: others had the cores for so long
 
     def observe(self, shape: StepShape, seconds: float) -> None:
         """One step of this shape took `seconds`."""
@@ -71,7 +72,9 @@ class StepCost:
 
     def prompt_budget_s(self, *, decode_tokens: int) -> float:
         """Seconds the next step may spend on prompts beside the running streams."""
-        return GAP_S - self.decode_s(decode_tokens) if decode_tokens else IDLE_STEP_S
+        if not decode_tokens:
+            return IDLE_STEP_S
+        return GAP_S - self.decode_s(decode_tokens) - self.spent_s
 
     def chunk_tokens(self, left_s: float, *, start: int) -> int:
         """Prompt tokens from position `start` on that take `left_s` seconds; at most MAX_CHUNK."""
