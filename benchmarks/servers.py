@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -45,19 +46,20 @@ def running(command: ServerCommand) -> Iterator[RunningServer]:
     """Start the server, wait until `/health` says 200, and stop it at the end. RuntimeError if it dies."""
     port = _free_port()
     arguments = [part.replace("{port}", str(port)) for part in command.arguments]
-    process = subprocess.Popen(
-        arguments,
-        env={**os.environ, **command.environment},
-        cwd=command.folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
     url = f"http://127.0.0.1:{port}"
-    try:
-        _wait(url, process)
-        yield RunningServer(url=url, pid=process.pid, model=_served(url))
-    finally:
-        _stop(process)
+    with tempfile.TemporaryDirectory() as data:  # what it stores is not what a person stored here
+        process = subprocess.Popen(
+            arguments,
+            env={**os.environ, "XDG_DATA_HOME": data, **command.environment},
+            cwd=command.folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            _wait(url, process)
+            yield RunningServer(url=url, pid=process.pid, model=_served(url))
+        finally:
+            _stop(process)
 
 
 def penny_serve(model: Path, *, folder: Path, threads: int, isa: str | None) -> ServerCommand:

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 PREFIX = "PENNYWEIGHT_"
-_READ_ELSEWHERE = frozenset({"PENNYWEIGHT_CONFIG", "PENNYWEIGHT_ISA", "PENNYWEIGHT_SHARED"})
+_READ_ELSEWHERE = frozenset(
+    {"PENNYWEIGHT_CONFIG", "PENNYWEIGHT_FAILPOINT", "PENNYWEIGHT_ISA", "PENNYWEIGHT_SHARED"}
+)
 _LARGEST = 2**31 - 1
 _BOUNDS = {"port": (0, 65535), "batch_share": (0, 90)}
 _EXPECTED: dict[type, str] = {
@@ -43,6 +45,8 @@ class Settings:
     port: int = 8000  # 0: any free port
     api_key: str | None = None
     insecure: bool = False  # serve beyond this machine without a key
+    data: str | None = None  # folder of the database and the files; None: in the XDG data folder
+    database: str | None = None  # URL of a PostgreSQL database; None: a file in the data folder
     context: int | None = None  # tokens of prompt and answer together
     parallel: int | None = None  # whole contexts that fit the memory for keys and values at once
     memory: str | None = None  # ceiling on the whole process, such as 1.5GiB

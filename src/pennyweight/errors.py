@@ -107,6 +107,19 @@ class OverloadedError(UnavailableError):
     code = "overloaded"
 
 
+class DatabaseUnavailableError(UnavailableError):
+    """The database does not answer, or is closed. Whether a write was kept is not known; try again."""
+
+    code = "database_unavailable"
+
+
+class StorageFullError(PennyweightError):
+    """What was sent cannot be made durable: the disk is full, read-only or failing. Nothing was kept."""
+
+    status = 507
+    code = "storage_full"
+
+
 class ConfigError(PennyweightError):
     """A setting that is unknown, malformed or refused."""
 

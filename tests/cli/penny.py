@@ -67,4 +67,5 @@ class Penny:
 
     def _own_environ(self) -> dict[str, str]:
         own = {"HOME": str(self.home), "XDG_CACHE_HOME": str(self.home / "cache"), "COLUMNS": "200"}
-        return own | {"XDG_CONFIG_HOME": str(self.home / "config")}
+        folders = {"XDG_CONFIG_HOME": self.home / "config", "XDG_DATA_HOME": self.home / "data"}
+        return own | {name: str(folder) for name, folder in folders.items()}

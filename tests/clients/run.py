@@ -98,6 +98,7 @@ def served(folder: Path) -> Iterator[str]:
     """A server of a tiny model, in a process of its own."""
     model = write_tiny_llama(folder / f"{MODEL}.gguf", context_length=8192)
     command = [sys.executable, "-m", "pennyweight", "serve", "--model", str(model), "--port", "0"]
+    command += ["--data", str(folder / "data")]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stderr is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 import time
 from contextlib import contextmanager
@@ -14,9 +15,12 @@ import uvicorn
 from pennyweight.config import Settings
 from pennyweight.server.app import create_app
 from pennyweight.server.serve import bind, server_config
+from pennyweight.server.services import open_services
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from fastapi import FastAPI
 
     from pennyweight.api import Engine
 
@@ -42,7 +46,13 @@ class LiveServer:
 @contextmanager
 def live_server(engine: Engine, *, max_body_bytes: int = 2**20, **settings: Any) -> Iterator[LiveServer]:
     """`settings` are those of `Settings`."""
-    app = create_app(engine, Settings(max_body_bytes=max_body_bytes, **settings))
+    with tempfile.TemporaryDirectory() as folder:
+        own = Settings(**{"data": folder, "max_body_bytes": max_body_bytes, **settings})
+        with open_services(own) as services:
+            yield from _served(create_app(engine, own, services), engine)
+
+
+def _served(app: FastAPI, engine: Engine) -> Iterator[LiveServer]:
     server = uvicorn.Server(server_config(app))
     with bind("127.0.0.1", 0) as listener:
         listener.listen()

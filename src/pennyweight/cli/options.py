@@ -36,3 +36,25 @@ Alias = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME=MODEL", help="Another name of a model served; may be repeated."),
 ]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FOLDER", help="Folder of the database and the files; by default ~/.local/share/pennyweight."
+    ),
+]
+Database = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="PostgreSQL database instead of a file in the data folder."),
+]
+Host = Annotated[str | None, typer.Option(help="Address to listen on; by default 127.0.0.1.")]
+Port = Annotated[int | None, typer.Option(help="Port to listen on; by default 8000; 0: any.")]
+ApiKey = Annotated[
+    str | None, typer.Option(help="Key that clients must send; better set as PENNYWEIGHT_API_KEY.")
+]
+AllowHost = Annotated[
+    list[str] | None,
+    typer.Option(help="A name clients call this server by, beside its address; may be repeated."),
+]
+AllowOrigin = Annotated[
+    list[str] | None, typer.Option(help="Origin of web pages that may use this server; may be repeated.")
+]

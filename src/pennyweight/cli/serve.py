@@ -10,11 +10,18 @@ import typer
 
 from pennyweight.cli.options import (  # noqa: TC001  typer reads the annotations at run time
     Alias,
+    AllowHost,
+    AllowOrigin,
+    ApiKey,
     Context,
+    Data,
+    Database,
     EmbeddingModel,
+    Host,
     Memory,
     Model,
     Parallel,
+    Port,
     Threads,
 )
 
@@ -30,46 +37,49 @@ if TYPE_CHECKING:
 
 def serve(
     model: Model = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on; by default 127.0.0.1.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on; by default 8000; 0: any.")] = None,
-    api_key: Annotated[
-        str | None, typer.Option(help="Key that clients must send; better set as PENNYWEIGHT_API_KEY.")
-    ] = None,
+    host: Host = None,
+    port: Port = None,
+    api_key: ApiKey = None,
     context: Context = None,
     parallel: Parallel = None,
     memory: Memory = None,
     threads: Threads = None,
     embedding_model: EmbeddingModel = None,
     alias: Alias = None,
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option(help="A name clients call this server by, beside its address; may be repeated."),
-    ] = None,
-    allow_origin: Annotated[
-        list[str] | None,
-        typer.Option(help="Origin of web pages that may use this server; may be repeated."),
-    ] = None,
+    allow_host: AllowHost = None,
+    allow_origin: AllowOrigin = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="Serve other machines without a key.")] = False,
+    data: Data = None,
+    database: Database = None,
 ) -> None:
     """Serve the model to any OpenAI client."""
-    from pennyweight.cli.terminal import notice
-    from pennyweight.config import Settings, alias_table
+    from pennyweight.config import alias_table
 
-    flags = {
-        "model": model,
-        "host": host,
-        "port": port,
-        "api_key": api_key,
-        "context": context,
-        "parallel": parallel,
-        "memory": memory,
-        "threads": threads,
-        "embedding_model": embedding_model,
-        "insecure": insecure or None,
-        "aliases": alias_table(alias) if alias else None,
-        "allow_hosts": tuple(allow_host) if allow_host else None,
-        "allow_origins": tuple(allow_origin) if allow_origin else None,
-    }
+    _serve(
+        {
+            "model": model,
+            "host": host,
+            "port": port,
+            "api_key": api_key,
+            "context": context,
+            "parallel": parallel,
+            "memory": memory,
+            "threads": threads,
+            "embedding_model": embedding_model,
+            "insecure": insecure or None,
+            "data": data,
+            "database": database,
+            "aliases": alias_table(alias) if alias else None,
+            "allow_hosts": tuple(allow_host) if allow_host else None,
+            "allow_origins": tuple(allow_origin) if allow_origin else None,
+        }
+    )
+
+
+def _serve(flags: Mapping[str, object]) -> None:
+    from pennyweight.cli.terminal import notice
+    from pennyweight.config import Settings
+
     settings = Settings.load(flags)
     refuse_open_door(settings)
 
@@ -93,16 +103,18 @@ def serve(
 def _prepared(
     stack: ExitStack, settings: Settings, flags: Mapping[str, object], check: Callable[[], None]
 ) -> tuple[ASGIApp, Engine]:
-    """The application over an engine that `stack` closes."""
+    """The application over a store and an engine that `stack` closes."""
     from pennyweight.cli.session import opened
     from pennyweight.server.app import create_app
+    from pennyweight.server.services import open_services
 
+    services = stack.enter_context(open_services(settings))
     engine = stack.enter_context(opened(flags, check=check))
     if settings.embedding_model is not None:
         engine.encoder.open()
     # The vocabulary is read for grammars while the first clients are on their way.
     Thread(target=engine.answerer.grammars.warm_up, name="pennyweight-grammars", daemon=True).start()
-    return create_app(engine, settings), engine
+    return create_app(engine, settings, services), engine
 
 
 def refuse_open_door(settings: Settings) -> None:

@@ -32,13 +32,20 @@ from pennyweight.server.routes.tokens import tokens_routes
 if TYPE_CHECKING:
     from pennyweight.api import Engine
     from pennyweight.config import Settings
+    from pennyweight.server.services import Services
 
 PING_S = 15.0
 _READABLE_HEADERS = ("x-request-id", "x-pennyweight-ignored", "openai-processing-ms", "retry-after")
 
 
-def create_app(engine: Engine, settings: Settings, *, ping_s: float = PING_S) -> FastAPI:
-    """An ASGI application over `engine`, which the caller opens and closes."""
+def create_app(
+    engine: Engine,
+    settings: Settings,
+    services: Services,  # noqa: ARG001  the routes that store something come next
+    *,
+    ping_s: float = PING_S,
+) -> FastAPI:
+    """An ASGI application over `engine` and `services`, which the caller opens and closes."""
     from pennyweight import __version__
 
     # FastAPI's own documentation pages load scripts from elsewhere: ours stands on its own.

@@ -1,0 +1,80 @@
+"""The data folder: the database's file and the blobs, for the eyes of their owner, served by one process."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from pennyweight.errors import ConfigError
+from pennyweight.store.durability import sync_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataFolder:
+    """`path` exists, and its mode is 0700 if we made it."""
+
+    path: Path
+
+    @classmethod
+    def open(cls, path: str | None, environ: Mapping[str, str] | None = None) -> Self:
+        """The folder `path`, made if it is not there; None: the default one. Raises ConfigError."""
+        folder = default_path(os.environ if environ is None else environ) if path is None else Path(path)
+        try:
+            _make(folder.absolute())
+        except OSError as error:
+            raise ConfigError(
+                f"the data folder {folder} cannot be made: {error.strerror}; choose another with --data"
+            ) from error
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise ConfigError(f"the data folder {folder} cannot be written to; choose another with --data")
+        return cls(path=folder.absolute())
+
+    @property
+    def database_url(self) -> str:
+        """The database this folder holds; with PostgreSQL the folder holds the blobs alone."""
+        from sqlalchemy import URL
+
+        return URL.create("sqlite", database=str(self.path / "pennyweight.db")).render_as_string()
+
+    @contextmanager
+    def served(self) -> Iterator[None]:
+        """Hold the folder for a server. Raises ConfigError if another one does.
+
+        The lock ends with the process, however it ends.
+        """
+        descriptor = os.open(self.path / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self._lock(descriptor)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _lock(self, descriptor: int) -> None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError(
+                f"another server uses the data folder {self.path}; stop it, or choose another with --data"
+            ) from error
+
+
+def default_path(environ: Mapping[str, str]) -> Path:
+    """`$XDG_DATA_HOME/pennyweight`, by default under `~/.local/share`; it need not exist."""
+    base = environ.get("XDG_DATA_HOME", "")
+    # a relative value is to be ignored (XDG Base Directory Specification)
+    data = Path(base) if os.path.isabs(base) else Path.home() / ".local" / "share"
+    return data / "pennyweight"
+
+
+def _make(folder: Path) -> None:
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        sync_folder(folder.parent)

@@ -1,0 +1,29 @@
+"""Places where a test kills the process: after every durable write, before anybody is told of it.
+
+`PENNYWEIGHT_FAILPOINT=NAME` kills (SIGKILL, as a power cut would) when the place is reached, `NAME@3` when it
+is reached for the third time. Without the variable a failpoint does nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from itertools import count
+
+FAILPOINTS = (
+    "database.committed",  # a group of writes is durable, nobody who waits was told
+    "database.copied",  # the copy before a migration is durable
+    "database.migrated",  # the new schema is durable
+)
+"""Every failpoint there is; a test proves each is reached."""
+
+_VARIABLE = "PENNYWEIGHT_FAILPOINT"
+_hits = {name: count(1) for name in FAILPOINTS}  # of this process, which ends with the last one counted
+
+
+def failpoint(name: str) -> None:
+    """Kill this process if `name` is the place it is to die at."""
+    hit = next(_hits[name])  # KeyError: a failpoint that is not listed
+    wanted = os.environ.get(_VARIABLE)
+    if wanted is not None and wanted in (name, f"{name}@{hit}"):
+        os.kill(os.getpid(), signal.SIGKILL)

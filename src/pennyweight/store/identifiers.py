@@ -1,0 +1,18 @@
+"""Identifiers nobody can guess: a prefix that says what it is, then 24 random letters and digits.
+
+Prefixes are OpenAI's: `file-`, `batch_`, `batch_req_`, `proj_`, `key_`, `svc_acct_`, `resp_`, `conv_`,
+`msg_`, `chatcmpl-`. 24 of 62 characters are 142 bits.
+"""
+
+from __future__ import annotations
+
+import secrets
+import string
+
+_ALPHABET = string.ascii_letters + string.digits
+_LENGTH = 24
+
+
+def new_id(prefix: str) -> str:
+    """A fresh identifier that starts with `prefix`."""
+    return prefix + "".join(secrets.choice(_ALPHABET) for _ in range(_LENGTH))

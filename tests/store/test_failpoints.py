@@ -1,0 +1,74 @@
+"""Every failpoint is reached by a real process, which dies there; what it acknowledged is still there."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from pennyweight.store.database import Database
+from pennyweight.store.failpoints import FAILPOINTS, failpoint
+from tests.store.test_database import count
+
+# What a process does until it dies; it prints each thing it may rely on.
+_WRITING = """
+import sys
+from pennyweight.store.database import Database
+from pennyweight.store.projects import Projects
+database = Database.open(sys.argv[1])
+for number in range(10):
+    database.write_now(lambda c: Projects().create(c, name=str(number), now=1))
+    print("written", flush=True)
+"""
+_MIGRATING = """
+import sys
+from pennyweight.store import migrate, migrations
+from pennyweight.store.database import Database
+migrations.HEAD, migrations.REVISIONS, migrate.upgrade = "0002", ("0001", "0002"), lambda connection: None
+Database.open(sys.argv[1])
+"""
+_PROGRAMS = {
+    "database.committed": _WRITING,
+    "database.copied": _MIGRATING,
+    "database.migrated": _MIGRATING,
+}
+
+
+def killed(program: str, failpoint: str, *arguments: str) -> list[str]:
+    """The lines a process printed before it died at `failpoint`."""
+    environ = os.environ | {"PENNYWEIGHT_FAILPOINT": failpoint}
+    command = [sys.executable, "-c", program, *arguments]
+    done = subprocess.run(command, env=environ, check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_every_failpoint_has_a_program_that_reaches_it() -> None:
+    assert set(_PROGRAMS) == set(FAILPOINTS)
+
+
+@pytest.mark.parametrize("name", FAILPOINTS)
+def test_it_dies_there_and_the_next_start_works(name: str, sqlite_url: str) -> None:
+    killed(_PROGRAMS[name], name, sqlite_url)
+    with Database.open(sqlite_url) as database:
+        assert database.read_now(count) >= 1
+
+
+@pytest.mark.parametrize("hit", [1, 4])
+def test_nothing_acknowledged_is_lost(hit: int, sqlite_url: str) -> None:
+    printed = killed(_WRITING, f"database.committed@{hit}", sqlite_url)
+    assert len(printed) == hit - 1
+    with Database.open(sqlite_url) as database:
+        assert database.read_now(count) == 1 + hit  # the last one was durable, though nobody was told
+
+
+def test_without_the_variable_nothing_happens() -> None:
+    failpoint("database.committed")
+
+
+def test_an_unlisted_name_is_a_mistake() -> None:
+    with pytest.raises(KeyError):
+        failpoint("no.such.place")
