@@ -64,23 +64,25 @@ def test_a_work_that_raises_undoes_itself_alone(database: Database) -> None:
 
 
 def test_works_that_wait_share_a_commit(database: Database) -> None:
-    release, transactions = Event(), []
+    started, release, transactions = Event(), Event(), []
     current = "SELECT pg_current_xact_id()::text" if "postgres" in str(database.url) else "SELECT 1"
 
     def noted(connection: Connection) -> None:
         transactions.append((id(connection.get_transaction()), connection.execute(text(current)).scalar()))
 
     def first(connection: Connection) -> None:
+        started.set()
         release.wait(30)
         noted(connection)
 
-    threads = [Thread(target=database.write_now, args=(first,))]
-    threads[0].start()
+    thread = Thread(target=database.write_now, args=(first,))
+    thread.start()
+    started.wait(30)
     futures = [database._writer.enqueue(noted) for _ in range(5)]
     release.set()
     for future in futures:
         future.result()
-    threads[0].join()
+    thread.join()
     assert len(transactions) == 6
     assert len({place for place, _ in transactions[1:]}) == 1
 
@@ -102,10 +104,15 @@ def test_a_reader_sees_one_moment(database: Database) -> None:
 
 
 def test_a_cancelled_work_that_waits_is_never_run(database: Database) -> None:
-    release = Event()
+    started, release = Event(), Event()
+
+    def first_work(_: Connection) -> None:
+        started.set()
+        release.wait(30)
 
     async def cancel_the_second() -> None:
-        first = asyncio.ensure_future(database.write(lambda _: release.wait(30)))
+        first = asyncio.ensure_future(database.write(first_work))
+        await asyncio.to_thread(started.wait, 30)
         second = asyncio.ensure_future(database.write(creation("never")))
         await asyncio.sleep(0)
         second.cancel()
