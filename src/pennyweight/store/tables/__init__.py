@@ -1,5 +1,5 @@
 """The tables, one file per noun. Whoever needs all of them (migrations, `verify`) imports this package."""
 
-from pennyweight.store.tables import projects
+from pennyweight.store.tables import projects, usage
 
-__all__ = ["projects"]
+__all__ = ["projects", "usage"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pennyweight.store.migrations.first import projects
+from pennyweight.store.migrations.first import projects, usage
 
 revision = "0001"
 down_revision = None
@@ -13,3 +13,4 @@ depends_on = None
 def upgrade() -> None:
     """Create everything."""
     projects.create()
+    usage.create()
