@@ -1,8 +1,11 @@
 #include "pennyweight/sampler.h"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <stdexcept>
 #include <string>
 
@@ -18,6 +21,25 @@ int round_up(int n) { return (n + 15) / 16 * 16; }
 // Falling value, then rising id.
 bool before(const std::pair<float, int>& a, const std::pair<float, int>& b) {
   return a.first != b.first ? a.first > b.first : a.second < b.second;
+}
+
+// Sorts candidates of rising ids and values between 0 and 1 as `before` does, by their 30 bits from the lowest ten up:
+// a flat distribution has thousands, for which comparing takes ten times as long.
+void sort_falling(Candidates& candidates, Candidates& spare) {
+  constexpr size_t kFew = 128, kDigits = 3, kBits = 10, kValues = 1 << kBits;
+  if (candidates.size() < kFew) return std::sort(candidates.begin(), candidates.end(), before);
+  auto digit = [](float value, size_t place) {
+    return (~std::bit_cast<uint32_t>(value) >> place * kBits) % kValues;  // inverted: large values first
+  };
+  std::array<std::array<uint32_t, kValues>, kDigits> starts{};
+  for (const auto& [value, id] : candidates)
+    for (size_t place = 0; place < kDigits; ++place) ++starts[place][digit(value, place)];
+  spare.resize(candidates.size());
+  for (size_t place = 0; place < kDigits; ++place) {
+    std::exclusive_scan(starts[place].begin(), starts[place].end(), starts[place].begin(), 0U);
+    for (const auto& candidate : candidates) spare[starts[place][digit(candidate.first, place)]++] = candidate;
+    candidates.swap(spare);
+  }
 }
 
 // In runs that the compiler turns into vectors: an early exit at every element would be four times slower.
@@ -176,7 +198,7 @@ double Sampler::gather(const KernelTable& kernels, const float* p, SamplingScrat
   const float lowest = options_.top_k == 0 ? std::max(options_.min_p, kAllPossible) : kAllPossible;
   scratch.indices.resize(vocab_size_);
   std::span<const int> found;
-  for (float threshold : {0x1p-4F, 0x1p-7F, 0x1p-10F, 0x1p-13F, 0x1p-17F, kAllPossible}) {
+  for (float threshold : {0x1p-4F, 0x1p-6F, 0x1p-8F, 0x1p-10F, 0x1p-12F, 0x1p-14F, 0x1p-17F, kAllPossible}) {
     threshold = std::max(threshold, lowest);
     const int count = kernels.at_least(p, vocab_size_, threshold, scratch.indices.data());
     found = std::span(scratch.indices.data(), count);
@@ -187,7 +209,7 @@ double Sampler::gather(const KernelTable& kernels, const float* p, SamplingScrat
   for (int i : found) candidates.emplace_back(p[i], i);
   const size_t kept = options_.top_k > 0 ? std::min<size_t>(options_.top_k, candidates.size()) : candidates.size();
   if (kept == candidates.size())
-    std::sort(candidates.begin(), candidates.end(), before);
+    sort_falling(candidates, scratch.spare);
   else
     std::partial_sort(candidates.begin(), candidates.begin() + static_cast<std::ptrdiff_t>(kept), candidates.end(),
                       before);
@@ -201,12 +223,12 @@ double Sampler::gather(const KernelTable& kernels, const float* p, SamplingScrat
 // Whether top_k or top_p keep none but the tokens found, which are the likeliest.
 bool Sampler::enough(const float* p, std::span<const int> found, double total) const {
   if (options_.top_k > 0) return found.size() >= static_cast<size_t>(options_.top_k);
-  double mass = 0;
-  for (int i : found) mass += p[i];
-  return mass > options_.top_p * total * (1 + 1e-9);
+  std::array<double, 4> mass{};  // four sums, so that no addition waits for the one before it
+  for (size_t i = 0; i < found.size(); ++i) mass[i % 4] += p[found[i]];
+  return mass[0] + mass[1] + mass[2] + mass[3] > options_.top_p * total * (1 + 1e-9);
 }
 
-int Sampler::draw_filtered(std::vector<std::pair<float, int>>& candidates, double total, double uniform) const {
+int Sampler::draw_filtered(Candidates& candidates, double total, double uniform) const {
   double sum = 0;
   size_t kept = 0;
   while (kept < candidates.size() && (kept == 0 || options_.top_p == 1 || sum < options_.top_p * total))

@@ -101,5 +101,5 @@ def _thread_bytes(spec: ModelSpec) -> int:
     query = spec.num_heads * spec.head_dim
     private = _PRIVATE_ROWS * max(spec.d_model, query, spec.d_ff) * (4 + _BLOCK_BYTES // 32 + 1)
     attention = 10 * spec.head_dim * _TILE_ROWS + _TILE_BYTES
-    sampling = 20 * spec.vocab_size  # adjusted logits, probabilities, indices, candidates
+    sampling = 28 * spec.vocab_size  # adjusted logits, probabilities, indices, candidates and room to sort
     return private + attention + sampling

@@ -32,16 +32,19 @@ struct SamplingOptions {
   void check(int vocab_size) const;
 };
 
+using Candidates = std::vector<std::pair<float, int>>;  // value, token
+
 // Per-thread buffers of vocabulary size.
 struct SamplingScratch {
   std::vector<float> adjusted;
   std::vector<float> probabilities;
   std::vector<int> indices;
-  std::vector<std::pair<float, int>> candidates;
+  Candidates candidates;
+  Candidates spare;
 
   size_t bytes() const {
     return (adjusted.capacity() + probabilities.capacity()) * sizeof(float) + indices.capacity() * sizeof(int) +
-           candidates.capacity() * sizeof(candidates[0]);
+           (candidates.capacity() + spare.capacity()) * sizeof(candidates[0]);
   }
 };
 
@@ -72,7 +75,7 @@ class Sampler {
   int draw(const KernelTable& kernels, const float* a, float maximum, SamplingScratch& scratch) const;
   double gather(const KernelTable& kernels, const float* p, SamplingScratch& scratch) const;
   bool enough(const float* p, std::span<const int> found, double total) const;
-  int draw_filtered(std::vector<std::pair<float, int>>& candidates, double total, double uniform) const;
+  int draw_filtered(Candidates& candidates, double total, double uniform) const;
 
   SamplingOptions options_;
   int vocab_size_;
