@@ -60,9 +60,9 @@ class Comparison:
     tolerance: float = 0.1  # share of the cores that others may take during a sample
 
     def run(self, rows: Sequence[Row]) -> bool:
-        """True when everything is measured."""
+        """True when everything is measured. What failed before is not tried again: drop it with --fresh."""
         for row in rows:
-            failed: set[str] = set()
+            failed = {each.label for each in row.contenders if self.results.has_failed(row, each)}
             for number in range(self.rounds):
                 first = number % len(row.contenders)
                 for contender in [*row.contenders[first:], *row.contenders[:first]]:

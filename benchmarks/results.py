@@ -74,6 +74,11 @@ class Results:
         self._measured(row, contender)["failure"] = reason
         self.write()
 
+    def has_failed(self, row: Row, contender: Contender) -> bool:
+        """Whether the last attempt at a contender is recorded as failed."""
+        measured = self.data["rows"].get(row.key, {"measured": {}})["measured"]
+        return "failure" in measured.get(contender.label, {})
+
     def write(self) -> None:
         """Write the file, whole or not at all."""
         if self._path is None:
