@@ -120,8 +120,8 @@ std::vector<ActivationBlock> random_activations(Random& random, int tokens, int 
     a.scale[1] = grain == Grain::kFine ? random_scale(random) : a.scale[0];
     a.scaled_sum = random.normal();
     a.minus_8_sums = -8 * (sums[0] + sums[1]);
-    a.half_sums[0] = static_cast<int16_t>(sums[0]);
-    a.half_sums[1] = static_cast<int16_t>(sums[1]);
+    a.minus_8_half_sums[0] = -8 * sums[0];
+    a.minus_8_half_sums[1] = -8 * sums[1];
   }
   return x;
 }

@@ -73,11 +73,11 @@ enum class Grain : uint8_t { kCoarse, kFine };
 // A run of 32 activations of one token, quantised to int8 (docs/numerics.md, "Linear layers").
 struct ActivationBlock {
   int8_t q[kBlock];
-  float scale[2];        // of the lower and the upper 16; the same if coarse
-  float scaled_sum;      // sum of the quantised values
-  int32_t minus_8_sums;  // -8 * sum of q, the accumulator's start for a zero point of 8
-  int16_t half_sums[2];  // of the lower and the upper 16
+  float scale[2];                // of the lower and the upper 16; the same if coarse
+  float scaled_sum;              // sum of the quantised values
+  int32_t minus_8_sums;          // -8 * sum of q, the accumulator's start for a zero point of 8
+  int32_t minus_8_half_sums[2];  // of the lower and the upper 16
 };
-static_assert(sizeof(ActivationBlock) == 52);
+static_assert(sizeof(ActivationBlock) == 56);
 
 }  // namespace pennyweight

@@ -53,8 +53,8 @@ static void quantize(const float* x, int n, Grain grain, ActivationBlock* out) {
                           ? s.scale * static_cast<float>(sums[0] + sums[1])
                           : s.scale * static_cast<float>(sums[0]) + t.scale * static_cast<float>(sums[1]);
     out->minus_8_sums = -8 * (sums[0] + sums[1]);
-    out->half_sums[0] = static_cast<int16_t>(sums[0]);
-    out->half_sums[1] = static_cast<int16_t>(sums[1]);
+    out->minus_8_half_sums[0] = -8 * sums[0];
+    out->minus_8_half_sums[1] = -8 * sums[1];
   }
 }
 

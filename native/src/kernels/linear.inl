@@ -57,25 +57,15 @@ PW_INLINE Scales load_scales(const uint8_t* super, const uint8_t* p) {
   return s;
 }
 
-// The accumulator's start that subtracts the zero point: -zero * sum.
+// The accumulator's start that subtracts the zero point: -zero * sum, from -8 * sum.
 template <int kZero>
-PW_INLINE I32 zero_start(const ActivationBlock& a) {
-  const I32 eights = broadcast_i32(a.minus_8_sums);
-  if constexpr (kZero == 0) return broadcast_i32(0);
+PW_INLINE I32 zero_start(int32_t minus_8_sum) {
+  const I32 eights = broadcast_i32(minus_8_sum);
   if constexpr (kZero == 8) return eights;
   if constexpr (kZero == 16) return shift_left<1>(eights);
-  if constexpr (kZero == 128) {
-    if constexpr (kSignedWeights8) return broadcast_i32(0);
-    return shift_left<4>(eights);
-  }
-  return eights;
-}
-
-// The same for the lower or the upper 16 columns.
-template <int kZero>
-PW_INLINE I32 half_start(const ActivationBlock& a, int half) {
-  if constexpr (kZero == 0 || (kZero == 128 && kSignedWeights8)) return broadcast_i32(0);
-  return broadcast_i32(-kZero * a.half_sums[half]);
+  if constexpr (kZero == 32) return shift_left<2>(eights);
+  if constexpr (kZero == 128 && !kSignedWeights8) return shift_left<4>(eights);
+  return broadcast_i32(0);
 }
 
 // dots[p][t] += columns 4 kGroup .. 4 kGroup + 3, for all panels and tokens of the tile.
@@ -105,7 +95,7 @@ PW_INLINE void add_block(const uint8_t* const* p, const Scales* s, const Activat
     const ActivationBlock& a = x[t * x_stride];
 #pragma GCC unroll 2
     for (int i = 0; i < kPanels; ++i)
-      dots[i][t] = Dot::begin(kHalves ? half_start<f.zero>(a, 0) : zero_start<f.zero>(a));
+      dots[i][t] = Dot::begin(zero_start<f.zero>(kHalves ? a.minus_8_half_sums[0] : a.minus_8_sums));
   }
   step_tokens<kFormat, 0, kPanels, kTokens>(p, x, x_stride, dots);
   step_tokens<kFormat, 1, kPanels, kTokens>(p, x, x_stride, dots);
@@ -118,7 +108,7 @@ PW_INLINE void add_block(const uint8_t* const* p, const Scales* s, const Activat
 #pragma GCC unroll 2
       for (int i = 0; i < kPanels; ++i) {
         acc[i][t] = fma(to_float(Dot::end(dots[i][t])), mul(s[i].scale, broadcast(a.scale[0])), acc[i][t]);
-        dots[i][t] = Dot::begin(half_start<f.zero>(a, 1));
+        dots[i][t] = Dot::begin(zero_start<f.zero>(a.minus_8_half_sums[1]));
       }
     }
   }
