@@ -208,11 +208,15 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timings:
-    """Seconds. `ttft_s` runs from submission to the first token, `decode_s` from then to the last."""
+    """Seconds. `ttft_s` runs from submission to the first token, `decode_s` from then to the last.
+
+    `cpu_s`, processor time of all the request's choices together, is known when the whole request has ended.
+    """
 
     queue_s: float = 0.0
     ttft_s: float = 0.0
     decode_s: float = 0.0
+    cpu_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

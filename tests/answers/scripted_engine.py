@@ -44,6 +44,8 @@ class ScriptedEngine:
         self._listener = listener
         return self
 
+    cpu_s = 0.25
+
     def cancel(self, choice: int | None = None) -> None:
         self.cancelled.append(choice)
 

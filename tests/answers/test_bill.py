@@ -40,6 +40,7 @@ class Ledger(Account):
     refuses: bool = False
     admitted: list[Demand] = field(default_factory=list)
     settled: list[tuple[Demand, Usage, Ending]] = field(default_factory=list)
+    cpu_s: list[float] = field(default_factory=list)
 
     async def admit(self, demand: Demand) -> None:
         if self.refuses:
@@ -47,7 +48,7 @@ class Ledger(Account):
         self.admitted.append(demand)
 
     def settle(self, demand: Demand, usage: Usage, timings: Timings, ending: Ending) -> None:
-        assert timings is not None
+        self.cpu_s.append(timings.cpu_s)
         self.settled.append((demand, usage, ending))
 
 
@@ -86,6 +87,7 @@ def test_a_finished_answer_of_several_choices(tokenizer: Tokenizer) -> None:
         assert demand is ledger.admitted[0]
         assert usage == Usage(prompt_tokens=3, completion_tokens=4, cached_tokens=1)
         assert ending == "finished"
+        assert ledger.cpu_s == [ScriptedEngine.cpu_s]
 
     asyncio.run(scenario())
 
@@ -116,6 +118,7 @@ def test_a_client_that_leaves_pays_for_what_was_computed(tokenizer: Tokenizer) -
         [(_, usage, ending)] = ledger.settled
         assert (usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens) == (3, 4 + 2, 1)
         assert ending == "left"
+        assert ledger.cpu_s == [ScriptedEngine.cpu_s]
 
     asyncio.run(scenario())
 

@@ -124,6 +124,11 @@ class Recorder:
         self.entered = threading.Semaphore(0)
         self.go_on = threading.Semaphore(0)
 
+    @property
+    def cpu_s(self) -> float:
+        """As if every batch took its threads a second."""
+        return float(len(self.batches))
+
     def encode(self, texts: Sequence[Sequence[int]]) -> bytes:
         self.batches.append(list(texts))
         self.entered.release()
@@ -161,6 +166,15 @@ def test_batches_are_short_and_requests_take_turns(recorder: Recorder, queue: Em
     assert struct.unpack("<20f", large.result(timeout=30)) == tuple(range(1000, 1020))
     assert all(sum(map(len, batch)) <= BATCH_TOKENS for batch in recorder.batches)
     assert len(recorder.batches[0]) == BATCH_TOKENS // 100
+
+
+def test_processor_time_is_shared_by_tokens(recorder: Recorder, queue: EmbeddingQueue) -> None:
+    recorder.go_on.release(100)
+    works = [queue.put(_windows(1, 3)), queue.put(_windows(5, 1, size=50))]
+    for work in works:
+        work.result(timeout=30)
+    assert sum(work.cpu_s for work in works) == pytest.approx(len(recorder.batches))
+    assert works[0].cpu_s > works[1].cpu_s > 0
 
 
 def test_a_window_that_did_not_fit_begins_the_next_batch(recorder: Recorder, queue: EmbeddingQueue) -> None:

@@ -51,6 +51,9 @@ class RequestHandle(Protocol):
 
     def cancel(self, choice: int | None = None) -> None: ...
 
+    @property
+    def cpu_s(self) -> float: ...
+
 
 class StepEngine(Protocol):
     """What an answer needs of the engine; `listener` is called on the engine's thread."""
@@ -143,6 +146,7 @@ class Answerer:
                         for delta in choice.take():
                             yield delta
             finally:
+                bill.cpu_s = handle.cpu_s
                 if running:
                     handle.cancel()
 

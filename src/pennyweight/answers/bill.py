@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from pennyweight.answers.account import Demand
@@ -26,6 +27,7 @@ class Bill:
         self._running = running
         self._finished: list[Finished] = []
         self.begun = False  # the engine has computed something
+        self.cpu_s = 0.0  # processor time of all choices
 
     def finish(self, event: Finished) -> None:
         """One choice has ended well."""
@@ -40,7 +42,7 @@ class Bill:
     ) -> None:
         ending = _ending(kind) if self._running else "finished"
         timings = self._finished[0].timings if self._finished else Timings()
-        self._account.settle(self._demand, self._usage(), timings, ending)
+        self._account.settle(self._demand, self._usage(), replace(timings, cpu_s=self.cpu_s), ending)
 
     def _usage(self) -> Usage:
         """What a client that left early never saw counts as well: it was computed."""
@@ -63,21 +65,22 @@ class Bill:
 
 
 class FlatBill:
-    """The same for work whose size is known before it begins; gives it to its block."""
+    """The same for work whose size is known before it begins."""
 
     def __init__(self, account: Account, usage: Usage) -> None:
         self._account = account
         self._usage = usage
         self._demand = Demand(prompt_tokens=usage.prompt_tokens, wanted_tokens=0)
+        self.cpu_s = 0.0  # processor time
 
-    async def __aenter__(self) -> Usage:
+    async def __aenter__(self) -> Self:
         await self._account.admit(self._demand)
-        return self._usage
+        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        self._account.settle(self._demand, self._usage, Timings(), _ending(kind))
+        self._account.settle(self._demand, self._usage, Timings(cpu_s=self.cpu_s), _ending(kind))
 
 
 def _ending(kind: type[BaseException] | None) -> Ending:

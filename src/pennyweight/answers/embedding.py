@@ -15,9 +15,8 @@ from pennyweight.answers.fields import ParameterError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from concurrent.futures import Future
 
-    from pennyweight.answers.embedding_queue import NativeEncoder
+    from pennyweight.answers.embedding_queue import EncoderWork, NativeEncoder
     from pennyweight.answers.embedding_schema import Input
     from pennyweight.answers.embedding_windows import Windows
     from pennyweight.engine.core_turns import CoreTurns
@@ -68,7 +67,7 @@ class Embedder:
         """Tokens of all inputs; takes time in proportion to the text. Raises ParameterError."""
         return self._cutter.cut(inputs)
 
-    def start(self, windows: Windows) -> Future[bytes]:
+    def start(self, windows: Windows) -> EncoderWork:
         """The vectors of the windows; cancelling the future stops the work. Raises OverloadedError."""
         return self._queue.put(windows.tokens)
 

@@ -67,8 +67,13 @@ class EmbeddingExchange:
         embedder = await asyncio.wrap_future(self._backend.source.embedder())
         embedder.check_dimensions(asked.dimensions)
         windows = await loop.run_in_executor(worker, embedder.cut, own)
-        async with FlatBill(account, Usage(prompt_tokens=windows.num_tokens)) as usage:
-            data = await asyncio.wrap_future(embedder.start(windows))
+        usage = Usage(prompt_tokens=windows.num_tokens)
+        async with FlatBill(account, usage) as bill:
+            work = embedder.start(windows)
+            try:
+                data = await asyncio.wrap_future(work)
+            finally:
+                bill.cpu_s = work.cpu_s
 
             def write() -> bytes:
                 embeddings = embedder.finish(windows, data, dimensions=asked.dimensions)

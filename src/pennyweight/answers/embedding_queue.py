@@ -30,13 +30,22 @@ MAX_WAITING_REQUESTS = 256
 class NativeEncoder(Protocol):
     """`_native.Encoder`."""
 
+    @property
+    def cpu_s(self) -> float: ...
+
     def encode(self, texts: Sequence[Sequence[int]]) -> bytes: ...
+
+
+class EncoderWork(Future[bytes]):
+    """Vectors that will come; `cpu_s`: processor time spent on them so far, a batch shared by tokens."""
+
+    cpu_s = 0.0
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Job:
     windows: Sequence[tuple[int, ...]]
-    future: Future[bytes]
+    future: EncoderWork
     next: int = 0  # window to be encoded
     vectors: list[bytes] = field(default_factory=list)
 
@@ -60,13 +69,13 @@ class EmbeddingQueue:
         atexit.register(self.close)
         self._thread.start()
 
-    def put(self, windows: Sequence[tuple[int, ...]]) -> Future[bytes]:
+    def put(self, windows: Sequence[tuple[int, ...]]) -> EncoderWork:
         """The vectors of `windows` in order, float32, not normalised. Cancelling the future stops the work.
 
         Raises OverloadedError if too much waits already, EngineError once closed.
         """
         tokens = sum(map(len, windows))
-        job = _Job(windows=windows, future=Future())
+        job = _Job(windows=windows, future=EncoderWork())
         with self._changed:
             if self._closed:
                 raise EngineError("this encoder is closed; open another one")
@@ -119,8 +128,11 @@ class EmbeddingQueue:
             batch = self._fill()
             if not batch:
                 return [], b""
+            before_s = self._encoder.cpu_s
             try:
-                return batch, self._encoder.encode([job.windows[index] for job, index in batch])
+                data = self._encoder.encode([job.windows[index] for job, index in batch])
+                _charge(batch, self._encoder.cpu_s - before_s)
+                return batch, data
             except (MemoryError, RuntimeError, ValueError) as error:
                 failure = EngineError(f"the encoder failed: {error}")
         for job in {job for job, _ in batch}:
@@ -170,6 +182,12 @@ class EmbeddingQueue:
     def _forget(self, job: _Job) -> None:
         self._waiting_tokens -= sum(map(len, job.windows[job.next :]))
         job.next = len(job.windows)
+
+
+def _charge(batch: list[_Window], seconds: float) -> None:
+    total = sum(len(job.windows[index]) for job, index in batch)
+    for job, index in batch:
+        job.future.cpu_s += seconds * len(job.windows[index]) / total
 
 
 def _settle(future: Future[bytes], outcome: bytes | EngineError) -> None:
