@@ -7,7 +7,7 @@ JOBS ?= $(shell nproc)
 CXX_FILES := $(wildcard native/bind/*.cc native/bind/*.h native/include/pennyweight/*.h native/src/*.cc \
 	native/src/*.h native/src/*/*.cc native/src/*/*.h native/src/*/*.inl native/tests/*.cc native/tests/*.h)
 
-.PHONY: setup test clients lint lint-ruff lint-mypy lint-cxx fix native native-test lm-eval emulated bench bench-peers docs wheels
+.PHONY: setup test clients lint lint-ruff lint-mypy lint-cxx fix native native-test lm-eval emulated instructions bench bench-peers docs wheels
 
 setup:  ## a virtual environment with the package (editable) and everything below needs
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -55,6 +55,11 @@ lm-eval:  ## lm-evaluation-harness, in an environment of its own, against a runn
 
 emulated:  ## the C++ tests on processors this machine is not
 	CMAKE=$(CMAKE) JOBS=$(JOBS) bash .ci/emulated
+
+instructions:  ## instructions of a step against the recorded ones; COUNT=--record takes them as they are
+	$(CMAKE) -S native -B build/release -DPENNYWEIGHT_TESTS=ON
+	$(CMAKE) --build build/release --parallel $(JOBS) --target pennyweight_one_step
+	$(BIN)/python -m benchmarks.instructions --build build/release $(COUNT)
 
 bench:  ## this machine's speed, beside its measured bandwidth and integer peak
 	$(BIN)/penny bench

@@ -91,13 +91,23 @@ std::shared_ptr<const Layer> layer(Random& random, const Model& m, std::span<con
   return made;
 }
 
+}  // namespace
+
 std::vector<double> rope(int pairs, double spread) {
   std::vector<double> frequencies;
   for (int i = 0; i < pairs; ++i) frequencies.push_back(1.0 / (1.0 + spread * i * i));
   return frequencies;
 }
 
-}  // namespace
+std::shared_ptr<const Model> random_model(Random& random, const Model& shapes, std::span<const Format> formats,
+                                          Format embedding, bool all_norms) {
+  auto m = std::make_shared<Model>(shapes);
+  for (size_t i = 0; i < m->windows.size(); ++i) m->layers.push_back(layer(random, *m, formats, all_norms));
+  m->embedding = matrix(random, embedding, m->vocab_size, m->d_model);
+  m->head = m->embedding;
+  m->final_norm = norm(random, m->d_model);
+  return m;
+}
 
 std::vector<uint8_t> random_source(Random& random, Format format, int rows, int columns) {
   const FormatTraits& f = traits(format);
@@ -116,25 +126,21 @@ std::vector<uint8_t> random_source(Random& random, Format format, int rows, int 
 
 std::shared_ptr<const Model> tiny_llama() {
   Random random(101);
-  auto m = std::make_shared<Model>();
-  m->vocab_size = 100;
-  m->d_model = 64;
-  m->num_heads = 8;
-  m->num_kv_heads = 2;
-  m->head_dim = 16;
-  m->d_ff = 96;
-  m->norm_eps = 1e-5F;
-  m->attention_scale = 0.25;
-  m->windows = {0, 0, 0};
-  m->ropes = {rope(8, 3.0)};
-  m->rope_of_layer = {0, 0, 0};
+  Model m;
+  m.vocab_size = 100;
+  m.d_model = 64;
+  m.num_heads = 8;
+  m.num_kv_heads = 2;
+  m.head_dim = 16;
+  m.d_ff = 96;
+  m.norm_eps = 1e-5F;
+  m.attention_scale = 0.25;
+  m.windows = {0, 0, 0};
+  m.ropes = {rope(8, 3.0)};
+  m.rope_of_layer = {0, 0, 0};
   const Format formats[] = {Format::kQ4_0, Format::kQ4_1, Format::kQ5_0, Format::kF16,
                             Format::kQ5_1, Format::kQ8_0, Format::kBF16, Format::kF32};
-  for (size_t i = 0; i < m->windows.size(); ++i) m->layers.push_back(layer(random, *m, formats, false));
-  m->embedding = matrix(random, Format::kQ8_0, m->vocab_size, m->d_model);
-  m->head = m->embedding;
-  m->final_norm = norm(random, m->d_model);
-  return m;
+  return random_model(random, m, formats, Format::kQ8_0, false);
 }
 
 std::shared_ptr<const Model> tiny_gemma() {

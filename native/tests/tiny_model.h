@@ -1,7 +1,8 @@
-// Tiny decoders made of integers alone, so that their weights are the same bits on every machine.
+// Small decoders made of integers alone, so that their weights are the same bits on every machine.
 #pragma once
 
 #include <memory>
+#include <span>
 
 #include "check.h"
 #include "pennyweight/model.h"
@@ -10,6 +11,14 @@ namespace pennyweight::test {
 
 // Blocks of a GGUF matrix whose values have a standard deviation near 1 / sqrt(columns).
 std::vector<uint8_t> random_source(Random& random, Format format, int rows, int columns);
+
+// The decoder of `shapes`, whose sizes, windows, ropes and scales are set; matrices of the layers take `formats` in
+// turn, the head is the embedding. `all_norms`: of queries and keys, and post-norms.
+std::shared_ptr<const Model> random_model(Random& random, const Model& shapes, std::span<const Format> formats,
+                                          Format embedding, bool all_norms);
+
+// Inverse frequencies that fall with the square of the pair's index.
+std::vector<double> rope(int pairs, double spread);
 
 // Every format of 32 columns and every float format, grouped queries, full attention, SwiGLU, tied head.
 std::shared_ptr<const Model> tiny_llama();

@@ -40,8 +40,8 @@ class PackedMatrix:
         """`data` holds GGUF blocks row by row: `type` is one of F32 F16 BF16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0
         Q4_K Q5_K Q6_K.
 
-        Packed row `i` is source row `row_map[i]`. `columns` is a multiple of the type's block (256 for K
-        types, else 32).
+        Packed row `i` is source row `row_map[i]`. `columns` is a multiple of the type's block: 256 for K
+        types, 1 for F32, F16 and BF16, else 32.
         """
     @staticmethod
     def from_pieces(
