@@ -6,12 +6,17 @@ import os
 import signal
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
+from pennyweight.store.blobs import BlobStore, stored_blobs
 from pennyweight.store.database import Database
 from pennyweight.store.failpoints import FAILPOINTS, failpoint
 from tests.store.test_database import count
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # What a process does until it dies; it prints each thing it may rely on.
 _WRITING = """
@@ -30,7 +35,25 @@ from pennyweight.store.database import Database
 migrations.HEAD, migrations.REVISIONS, migrate.upgrade = "0002", ("0001", "0002"), lambda connection: None
 Database.open(sys.argv[1])
 """
+_STORING = """
+import sys
+from pathlib import Path
+from pennyweight.store.blob import BlobUses
+from pennyweight.store.blobs import BlobStore
+from pennyweight.store.database import Database
+database, uses = Database.open(sys.argv[1]), BlobUses()
+blobs = BlobStore(Path(database.url.database).parent, database)
+with blobs.receive("default", max_bytes=9) as incoming:
+    incoming.write(b"abc")
+    blob = incoming.finish()
+    database.write_now(lambda c: uses.add(c, blob, owner_id="file-a", now=1))
+database.write_now(lambda c: uses.drop(c, "default", "file-a"))
+blobs.collect(blob)
+"""
 _PROGRAMS = {
+    "blob.synced": _STORING,
+    "blob.placed": _STORING,
+    "blob.removed": _STORING,
     "database.committed": _WRITING,
     "database.copied": _MIGRATING,
     "database.migrated": _MIGRATING,
@@ -51,10 +74,13 @@ def test_every_failpoint_has_a_program_that_reaches_it() -> None:
 
 
 @pytest.mark.parametrize("name", FAILPOINTS)
-def test_it_dies_there_and_the_next_start_works(name: str, sqlite_url: str) -> None:
+def test_it_dies_there_and_the_next_start_works(name: str, sqlite_url: str, tmp_path: Path) -> None:
     killed(_PROGRAMS[name], name, sqlite_url)
     with Database.open(sqlite_url) as database:
         assert database.read_now(count) >= 1
+        BlobStore(tmp_path, database).sweep()
+    assert not list(stored_blobs(tmp_path / "blobs"))
+    assert not list((tmp_path / "incoming").iterdir())
 
 
 @pytest.mark.parametrize("hit", [1, 4])

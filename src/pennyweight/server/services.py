@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pennyweight.config import Settings
+    from pennyweight.store.blobs import BlobStore
     from pennyweight.store.database import Database
 
 
@@ -18,6 +19,7 @@ class Services:
     """Handed to the routes that need one of them."""
 
     database: Database
+    blobs: BlobStore
 
 
 @contextmanager
@@ -26,9 +28,12 @@ def open_services(settings: Settings) -> Iterator[Services]:
 
     The store is imported here: a tenth of a second that happens while the server already listens.
     """
+    from pennyweight.store.blobs import BlobStore
     from pennyweight.store.data_folder import DataFolder
     from pennyweight.store.database import Database
 
     folder = DataFolder.open(settings.data)
     with folder.served(), Database.open(settings.database or folder.database_url) as database:
-        yield Services(database=database)
+        blobs = BlobStore(folder.path, database)
+        blobs.sweep()
+        yield Services(database=database, blobs=blobs)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from pennyweight.errors import ConfigError
-from pennyweight.store.durability import sync_folder
+from pennyweight.store.durability import make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,7 +27,7 @@ class DataFolder:
         """The folder `path`, made if it is not there; None: the default one. Raises ConfigError."""
         folder = default_path(os.environ if environ is None else environ) if path is None else Path(path)
         try:
-            _make(folder.absolute())
+            make_folder(folder.absolute())
         except OSError as error:
             raise ConfigError(
                 f"the data folder {folder} cannot be made: {error.strerror}; choose another with --data"
@@ -71,10 +71,3 @@ def default_path(environ: Mapping[str, str]) -> Path:
     # a relative value is to be ignored (XDG Base Directory Specification)
     data = Path(base) if os.path.isabs(base) else Path.home() / ".local" / "share"
     return data / "pennyweight"
-
-
-def _make(folder: Path) -> None:
-    if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        folder.mkdir(mode=0o700, exist_ok=True)
-        sync_folder(folder.parent)

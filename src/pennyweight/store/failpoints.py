@@ -11,6 +11,9 @@ import signal
 from itertools import count
 
 FAILPOINTS = (
+    "blob.synced",  # a blob's bytes are durable, but have no name yet
+    "blob.placed",  # a blob is durable under its name, but nothing uses it yet
+    "blob.removed",
     "database.committed",  # a group of writes is durable, nobody who waits was told
     "database.copied",  # the copy before a migration is durable
     "database.migrated",  # the new schema is durable

@@ -63,7 +63,7 @@ def translated(error: DBAPIError) -> PennyweightError | None:
         return None
     if failure == "storage":
         return StorageFullError(
-            f"The data cannot be written ({error.orig}); free space where the data folder or the database is."
+            f"It cannot be stored ({error.orig}); free space where the data folder or the database is."
         )
     if failure == "lost":
         return DatabaseUnavailableError("The connection to the database was lost; try again.")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import create_engine, event
 
 from pennyweight.errors import ConfigError
-from pennyweight.store.durability import place, sync_file, sync_folder
+from pennyweight.store.durability import place, sync
 from pennyweight.store.engines import Engines
 from pennyweight.store.failpoints import failpoint
 
@@ -78,7 +78,7 @@ def _make(path: Path) -> None:
     try:
         # Never open a file SQLite may have open: closing it again would drop the locks of this process.
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        sync_folder(path.parent)
+        sync(path.parent)
     except FileExistsError:
         return
     except OSError as error:
@@ -109,5 +109,5 @@ def copy_database(source: Path, target: Path) -> None:
     with closing(sqlite3.connect(source)) as reading, closing(sqlite3.connect(work)) as writing:
         os.chmod(work, 0o600)
         reading.backup(writing)
-    sync_file(work)
+    sync(work)
     place(work, target)

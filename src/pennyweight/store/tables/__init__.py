@@ -1,5 +1,13 @@
 """The tables, one file per noun. Whoever needs all of them (migrations, `verify`) imports this package."""
 
-from pennyweight.store.tables import projects, usage
+from pennyweight.store.tables import (
+    blobs,
+    projects,
+    usage,
+)
 
-__all__ = ["projects", "usage"]
+__all__ = [
+    "blobs",
+    "projects",
+    "usage",
+]

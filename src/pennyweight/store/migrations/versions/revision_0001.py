@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from pennyweight.store.migrations.first import projects, usage
+from pennyweight.store.migrations.first import (
+    blobs,
+    projects,
+    usage,
+)
 
 revision = "0001"
 down_revision = None
@@ -14,3 +18,4 @@ def upgrade() -> None:
     """Create everything."""
     projects.create()
     usage.create()
+    blobs.create()
