@@ -47,6 +47,25 @@ Images, audio and files are refused by name.
 Names of OpenAI's models are aliases of what runs here. `logit_bias`, `stop_token_ids` and prompts of ids sent
 under such a name hold that model's ids: they are translated where its vocabulary is installed (setting
 `vocabularies`, or `tiktoken`'s cache), else refused.
+
+## Models elsewhere
+
+`penny serve --upstream NAME=URL#MODEL` (or a table `[upstream.NAME]` in the settings file with `url`,
+`model`, `kind`, `key_env`, `timeout_s`) serves a model of another OpenAI-compatible service as `NAME`:
+chat completions and responses ask it by its own chat completions. Its key is read from the variable that
+`key_env` names, else from `NAME_API_KEY`. The tables below hold for it, except that
+
+- fields beyond OpenAI's (`top_k`, `min_p`, `repetition_penalty`, `stop_token_ids`, `min_tokens`,
+  `ignore_eos`, `chat_template_kwargs`) are sent where `kind` is `vllm` or `pennyweight`
+  (`NAME=vllm+URL#MODEL`) and refused by name where it is `openai`, the default; so are more than 4 `stop`
+  strings there, and custom tools where it is `vllm`;
+- `prediction` (`vllm`) and `reasoning_content` of earlier turns (`openai`) are left out and named in
+  `x-pennyweight-ignored`; reasoning that the service streams beside its answer is not passed on;
+- plain completions, counts of input tokens and tokenizing are refused: its tokens are not known here;
+- what the service refuses as wrong is a 400 in its words, its rate limit a 429 with its `retry-after`; a
+  wrong key, an unknown model, an answer that breaks off are 502, silence is 504, no connection 503.
+
+`--model none` serves models elsewhere alone.
 """
 
 

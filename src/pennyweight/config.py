@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pennyweight.errors import ConfigError
+from pennyweight.upstreams import Upstream, read_upstreams, upstream_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -31,6 +32,8 @@ _EXPECTED: dict[type, str] = {
     tuple: "a list of texts",
     dict: "a table of texts",
 }
+NO_MODEL = "none"
+"""The setting `model` of a server that only passes requests on."""
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 
@@ -39,7 +42,7 @@ _FALSE = frozenset({"0", "false", "no", "off"})
 class Settings:
     """Every setting with its default. `context`, `parallel`, `threads` None: chosen to suit the machine."""
 
-    model: str = "smollm2-135m-instruct"  # a catalog name or the path of a GGUF file
+    model: str = "smollm2-135m-instruct"  # a catalog name, the path of a GGUF file, or `none`
     embedding_model: str | None = None  # an encoder's name or path; None: the default one, when first needed
     host: str = "127.0.0.1"
     port: int = 8000  # 0: any free port
@@ -54,6 +57,7 @@ class Settings:
     batch_share: int = 10  # percent of the engine's time that batches get although people wait
     max_body_bytes: int = 32 * 2**20
     aliases: dict[str, str] = field(default_factory=dict)  # further names of models served
+    upstream: dict[str, Upstream] = field(default_factory=dict)  # models elsewhere, by the names served here
     allow_hosts: tuple[str, ...] = ()  # names this server is asked by, beside its address
     allow_origins: tuple[str, ...] = ()  # of web pages that may ask this server
     vocabularies: str | None = None  # folder of published vocabularies, such as o200k_base.tiktoken
@@ -111,7 +115,8 @@ def _parsed(name: str, text: str) -> Any:
     if kind is tuple:
         return tuple(item.strip() for item in text.split(",") if item.strip())
     if kind is dict:
-        return alias_table(item.strip() for item in text.split(",") if item.strip())
+        items = (item.strip() for item in text.split(",") if item.strip())
+        return upstream_tables(items) if name == "upstream" else alias_table(items)
     return text
 
 
@@ -136,6 +141,8 @@ def _checked(name: str, value: object, source: str) -> object:
     kind = _kind(name)
     if kind is None:
         raise ConfigError(f"{source} names an unknown setting {name!r}{_nearest(name)}")
+    if name == "upstream":
+        return read_upstreams(value, source)
     if kind is tuple and type(value) is list:
         value = tuple(value)
     if type(value) is not kind or not _holds_texts(value):

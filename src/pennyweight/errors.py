@@ -16,6 +16,8 @@ class PennyweightError(Exception):
     status = 500
     type = "server_error"
     code: str | None = None
+    retry_after_s: float | None = None
+    """When the same request may succeed; None: not by itself."""
 
     def __init__(self, message: str, *, param: str | None = None) -> None:
         super().__init__(message)
@@ -105,12 +107,14 @@ class OverloadedError(UnavailableError):
     """More work than the queue or the memory for contexts holds; try again later."""
 
     code = "overloaded"
+    retry_after_s = 1.0
 
 
 class DatabaseUnavailableError(UnavailableError):
     """The database does not answer, or is closed. Whether a write was kept is not known; try again."""
 
     code = "database_unavailable"
+    retry_after_s = 1.0
 
 
 class StorageFullError(PennyweightError):
@@ -138,3 +142,25 @@ class FetchError(PennyweightError):
 
 class EngineError(PennyweightError):
     """The engine could not compute an answer."""
+
+
+class UpstreamError(PennyweightError):
+    """A service elsewhere, whose answers are passed on, did not give one."""
+
+    status = 502
+    code = "upstream_failed"
+
+
+class UpstreamTimeoutError(UpstreamError):
+    """The service was silent for too long."""
+
+    status = 504
+    code = "upstream_timeout"
+
+
+class UpstreamUnreachableError(UpstreamError):
+    """The service could not be reached: nothing was computed."""
+
+    status = 503
+    code = "upstream_unreachable"
+    retry_after_s = 1.0

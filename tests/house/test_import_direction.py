@@ -18,7 +18,8 @@ _BASE = {"core", "errors"}
 _MAY_IMPORT = {
     "core": set[str](),
     "errors": set[str](),
-    "config": {"errors"},
+    "upstreams": {"errors"},
+    "config": {"errors", "upstreams"},
     "native": _BASE,
     "models": _BASE | {"native"},
     "text": _BASE | {"native"},
@@ -26,11 +27,12 @@ _MAY_IMPORT = {
     "memory_need": _BASE | {"models", "engine"},
     "memory": _BASE | {"models", "memory_need", "system_memory"},
     "engine": _BASE | {"native", "models", "text"},
-    "answers": _BASE | {"native", "models", "text", "engine"},
+    "answers": _BASE | {"upstreams", "native", "models", "text", "engine"},
     "store": _BASE | {"config"},
     "jobs": _BASE | {"config", "answers", "store"},
     "cost": _BASE | {"config", "store"},
-    "server": _BASE | {"config", "native", "models", "text", "engine", "answers", "store", "jobs", "cost"},
+    "server": _BASE
+    | {"upstreams", "config", "native", "models", "text", "engine", "answers", "store", "jobs", "cost"},
 }
 # These put the rooms together; each names what it still may not know.
 _COMPOSITION = {
@@ -92,6 +94,15 @@ def test_torch_and_transformers_are_imported_nowhere_in_the_package() -> None:
         path.name for path in _FILES if heavy & {name.split(".")[0] for name in imported_modules(path)}
     ]
     assert importers == []
+
+
+def test_only_a_server_of_models_elsewhere_loads_an_http_client() -> None:
+    program = (
+        "import sys, pennyweight.server.app, pennyweight.cli.serve, pennyweight.answers.upstream.answers\n"
+        "print('httpx2' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "False"
 
 
 def test_the_serve_path_imports_no_numerical_library() -> None:

@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from pennyweight.answers.account import Demand
 from pennyweight.answers.events import total_usage
 from pennyweight.core import Timings, Usage
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
     from pennyweight.answers.account import Account, Ending
-    from pennyweight.answers.choice import ChoiceText
     from pennyweight.answers.events import Finished
+
+
+class Counted(Protocol):
+    """A choice under way: how many tokens of it there are."""
+
+    @property
+    def num_tokens(self) -> int: ...
 
 
 class Bill:
     """`async with Bill(...)`: admitted at the beginning, settled at the end; no way leads around it."""
 
-    def __init__(self, account: Account, demand: Demand, running: dict[int, ChoiceText]) -> None:
+    def __init__(self, account: Account, demand: Demand, running: Mapping[int, Counted]) -> None:
         """`running`: the choices that have not ended; whoever ends one removes it."""
         self._account = account
         self._demand = demand
         self._running = running
         self._finished: list[Finished] = []
-        self.begun = False  # the engine has computed something
+        self.begun = False  # something was computed
         self.cpu_s = 0.0  # processor time of all choices
 
     def finish(self, event: Finished) -> None:

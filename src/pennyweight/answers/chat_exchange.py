@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from pennyweight.answers.account import FREE
 from pennyweight.answers.chat_response import ChatChunks, ChatIdentity, chat_completion
 from pennyweight.answers.chat_schema import parse_chat
-from pennyweight.answers.events import Finished, total_usage
+from pennyweight.answers.events import Finished, ignored_of, total_usage
 from pennyweight.answers.exchange import Answered, compact_json, whole_answer
+from pennyweight.answers.served import AnsweringModel
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
@@ -26,13 +27,13 @@ class ChatExchange:
 
     def __init__(self, backend: Backend, body: Mapping[str, object]) -> None:
         asked = parse_chat(body)
-        model = backend.served.resolve(asked.model, task="answers")
+        model = backend.served.resolve(asked.model, AnsweringModel)
         self.model = model.name
         self.stream = asked.stream
         self.ignored = asked.ignored
-        self._answers = backend.answers
+        self._answers = model.answers
         self._conversation = asked.conversation
-        self._options = backend.foreign.options(asked.options, asked=asked.model, served=model.name)
+        self._options = model.in_own_ids(asked.options, asked=asked.model)
         self._shape = asked.shape
         self._identity = ChatIdentity(model=model.name, fingerprint=model.fingerprint)
         self._chunks = ChatChunks(self._identity, asked.shape)
@@ -56,6 +57,7 @@ class ChatExchange:
             model=self._identity.model,
             usage=total_usage(finished),
             timings=finished[-1].timings,
+            ignored=ignored_of(events),
         )
 
     async def whole(

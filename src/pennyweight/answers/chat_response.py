@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
 from pennyweight.answers.chat_calls import CollectedCalls, call_delta
-from pennyweight.answers.events import Accepted, Finished, TextDelta, ToolCallDelta, total_usage
+from pennyweight.answers.events import (
+    Accepted,
+    Finished,
+    RefusalDelta,
+    TextDelta,
+    ToolCallDelta,
+    total_usage,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -25,10 +32,13 @@ CallStyle = Literal["tool_calls", "function_call"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatIdentity:
-    """What all parts of one answer have in common. `fingerprint` changes when the same seed could differ."""
+    """What all parts of one answer have in common.
+
+    `fingerprint` changes when the same seed could differ; None: nobody here knows.
+    """
 
     model: str
-    fingerprint: str
+    fingerprint: str | None
     id: str = field(default_factory=lambda: f"chatcmpl-{uuid4().hex}")
     created: int = field(default_factory=lambda: int(time.time()))
 
@@ -62,7 +72,7 @@ def chat_completion(
     """The whole answer at once."""
     choices = [_Choice() for _ in range(shape.num_choices)]
     for event in events:
-        if isinstance(event, TextDelta | ToolCallDelta | Finished):
+        if isinstance(event, TextDelta | RefusalDelta | ToolCallDelta | Finished):
             choices[event.choice].add(event)
     finished = [choice.finished for choice in choices if choice.finished is not None]
     return {
@@ -78,13 +88,19 @@ class _Choice:
 
     def __init__(self) -> None:
         self.text = ""
+        self.refusal = ""
         self.calls = CollectedCalls()
         self.details: list[TokenDetail] = []
+        self.refusal_details: list[TokenDetail] = []
         self.finished: Finished | None = None
 
-    def add(self, event: TextDelta | ToolCallDelta | Finished) -> None:
+    def add(self, event: TextDelta | RefusalDelta | ToolCallDelta | Finished) -> None:
         if isinstance(event, Finished):
             self.finished = event
+            return
+        if isinstance(event, RefusalDelta):
+            self.refusal += event.text
+            self.refusal_details.extend(event.details)
             return
         self.details.extend(event.details)
         if isinstance(event, TextDelta):
@@ -94,17 +110,17 @@ class _Choice:
 
     def object(self, index: int, shape: ChatShape) -> dict[str, Any]:
         assert self.finished is not None
-        content = self.text if self.text or not self.calls else None
+        content = self.text if self.text or not (self.calls or self.refusal) else None
         message: dict[str, Any] = {
             "role": "assistant",
             "content": content,
-            "refusal": None,
+            "refusal": self.refusal or None,
             "annotations": [],
         }
         return {
             "index": index,
             "message": {**message, **self.calls.object(shape.call_style)},
-            "logprobs": _logprobs(self.details) if shape.logprobs else None,
+            "logprobs": _logprobs(self.details, self.refusal_details) if shape.logprobs else None,
             "finish_reason": shape.finish_reason(self.finished),
         }
 
@@ -123,6 +139,9 @@ class ChatChunks:
         if isinstance(event, Accepted):
             for index in range(self._shape.num_choices):
                 yield self._chunk(index, {"role": "assistant", "content": "", "refusal": None})
+        elif isinstance(event, RefusalDelta):
+            logprobs = _logprobs((), event.details) if self._shape.logprobs else None
+            yield self._chunk(event.choice, {"refusal": event.text}, logprobs=logprobs)
         elif isinstance(event, TextDelta | ToolCallDelta):
             logprobs = _logprobs(event.details) if self._shape.logprobs else None
             yield self._chunk(event.choice, self._delta(event), logprobs=logprobs)
@@ -165,9 +184,13 @@ def usage_object(usage: Usage) -> dict[str, Any]:
     }
 
 
-def _logprobs(details: Iterable[TokenDetail]) -> dict[str, Any]:
-    content = [{**_token(item), "top_logprobs": [_token(other) for other in item.top]} for item in details]
-    return {"content": content, "refusal": None}
+def _logprobs(content: Iterable[TokenDetail], refusal: Iterable[TokenDetail] = ()) -> dict[str, Any]:
+    refused = [_scored(item) for item in refusal]
+    return {"content": [_scored(item) for item in content], "refusal": refused or None}
+
+
+def _scored(item: TokenDetail) -> dict[str, Any]:
+    return {**_token(item), "top_logprobs": [_token(other) for other in item.top]}
 
 
 def _token(detail: TokenDetail) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from pennyweight.answers.completion_run import answer_prompts
 from pennyweight.answers.completion_schema import parse_completion
 from pennyweight.answers.events import Finished
 from pennyweight.answers.exchange import Answered, compact_json, whole_answer
+from pennyweight.answers.served import AnsweringModel
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
@@ -35,26 +36,27 @@ NumberedEvent = tuple[int, "AnswerEvent"]
 
 
 class CompletionExchange:
-    """Raises ParameterError or ModelNotFoundError for a body that cannot be honoured."""
+    """Raises InvalidRequestError or ModelNotFoundError for a body or a model that cannot be honoured."""
 
     ignored: tuple[str, ...] = ()
 
     def __init__(self, backend: Backend, body: Mapping[str, object]) -> None:
         asked = parse_completion(body)
-        model = backend.served.resolve(asked.model, task="answers")
+        model = backend.served.resolve(asked.model, AnsweringModel)
+        local = model.tokens
 
         def own(prompt: AskedPrompt) -> AskedPrompt:
             if isinstance(prompt.content, str):
                 return prompt
-            ids = backend.foreign.prompt(
+            ids = local.foreign.prompt(
                 prompt.content, asked=asked.model, served=model.name, param=prompt.param
             )
             return replace(prompt, content=ids)
 
-        options = backend.foreign.options(asked.options, asked=asked.model, served=model.name)
+        options = model.in_own_ids(asked.options, asked=asked.model)
         self.model = model.name
         self.stream = asked.stream
-        self._answers, self._answerer = backend.answers, backend.answerer
+        self._answers, self._answerer = model.answers, local.answerer
         self._asked = replace(asked, options=options, prompts=tuple(map(own, asked.prompts)))
         self._identity = CompletionIdentity(model=model.name, fingerprint=model.fingerprint)
         self._prompts: tuple[EncodedPrompt, ...] = ()

@@ -26,10 +26,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompletionIdentity:
-    """What all parts of one answer have in common. `fingerprint` changes when the same seed could differ."""
+    """What all parts of one answer have in common.
+
+    `fingerprint` changes when the same seed could differ; None: nobody here knows.
+    """
 
     model: str
-    fingerprint: str
+    fingerprint: str | None
     id: str = field(default_factory=lambda: f"cmpl-{uuid4().hex}")
     created: int = field(default_factory=lambda: int(time.time()))
 

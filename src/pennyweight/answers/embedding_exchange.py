@@ -11,6 +11,7 @@ from pennyweight.answers.bill import FlatBill
 from pennyweight.answers.embedding_response import embedding_body
 from pennyweight.answers.embedding_schema import input_param, parse_embedding
 from pennyweight.answers.exchange import Answered
+from pennyweight.answers.served import EmbeddingModel
 from pennyweight.core import Usage
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from pennyweight.answers.account import Account
     from pennyweight.answers.embedding import Embedder
     from pennyweight.answers.embedding_schema import Input
-    from pennyweight.answers.foreign_ids import ForeignIds
+    from pennyweight.answers.foreign_ids import ForeignTexts
     from pennyweight.answers.principal import Principal
     from pennyweight.answers.served import ServedModels
     from pennyweight.core import Priority
@@ -38,7 +39,7 @@ class EmbeddingBackend:
 
     source: EmbedderSource
     served: ServedModels
-    foreign: ForeignIds
+    foreign: ForeignTexts
     worker: ThreadPoolExecutor
 
 
@@ -51,7 +52,7 @@ class EmbeddingExchange:
     def __init__(self, backend: EmbeddingBackend, body: Mapping[str, object]) -> None:
         self._asked = parse_embedding(body)
         self._backend = backend
-        self.model = backend.served.resolve(self._asked.model, task="embeddings").name
+        self.model = backend.served.resolve(self._asked.model, EmbeddingModel).name
 
     async def whole(
         self,

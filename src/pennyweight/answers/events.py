@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Literal
 from pennyweight.core import PromptProgress, Timings, Usage
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pennyweight.answers.conversation import ToolKind
 
-EndReason = Literal["stop", "length", "tool_calls"]
+EndReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +39,27 @@ class PromptToken:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The engine has taken the request; whatever fails from here on fails in mid-answer."""
+    """The request is taken; whatever fails from here on fails in mid-answer.
 
-    prompt_tokens: int
+    `prompt_tokens` None: only the usage at the end will tell. `ignored` names the fields that were left out.
+    """
+
+    prompt_tokens: int | None = None
+    ignored: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
     """Text that is final: no split character, no beginning of a stop string. `details` only if asked for."""
+
+    choice: int
+    text: str
+    details: tuple[TokenDetail, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalDelta:
+    """Text in which a model says that it will not answer. No model that runs here has a form of its own."""
 
     choice: int
     text: str
@@ -68,8 +83,9 @@ class ToolCallDelta:
 class Finished:
     """The end of one choice: `stop` for an end token or a stop string, `length` for a limit of tokens.
 
-    `tool_calls`: the model waits for results. `prompt` is there if its log-probabilities were asked for,
-    `end` if any were and an end token came: it is no part of the text.
+    `tool_calls`: the model waits for results. `content_filter`: a service elsewhere cut the text off.
+    `prompt` is there if its log-probabilities were asked for, `end` if any were and an end token came: it is
+    no part of the text.
     """
 
     choice: int
@@ -80,7 +96,12 @@ class Finished:
     end: TokenDetail | None = None
 
 
-AnswerEvent = Accepted | PromptProgress | TextDelta | ToolCallDelta | Finished
+AnswerEvent = Accepted | PromptProgress | TextDelta | RefusalDelta | ToolCallDelta | Finished
+
+
+def ignored_of(events: Iterable[object]) -> tuple[str, ...]:
+    """The fields that answering left out, as its first event tells."""
+    return next((event.ignored for event in events if isinstance(event, Accepted)), ())
 
 
 def total_usage(finished: list[Finished]) -> Usage:

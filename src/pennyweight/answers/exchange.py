@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Sequence
 
     from pennyweight.answers.account import Account
-    from pennyweight.answers.answer import Answerer, AnswerSource
-    from pennyweight.answers.foreign_ids import ForeignIds
     from pennyweight.answers.principal import Principal
     from pennyweight.answers.served import ServedModels
     from pennyweight.core import Priority, Timings, Usage
@@ -27,22 +25,23 @@ E = TypeVar("E")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
-    """What answers, and under which names; `answerer` knows the model's tokens."""
+    """What answers, by name."""
 
-    answers: AnswerSource
-    answerer: Answerer
     served: ServedModels
-    foreign: ForeignIds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """A whole answer. `body` is JSON as a client receives it; `timings` are None where nothing is timed."""
+    """A whole answer. `body` is JSON as a client receives it; `timings` are None where nothing is timed.
+
+    `ignored` names what answering left out, beside what reading the body did.
+    """
 
     body: bytes
     model: str
     usage: Usage
     timings: Timings | None = None
+    ignored: tuple[str, ...] = ()
 
 
 class Exchange(Protocol):

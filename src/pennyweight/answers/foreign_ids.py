@@ -66,26 +66,13 @@ class ForeignVocabulary:
         return cls(path.stem, tokens)
 
 
-class ForeignIds:
-    """Translates ids of OpenAI's vocabularies into ids of one model's tokenizer."""
+class ForeignTexts:
+    """Translates ids of OpenAI's vocabularies into the texts they stand for."""
 
-    def __init__(self, tokenizer: Tokenizer, *, folder: Path | None = None) -> None:
+    def __init__(self, *, folder: Path | None = None) -> None:
         """`folder` holds files such as `o200k_base.tiktoken`; None: only `tiktoken`'s cache is looked at."""
-        self._tokenizer = tokenizer
         self._folder = folder
         self._read: dict[str, ForeignVocabulary] = {}
-
-    def options(self, options: Options, *, asked: str, served: str) -> Options:
-        """`options` of a request for `asked`, in the ids of `served`, the model that runs."""
-        sampling = options.sampling
-        name = None if asked == served else vocabulary_name(asked)
-        if name is None or not (sampling.logit_bias or sampling.stop_token_ids):
-            return options
-        param = "logit_bias" if sampling.logit_bias else "stop_token_ids"
-        vocabulary = self._vocabulary(name, asked, param)
-        bias = {self._own(vocabulary, t, "logit_bias"): b for t, b in sampling.logit_bias.items()}
-        stops = frozenset(self._own(vocabulary, t, "stop_token_ids") for t in sampling.stop_token_ids)
-        return replace(options, sampling=replace(sampling, logit_bias=bias, stop_token_ids=stops))
 
     def prompt(self, ids: tuple[int, ...], *, asked: str, served: str, param: str) -> tuple[int, ...] | str:
         """A prompt of ids: our own ids as they are, foreign ones as the text they stand for."""
@@ -113,6 +100,26 @@ class ForeignIds:
             message = f"'{param}' has the id {token}, which is no text in the vocabulary {vocabulary.name}."
             raise InvalidRequestError(message, param=param)
         return vocabulary.tokens[token]
+
+
+class ForeignIds(ForeignTexts):
+    """Translates them into ids of one model's tokenizer too."""
+
+    def __init__(self, tokenizer: Tokenizer, *, folder: Path | None = None) -> None:
+        super().__init__(folder=folder)
+        self._tokenizer = tokenizer
+
+    def options(self, options: Options, *, asked: str, served: str) -> Options:
+        """`options` of a request for `asked`, in the ids of `served`, the model that runs."""
+        sampling = options.sampling
+        name = None if asked == served else vocabulary_name(asked)
+        if name is None or not (sampling.logit_bias or sampling.stop_token_ids):
+            return options
+        param = "logit_bias" if sampling.logit_bias else "stop_token_ids"
+        vocabulary = self._vocabulary(name, asked, param)
+        bias = {self._own(vocabulary, t, "logit_bias"): b for t, b in sampling.logit_bias.items()}
+        stops = frozenset(self._own(vocabulary, t, "stop_token_ids") for t in sampling.stop_token_ids)
+        return replace(options, sampling=replace(sampling, logit_bias=bias, stop_token_ids=stops))
 
     def _own(self, vocabulary: ForeignVocabulary, token: int, param: str) -> int:
         data = self._bytes(vocabulary, token, param)

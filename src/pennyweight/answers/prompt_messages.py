@@ -20,7 +20,7 @@ def _plain(message: Message) -> dict[str, Any]:
     role = "system" if message.role == "developer" else message.role
     optional = {
         "name": message.name,
-        "tool_calls": [_call(call) for call in message.tool_calls] or None,
+        "tool_calls": [call_object(call) for call in message.tool_calls] or None,
         "tool_call_id": message.tool_call_id,
         "reasoning_content": message.reasoning,
     }
@@ -31,6 +31,7 @@ def _plain(message: Message) -> dict[str, Any]:
     }
 
 
-def _call(call: ToolCall) -> dict[str, Any]:
+def call_object(call: ToolCall) -> dict[str, Any]:
+    """One call as chat completions write it."""
     written = "arguments" if call.kind == "function" else "input"
     return {"id": call.id, "type": call.kind, call.kind: {"name": call.name, written: call.arguments}}

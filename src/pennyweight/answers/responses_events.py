@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pennyweight.answers.events import Accepted, Finished, TextDelta, ToolCallDelta
-from pennyweight.answers.responses_object import ResponseState, response_object
-from pennyweight.answers.responses_output import CallItem, MessageItem
+from pennyweight.answers.events import Accepted, Finished, RefusalDelta, TextDelta, ToolCallDelta
+from pennyweight.answers.responses_object import INCOMPLETE_REASONS, ResponseState, response_object
+from pennyweight.answers.responses_output import CallItem, MessageItem, RefusalItem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from pennyweight.answers.responses_object import ResponseIdentity, ResponseStatus
     from pennyweight.answers.responses_output import ItemStatus, Told
     from pennyweight.answers.responses_schema import ResponseRequest
-    from pennyweight.core import Usage
     from pennyweight.errors import PennyweightError
 
 
@@ -40,7 +39,7 @@ class ResponseEvents:
         if isinstance(event, Accepted):
             yield self._snapshot("created", "in_progress")
             yield self._snapshot("in_progress", "in_progress")
-        elif isinstance(event, TextDelta):
+        elif isinstance(event, TextDelta | RefusalDelta):
             yield from self._text(event)
         elif isinstance(event, ToolCallDelta):
             yield from self._tool_call(event)
@@ -54,12 +53,14 @@ class ResponseEvents:
             self._open = None
         yield self._snapshot("failed", "failed", error=error.message)
 
-    def _text(self, delta: TextDelta) -> Iterator[dict[str, Any]]:
-        if not isinstance(self._open, MessageItem):
+    def _text(self, delta: TextDelta | RefusalDelta) -> Iterator[dict[str, Any]]:
+        kind = MessageItem if isinstance(delta, TextDelta) else RefusalItem
+        item = self._open
+        if item is None or type(item) is not kind:
             yield from self._close("completed")
-            item = self._open = MessageItem(len(self._done))
+            item = self._open = kind(len(self._done))
             yield from self._told(item.begin())
-        yield from self._told(self._open.more(delta))
+        yield from self._told(item.more(delta))
 
     def _tool_call(self, delta: ToolCallDelta) -> Iterator[dict[str, Any]]:
         if not isinstance(self._open, CallItem) or delta.index != self._call:
@@ -75,9 +76,9 @@ class ResponseEvents:
             # An answer of nothing is still a message.
             item = self._open = MessageItem(0)
             yield from self._told(item.begin())
-        status: ItemStatus = "incomplete" if finished.reason == "length" else "completed"
+        status: ItemStatus = "incomplete" if finished.reason in INCOMPLETE_REASONS else "completed"
         yield from self._close(status)
-        terminal = self._snapshot(status, status, usage=finished.usage)
+        terminal = self._snapshot(status, status, finished=finished)
         self.result = terminal["response"]
         yield terminal
 
@@ -93,9 +94,14 @@ class ResponseEvents:
             yield self._event(kind, fields)
 
     def _snapshot(
-        self, kind: str, status: ResponseStatus, *, usage: Usage | None = None, error: str | None = None
+        self,
+        kind: str,
+        status: ResponseStatus,
+        *,
+        finished: Finished | None = None,
+        error: str | None = None,
     ) -> dict[str, Any]:
-        state = ResponseState(status=status, output=self._done[:], usage=usage, error=error)
+        state = ResponseState(status=status, output=self._done[:], finished=finished, error=error)
         return self._event(kind, {"response": response_object(self._identity, self._request, state)})
 
     def _event(self, kind: str, fields: dict[str, Any]) -> dict[str, Any]:

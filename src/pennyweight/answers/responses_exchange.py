@@ -7,12 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from pennyweight.answers.account import FREE
-from pennyweight.answers.events import Finished
+from pennyweight.answers.events import Finished, ignored_of
 from pennyweight.answers.exchange import Answered, compact_json, whole_answer
 from pennyweight.answers.renamed_params import renamed_params
 from pennyweight.answers.responses_events import ResponseEvents
 from pennyweight.answers.responses_object import ResponseIdentity
 from pennyweight.answers.responses_schema import parse_response
+from pennyweight.answers.served import AnsweringModel
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
@@ -33,13 +34,13 @@ class ResponsesExchange:
 
     def __init__(self, backend: Backend, body: Mapping[str, object]) -> None:
         asked = parse_response(body)
-        model = backend.served.resolve(asked.model, task="answers")
+        model = backend.served.resolve(asked.model, AnsweringModel)
         self.model = model.name
         self.stream = asked.stream
         self.ignored = asked.ignored
-        self._answers = backend.answers
+        self._answers = model.answers
         self._conversation = asked.conversation
-        self._options = backend.foreign.options(asked.options, asked=asked.model, served=model.name)
+        self._options = model.in_own_ids(asked.options, asked=asked.model)
         self._making = ResponseEvents(ResponseIdentity(model=model.name), asked)
 
     async def events(
@@ -73,6 +74,7 @@ class ResponsesExchange:
             model=self.model,
             usage=finished.usage,
             timings=finished.timings,
+            ignored=ignored_of(events),
         )
 
     async def whole(

@@ -14,11 +14,16 @@ from uuid import uuid4
 from pennyweight.answers.options import JsonObject, JsonSchema
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pennyweight.answers.conversation import Conversation, Tool
+    from pennyweight.answers.events import Finished
     from pennyweight.answers.options import ResponseFormat
     from pennyweight.answers.responses_schema import ResponseRequest
     from pennyweight.core import Usage
 
+INCOMPLETE_REASONS: Mapping[str, str] = {"length": "max_output_tokens", "content_filter": "content_filter"}
+"""What a response that is not complete says of how its answer ended."""
 ResponseStatus = Literal["in_progress", "completed", "incomplete", "failed"]
 
 
@@ -33,11 +38,11 @@ class ResponseIdentity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResponseState:
-    """How far the answer is. `error` is what ended it as failed."""
+    """How far the answer is. `finished` is how it ended, `error` what ended it as failed."""
 
     status: ResponseStatus
     output: list[dict[str, Any]] = field(default_factory=list)
-    usage: Usage | None = None
+    finished: Finished | None = None
     error: str | None = None
 
 
@@ -45,7 +50,8 @@ def response_object(
     identity: ResponseIdentity, request: ResponseRequest, state: ResponseState
 ) -> dict[str, Any]:
     """One snapshot."""
-    incomplete = {"reason": "max_output_tokens"} if state.status == "incomplete" else None
+    finished = state.finished
+    reason = None if finished is None else INCOMPLETE_REASONS.get(finished.reason)
     error = None if state.error is None else {"code": "server_error", "message": state.error}
     return {
         "id": identity.id,
@@ -54,10 +60,10 @@ def response_object(
         "completed_at": int(time.time()) if state.status == "completed" else None,
         "status": state.status,
         "error": error,
-        "incomplete_details": incomplete,
+        "incomplete_details": None if reason is None else {"reason": reason},
         "model": identity.model,
         "output": state.output,
-        "usage": None if state.usage is None else response_usage(state.usage),
+        "usage": None if finished is None else response_usage(finished.usage),
         **_repeated(request),
     }
 

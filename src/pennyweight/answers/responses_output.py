@@ -8,7 +8,7 @@ from uuid import uuid4
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from pennyweight.answers.events import TextDelta, TokenDetail, ToolCallDelta
+    from pennyweight.answers.events import RefusalDelta, TextDelta, TokenDetail, ToolCallDelta
 
 ItemStatus = Literal["in_progress", "completed", "incomplete"]
 Told = tuple[str, dict[str, Any]]
@@ -16,7 +16,9 @@ Told = tuple[str, dict[str, Any]]
 
 
 class MessageItem:
-    """A message of the assistant with one part of text."""
+    """A message of the assistant with one part, of text."""
+
+    _growth = "output_text"
 
     def __init__(self, index: int) -> None:
         self.index = index
@@ -29,14 +31,14 @@ class MessageItem:
         yield "output_item.added", {"output_index": self.index, "item": item}
         yield "content_part.added", {**self._place(), "part": self._part()}
 
-    def more(self, delta: TextDelta) -> Iterator[Told]:
+    def more(self, delta: TextDelta | RefusalDelta) -> Iterator[Told]:
         logprobs = _logprobs(delta.details)
         self._text += delta.text
         self._logprobs += logprobs
-        yield "output_text.delta", {**self._place(), "delta": delta.text, "logprobs": logprobs}
+        yield f"{self._growth}.delta", {**self._place(), **self._grown(delta.text, logprobs)}
 
     def end(self, status: ItemStatus) -> Iterator[Told]:
-        yield "output_text.done", {**self._place(), "text": self._text, "logprobs": self._logprobs}
+        yield f"{self._growth}.done", {**self._place(), **self._whole()}
         yield "content_part.done", {**self._place(), "part": self._part()}
         yield "output_item.done", {"output_index": self.index, "item": self.payload(status)}
 
@@ -52,8 +54,29 @@ class MessageItem:
     def _place(self) -> dict[str, Any]:
         return {"item_id": self._id, "output_index": self.index, "content_index": 0}
 
+    def _grown(self, text: str, logprobs: list[dict[str, Any]]) -> dict[str, Any]:
+        return {"delta": text, "logprobs": logprobs}
+
+    def _whole(self) -> dict[str, Any]:
+        return {"text": self._text, "logprobs": self._logprobs}
+
     def _part(self) -> dict[str, Any]:
         return {"type": "output_text", "text": self._text, "annotations": [], "logprobs": self._logprobs[:]}
+
+
+class RefusalItem(MessageItem):
+    """A message in which the assistant says that it will not answer; it has no log-probabilities."""
+
+    _growth = "refusal"
+
+    def _grown(self, text: str, _: list[dict[str, Any]]) -> dict[str, Any]:
+        return {"delta": text}
+
+    def _whole(self) -> dict[str, Any]:
+        return {"refusal": self._text}
+
+    def _part(self) -> dict[str, Any]:
+        return {"type": "refusal", "refusal": self._text}
 
 
 class CallItem:

@@ -8,35 +8,90 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from pennyweight.errors import ConfigError, InvalidRequestError, ModelNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-Task = Literal["answers", "embeddings"]
+    from pennyweight.answers.answer import Answerer, AnswerSource
+    from pennyweight.answers.foreign_ids import ForeignIds
+    from pennyweight.answers.options import Options
 
-OPENAI_ALIASES: dict[str, Task] = {
-    "gpt-4o-mini": "answers",
-    "gpt-4o-mini-2024-07-18": "answers",
-    "text-embedding-3-small": "embeddings",
-}
-"""Names that work without being asked for: each stands for the first model served for its task."""
+
+class OwnIds(Protocol):
+    """Token ids of a request, in the model's own."""
+
+    def options(self, options: Options, *, asked: str, served: str) -> Options: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedModel:
-    """One model: `created` is in seconds since 1970, `fingerprint` changes when its answers could."""
+    """One model: `created` is in seconds since 1970."""
+
+    gives: ClassVar[str]
 
     name: str
     created: int
-    fingerprint: str
-    task: Task = "answers"
+    owner: str = "pennyweight"
 
     def card(self) -> dict[str, Any]:
         """OpenAI's model object."""
-        return {"id": self.name, "object": "model", "created": self.created, "owned_by": "pennyweight"}
+        return {"id": self.name, "object": "model", "created": self.created, "owned_by": self.owner}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalTokens:
+    """What is known of the tokens of a model that runs here; `chat_template` is the template's source."""
+
+    answerer: Answerer
+    foreign: ForeignIds
+    chat_template: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnsweringModel(ServedModel):
+    """A model that answers, here or elsewhere; `fingerprint` changes when its answers could, if known."""
+
+    gives: ClassVar[str] = "answers"
+
+    answers: AnswerSource
+    ids: OwnIds
+    fingerprint: str | None = None
+    local: LocalTokens | None = None
+
+    def in_own_ids(self, options: Options, *, asked: str) -> Options:
+        """`options` of a request for `asked`, in this model's token ids. Raises InvalidRequestError."""
+        return self.ids.options(options, asked=asked, served=self.name)
+
+    @property
+    def tokens(self) -> LocalTokens:
+        """Raises InvalidRequestError if the model runs elsewhere."""
+        if self.local is None:
+            message = (
+                f"The model '{self.name}' runs elsewhere: its tokens are not known here. Ask it for chat "
+                "completions or responses."
+            )
+            raise InvalidRequestError(message, param="model")
+        return self.local
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingModel(ServedModel):
+    """A model that turns texts into vectors."""
+
+    gives: ClassVar[str] = "embeddings"
+
+
+M = TypeVar("M", bound=ServedModel)
+
+OPENAI_ALIASES: Mapping[str, type[ServedModel]] = {
+    "gpt-4o-mini": AnsweringModel,
+    "gpt-4o-mini-2024-07-18": AnsweringModel,
+    "text-embedding-3-small": EmbeddingModel,
+}
+"""Names that work without being asked for: each stands for the first model served of its kind."""
 
 
 class ServedModels:
@@ -44,26 +99,37 @@ class ServedModels:
 
     def __init__(self, models: Sequence[ServedModel], *, aliases: Mapping[str, str]) -> None:
         """`aliases` map names to models served. ConfigError if one maps to something else."""
-        self._models = {model.name: model for model in models}
+        self._models: dict[str, ServedModel] = {}
+        for model in models:
+            if model.name in self._models:
+                raise ConfigError(f"two models are served as {model.name!r}; give one another name")
+            self._models[model.name] = model
         self._aliases: dict[str, ServedModel] = {}
-        for alias, task in OPENAI_ALIASES.items():
-            if model := next((model for model in models if model.task == task), None):
-                self._aliases[alias] = model
+        for alias, kind in OPENAI_ALIASES.items():
+            if found := next((model for model in models if isinstance(model, kind)), None):
+                self._aliases[alias] = found
         for alias, name in aliases.items():
             if name not in self._models:
                 message = f"the alias {alias!r} stands for {name!r}, which is not served; "
                 raise ConfigError(f"{message}served are {', '.join(self._models)}")
             self._aliases[alias] = self._models[name]
 
-    def resolve(self, name: str, *, task: Task | None = None) -> ServedModel:
-        """What `name` stands for. Raises ModelNotFoundError; InvalidRequestError if it does another task."""
-        model = self._models.get(name) or self._aliases.get(name)
-        if model is None:
-            raise self._unknown(name)
-        if task is not None and model.task != task:
-            message = f"The model '{name}' gives {model.task}, not {task}; choose another one."
+    def resolve(self, name: str, kind: type[M]) -> M:
+        """What `name` stands for. Raises ModelNotFoundError; InvalidRequestError if it is of another kind."""
+        model = self._find(name)
+        if not isinstance(model, kind):
+            message = f"The model '{name}' gives {model.gives}, not {kind.gives}; choose another one."
             raise InvalidRequestError(message, param="model")
         return model
+
+    def named_or_first(self, name: str | None, kind: type[M]) -> M:
+        """As `resolve`; None: the first of its kind. Raises ModelNotFoundError if there is none."""
+        if name is not None:
+            return self.resolve(name, kind)
+        for model in self._models.values():
+            if isinstance(model, kind):
+                return model
+        raise ModelNotFoundError(f"No model that gives {kind.gives} is served here.", param="model")
 
     def cards(self) -> list[dict[str, Any]]:
         """OpenAI's model objects of all names; `root` of an alias is the model that runs."""
@@ -72,12 +138,15 @@ class ServedModels:
 
     def card(self, name: str) -> dict[str, Any]:
         """OpenAI's model object of a model or an alias. Raises ModelNotFoundError."""
-        model = self.resolve(name)
+        model = self._find(name)
         return model.card() if name == model.name else {**model.card(), "id": name, "root": model.name}
 
-    def _unknown(self, name: str) -> ModelNotFoundError:
+    def _find(self, name: str) -> ServedModel:
+        model = self._models.get(name) or self._aliases.get(name)
+        if model is not None:
+            return model
         known = [*self._models, *self._aliases]
         nearest = get_close_matches(name, known, n=1, cutoff=0.7)
         hint = f"did you mean '{nearest[0]}'?" if nearest else f"this server serves {', '.join(known)}."
         remedy = "To let this name stand for one of them, start it with --alias NAME=MODEL."
-        return ModelNotFoundError(f"The model '{name}' does not exist here; {hint} {remedy}", param="model")
+        raise ModelNotFoundError(f"The model '{name}' does not exist here; {hint} {remedy}", param="model")

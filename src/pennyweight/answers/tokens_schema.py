@@ -108,11 +108,15 @@ def parse_tokenize(body: Mapping[str, object]) -> TokenizeRequest:
     )
 
 
-def parse_detokenize(body: Mapping[str, object], *, vocab_size: int) -> DetokenizeRequest:
-    """Raises ParameterError naming the field or the id that is wrong."""
+def parse_detokenize(body: Mapping[str, object]) -> DetokenizeRequest:
+    """Raises ParameterError naming the field that is wrong."""
     values = DETOKENIZE_FIELDS.read(body)
-    for index, token in enumerate(values["tokens"]):
+    return DetokenizeRequest(model=values.get("model"), tokens=tuple(values["tokens"]))
+
+
+def check_vocabulary(tokens: tuple[int, ...], vocab_size: int) -> None:
+    """Raise ParameterError naming the first id that no token has."""
+    for index, token in enumerate(tokens):
         if token >= vocab_size:
             message = f"'tokens[{index}]' is {token}; the model's vocabulary has {vocab_size} tokens."
             raise ParameterError(message, param=f"tokens[{index}]", code="integer_above_max_value")
-    return DetokenizeRequest(model=values.get("model"), tokens=tuple(values["tokens"]))

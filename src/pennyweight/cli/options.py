@@ -10,6 +10,14 @@ Model = Annotated[
     str | None,
     typer.Option("--model", "-m", help="A name that `penny models` lists, or the path of a GGUF file."),
 ]
+ServedHere = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        help="A name that `penny models` lists, or the path of a GGUF file; `none`: only those elsewhere.",
+    ),
+]
 System = Annotated[str | None, typer.Option("--system", "-s", help="Instructions before the conversation.")]
 MaxTokens = Annotated[int | None, typer.Option(help="Most tokens of an answer.")]
 Temperature = Annotated[float | None, typer.Option(help="0 always takes the likeliest token.")]
@@ -31,6 +39,15 @@ Json = Annotated[bool, typer.Option("--json", help="Write one JSON object instea
 EmbeddingModel = Annotated[
     str | None,
     typer.Option(help="Encoder for embeddings, opened at once; by default all-minilm-l6-v2 when needed."),
+]
+ElsewhereModel = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--upstream",
+        metavar="NAME=URL#MODEL",
+        help="Serve a model of another OpenAI-compatible service, whose key is read from NAME_API_KEY; "
+        "may be repeated.",
+    ),
 ]
 Alias = Annotated[
     list[str] | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 from threading import Thread
 from typing import TYPE_CHECKING, Annotated
@@ -16,12 +17,13 @@ from pennyweight.cli.options import (  # noqa: TC001  typer reads the annotation
     Context,
     Data,
     Database,
+    ElsewhereModel,
     EmbeddingModel,
     Host,
     Memory,
-    Model,
     Parallel,
     Port,
+    ServedHere,
     Threads,
 )
 
@@ -33,10 +35,11 @@ if TYPE_CHECKING:
 
     from pennyweight.api import Engine
     from pennyweight.config import Settings
+    from pennyweight.encoder import EncoderSlot
 
 
 def serve(
-    model: Model = None,
+    model: ServedHere = None,
     host: Host = None,
     port: Port = None,
     api_key: ApiKey = None,
@@ -46,6 +49,7 @@ def serve(
     threads: Threads = None,
     embedding_model: EmbeddingModel = None,
     alias: Alias = None,
+    upstream: ElsewhereModel = None,
     allow_host: AllowHost = None,
     allow_origin: AllowOrigin = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="Serve other machines without a key.")] = False,
@@ -54,6 +58,7 @@ def serve(
 ) -> None:
     """Serve the model to any OpenAI client."""
     from pennyweight.config import alias_table
+    from pennyweight.upstreams import upstream_tables
 
     _serve(
         {
@@ -70,6 +75,7 @@ def serve(
             "data": data,
             "database": database,
             "aliases": alias_table(alias) if alias else None,
+            "upstream": upstream_tables(upstream) if upstream else None,
             "allow_hosts": tuple(allow_host) if allow_host else None,
             "allow_origins": tuple(allow_origin) if allow_origin else None,
         }
@@ -90,9 +96,9 @@ def _serve(flags: Mapping[str, object]) -> None:
     with server.bind(settings.host, settings.port) as listener, ExitStack() as stack:
 
         def prepare(check: Callable[[], None]) -> ASGIApp:
-            app, engine = _prepared(stack, settings, flags, check)
+            app, names = _prepared(stack, settings, flags, check)
             address = f"http://{_bracketed(settings.host)}:{listener.getsockname()[1]}"
-            notice(f"Serving {engine.name} at {address}/v1 (documentation: {address}/docs; Ctrl-C stops)")
+            notice(f"Serving {names} at {address}/v1 (documentation: {address}/docs; Ctrl-C stops)")
             return app
 
         received = server.serve(listener, prepare=prepare)
@@ -102,19 +108,46 @@ def _serve(flags: Mapping[str, object]) -> None:
 
 def _prepared(
     stack: ExitStack, settings: Settings, flags: Mapping[str, object], check: Callable[[], None]
-) -> tuple[ASGIApp, Engine]:
-    """The application over a store and an engine that `stack` closes."""
-    from pennyweight.cli.session import opened
+) -> tuple[ASGIApp, str]:
+    """The application over a store and an engine that `stack` closes, and the names of what it serves."""
+    from pennyweight.config import NO_MODEL
     from pennyweight.server.app import create_app
     from pennyweight.server.services import open_services
 
     services = stack.enter_context(open_services(settings))
+    names = list(settings.upstream)
+    if settings.model == NO_MODEL:
+        app = create_app(None, settings, services, encoder=_encoder(stack, settings))
+    else:
+        engine = _engine(stack, settings, flags, check)
+        app = create_app(engine, settings, services)
+        names.insert(0, engine.name)
+    return app, ", ".join(names) or "embeddings"
+
+
+def _engine(
+    stack: ExitStack, settings: Settings, flags: Mapping[str, object], check: Callable[[], None]
+) -> Engine:
+    from pennyweight.cli.session import opened
+
     engine = stack.enter_context(opened(flags, check=check))
     if settings.embedding_model is not None:
         engine.encoder.open()
     # The vocabulary is read for grammars while the first clients are on their way.
     Thread(target=engine.answerer.grammars.warm_up, name="pennyweight-grammars", daemon=True).start()
-    return create_app(engine, settings, services), engine
+    return engine
+
+
+def _encoder(stack: ExitStack, settings: Settings) -> EncoderSlot:
+    """The encoder of a server without an engine."""
+    from pennyweight.encoder import EncoderSlot
+
+    gc.enable()  # as after an engine is opened
+    encoder = EncoderSlot(settings.embedding_model, threads=settings.threads)
+    stack.callback(encoder.close)
+    if settings.embedding_model is not None:
+        encoder.open()
+    return encoder
 
 
 def refuse_open_door(settings: Settings) -> None:

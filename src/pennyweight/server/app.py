@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,10 +12,11 @@ from starlette.middleware.cors import CORSMiddleware
 
 from pennyweight.answers.embedding_exchange import EmbeddingBackend
 from pennyweight.answers.exchange import Backend
-from pennyweight.answers.foreign_ids import ForeignIds
-from pennyweight.answers.served import ServedModel, ServedModels
+from pennyweight.answers.foreign_ids import ForeignIds, ForeignTexts
+from pennyweight.answers.served import AnsweringModel, EmbeddingModel, LocalTokens, ServedModel, ServedModels
 from pennyweight.server.auth import BearerAuth
 from pennyweight.server.doors import Doors
+from pennyweight.server.elsewhere import models_elsewhere
 from pennyweight.server.envelope import install_error_handlers
 from pennyweight.server.metrics import CountResponses, MeteredAnswers, Metrics
 from pennyweight.server.request_id import RequestId
@@ -32,6 +34,7 @@ from pennyweight.server.routes.tokens import tokens_routes
 if TYPE_CHECKING:
     from pennyweight.api import Engine
     from pennyweight.config import Settings
+    from pennyweight.encoder import EncoderSlot
     from pennyweight.server.services import Services
 
 PING_S = 15.0
@@ -39,13 +42,18 @@ _READABLE_HEADERS = ("x-request-id", "x-pennyweight-ignored", "openai-processing
 
 
 def create_app(
-    engine: Engine,
+    engine: Engine | None,
     settings: Settings,
     services: Services,  # noqa: ARG001  the routes that store something come next
     *,
+    encoder: EncoderSlot | None = None,
     ping_s: float = PING_S,
 ) -> FastAPI:
-    """An ASGI application over `engine` and `services`, which the caller opens and closes."""
+    """An ASGI application over `engine` and `services`, which the caller opens and closes.
+
+    Without an engine requests are only passed on, and `encoder` is in place of the engine's. ConfigError if
+    models served clash, or a key is missing.
+    """
     from pennyweight import __version__
 
     # FastAPI's own documentation pages load scripts from elsewhere: ours stands on its own.
@@ -58,27 +66,25 @@ def create_app(
         redirect_slashes=False,
     )
     install_error_handlers(app)
-    model = ServedModel(name=engine.name, created=engine.created, fingerprint=engine.fingerprint)
-    encoder = ServedModel(
-        name=engine.encoder.name, created=engine.encoder.created, fingerprint="", task="embeddings"
-    )
-    served = ServedModels([model, encoder], aliases=settings.aliases)
-    info = {"version": __version__, "model": engine.name, "target": engine.target}
-    metrics = Metrics(engine.stats, info=info)
+    encoder = engine.encoder if engine is not None else encoder
+    assert encoder is not None, "a server without an engine is given its encoder"
+    info = {"version": __version__}
+    if engine is not None:
+        info |= {"model": engine.name, "target": engine.target}
+    metrics = Metrics(None if engine is None else engine.stats, info=info)
     folder = None if settings.vocabularies is None else Path(settings.vocabularies)
-    foreign = ForeignIds(engine.answerer.tokenizer, folder=folder)
-    answers = MeteredAnswers(engine.answerer, metrics)
-    backend = Backend(answers=answers, answerer=engine.answerer, served=served, foreign=foreign)
+    models: list[ServedModel] = [] if engine is None else [_model_here(engine, folder, metrics)]
+    models += models_elsewhere(settings.upstream.values(), metrics, environ=os.environ)
+    models.append(EmbeddingModel(name=encoder.name, created=encoder.created))
+    served = ServedModels(models, aliases=settings.aliases)
+    backend = Backend(served=served)
     limits = ChatLimits(max_body_bytes=settings.max_body_bytes, ping_s=ping_s)
-    app.include_router(chat_routes(backend, limits))
-    app.include_router(completions_routes(backend, limits))
-    app.include_router(responses_routes(backend, limits))
-    template = engine.model.metadata.get("tokenizer.chat_template")
-    app.include_router(tokens_routes(engine.answerer, served, limits, chat_template=template))
+    for routes in (chat_routes, completions_routes, responses_routes, tokens_routes):
+        app.include_router(routes(backend, limits))
     vectors = EmbeddingBackend(
-        source=engine.encoder,
+        source=encoder,
         served=served,
-        foreign=foreign,
+        foreign=ForeignTexts(folder=folder),
         worker=ThreadPoolExecutor(max_workers=1, thread_name_prefix="pennyweight-embeddings"),
     )
     app.include_router(embedding_routes(vectors, max_body_bytes=settings.max_body_bytes))
@@ -89,6 +95,19 @@ def create_app(
     app.include_router(docs_routes())
     _add_middleware(app, settings, metrics)
     return app
+
+
+def _model_here(engine: Engine, vocabularies: Path | None, metrics: Metrics) -> AnsweringModel:
+    foreign = ForeignIds(engine.answerer.tokenizer, folder=vocabularies)
+    template = engine.model.metadata.get("tokenizer.chat_template")
+    return AnsweringModel(
+        name=engine.name,
+        created=engine.created,
+        fingerprint=engine.fingerprint,
+        answers=MeteredAnswers(engine.answerer, metrics),
+        ids=foreign,
+        local=LocalTokens(answerer=engine.answerer, foreign=foreign, chat_template=template),
+    )
 
 
 def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:

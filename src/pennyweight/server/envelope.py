@@ -6,21 +6,20 @@ Nothing else leaves the server with a status of 400 or more: neither FastAPI's `
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from pennyweight.answers.exchange import compact_json
-from pennyweight.errors import NotFoundError, PennyweightError, UnavailableError
+from pennyweight.errors import NotFoundError, PennyweightError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fastapi import FastAPI
     from starlette.requests import Request
-
-_RETRY_AFTER_S = 1
 
 
 class MethodNotAllowedError(PennyweightError):
@@ -47,9 +46,9 @@ def error_object(error: PennyweightError) -> dict[str, Any]:
 def error_response(error: PennyweightError, headers: Mapping[str, str] | None = None) -> Response:
     """The official client repeats 429 and 5xx by itself; `x-should-retry` says when that is pointless."""
     headers = dict(headers or {})
-    if error.status == 503 and error.code != UnavailableError.code:
-        headers |= {"x-should-retry": "true", "retry-after": str(_RETRY_AFTER_S)}
-    elif error.status >= 500:
+    if error.retry_after_s is not None:
+        headers |= {"x-should-retry": "true", "retry-after": str(math.ceil(error.retry_after_s))}
+    elif error.status >= 500 or error.status == 429:
         # The same request would fail the same way, at the same cost.
         headers["x-should-retry"] = "false"
     if error.status == 401:

@@ -20,6 +20,7 @@ class LoadingError(UnavailableError):
     """The model is still being loaded."""
 
     code = "model_loading"
+    retry_after_s = 1.0
 
 
 class Gate:

@@ -14,8 +14,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.registry import Collector
 
 from pennyweight.answers.account import FREE
-from pennyweight.answers.events import TextDelta, ToolCallDelta
-from pennyweight.errors import EngineError
+from pennyweight.answers.events import RefusalDelta, TextDelta, ToolCallDelta
+from pennyweight.errors import EngineError, UpstreamError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
@@ -56,8 +56,8 @@ _GAP_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 class Metrics:
     """The metrics of one application. Updated on the event loop only."""
 
-    def __init__(self, stats: Callable[[], EngineStats], *, info: Mapping[str, str]) -> None:
-        """`stats` gives the engine's counts of now; `info` says what runs."""
+    def __init__(self, stats: Callable[[], EngineStats] | None, *, info: Mapping[str, str]) -> None:
+        """`stats` gives the engine's counts of now, None: there is no engine; `info` says what runs."""
         self.registry = CollectorRegistry()
         self.registry.register(EngineCollector(stats, info))
         ProcessCollector(registry=self.registry)
@@ -99,12 +99,14 @@ class Metrics:
 class EngineCollector(Collector):
     """The engine's own counts, read when Prometheus asks."""
 
-    def __init__(self, stats: Callable[[], EngineStats], info: Mapping[str, str]) -> None:
+    def __init__(self, stats: Callable[[], EngineStats] | None, info: Mapping[str, str]) -> None:
         self._stats = stats
         self._info = dict(info)
 
     def collect(self) -> Iterator[Metric]:
         yield InfoMetricFamily("pennyweight", "What runs.", value=self._info)
+        if self._stats is None:
+            return
         stats = self._stats()
         for field, (name, text) in _GAUGES.items():
             yield GaugeMetricFamily(f"pennyweight_{name}", text, value=getattr(stats, field))
@@ -125,18 +127,21 @@ class MeteredAnswers:
         """As `Answerer.answer`."""
         last_s = dict.fromkeys(range(options.num_choices), time.monotonic())
         begun: set[int] = set()
+        accepted = False
         async with aclosing(self._source.answer(source, options, principal, account)) as events:
             try:
                 async for event in events:
-                    if isinstance(event, TextDelta | ToolCallDelta):
+                    accepted = True
+                    if isinstance(event, TextDelta | RefusalDelta | ToolCallDelta):
                         now_s = time.monotonic()
                         felt = self._metrics.gap_s if event.choice in begun else self._metrics.ttft_s
                         felt.observe(now_s - last_s[event.choice])
                         last_s[event.choice] = now_s
                         begun.add(event.choice)
                     yield event
-            except EngineError:
-                self._metrics.count_broken()
+            except (EngineError, UpstreamError):
+                if accepted:
+                    self._metrics.count_broken()
                 raise
 
 

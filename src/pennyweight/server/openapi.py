@@ -132,7 +132,8 @@ MODEL_RESPONSES: Responses = {
     200: _json("The model", _MODEL),
     404: _json("A model that is not served here", _ERROR),
 }
+_HEALTH = _object({"status": {"const": "ok"}, "model": _STRING, "target": _STRING})
 HEALTH_RESPONSES: Responses = {
-    200: _json("The engine works", _object({"status": {"const": "ok"}, "model": _STRING, "target": _STRING})),
+    200: _json("The server works, on this model", {**_HEALTH, "required": ["status"]}),
     503: _json("The engine has stopped", _ERROR),
 }

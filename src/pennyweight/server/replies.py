@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from starlette.responses import Response
 
+from pennyweight.answers.events import ignored_of
 from pennyweight.answers.exchange import Exchange, StreamedExchange
 from pennyweight.server.connection import ClientGoneError, while_connected
 from pennyweight.server.ignored import ignored_headers
@@ -56,18 +57,19 @@ async def _reply(receive: Receive, work: Coroutine[object, object, Response]) ->
 
 async def _whole(exchange: Exchange, principal: Principal) -> Response:
     answered = await exchange.whole(principal)
-    headers = ignored_headers(exchange.ignored)
+    headers = ignored_headers((*exchange.ignored, *answered.ignored))
     return Response(answered.body, headers=headers, media_type="application/json")
 
 
 async def _begin_stream(
     exchange: AnyExchange[E], principal: Principal, *, ping_s: float, wire: Wire | None
 ) -> Response:
-    """Waits for the first event: until the engine has taken the request, a failure is an HTTP status."""
+    """Waits for the first event: until the request is taken, a failure is an HTTP status."""
     events = exchange.events(principal)
     first = await anext(events)
     payloads = _payloads(first, events, exchange)
-    return EventStream(payloads, ping_s=ping_s, headers=ignored_headers(exchange.ignored), wire=wire)
+    headers = ignored_headers((*exchange.ignored, *ignored_of([first])))
+    return EventStream(payloads, ping_s=ping_s, headers=headers, wire=wire)
 
 
 async def _payloads(

@@ -27,7 +27,7 @@ class ChatLimits:
 
 
 def chat_routes(backend: Backend, limits: ChatLimits) -> APIRouter:
-    """The route over one source of answers."""
+    """The route over what answers."""
     router = APIRouter(tags=["chat"])
 
     @router.post(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def completions_routes(backend: Backend, limits: ChatLimits) -> APIRouter:
-    """The route over one source of answers."""
+    """The route over what answers."""
     router = APIRouter(tags=["completions"])
 
     @router.post(

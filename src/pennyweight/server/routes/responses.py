@@ -11,6 +11,7 @@ from pennyweight.answers.principal import LOCAL
 from pennyweight.answers.renamed_params import renamed_params
 from pennyweight.answers.responses_exchange import RESPONSES_NAMES, ResponsesExchange
 from pennyweight.answers.responses_schema import parse_input_count
+from pennyweight.answers.served import AnsweringModel
 from pennyweight.server.body import read_object
 from pennyweight.server.envelope import json_response
 from pennyweight.server.ignored import ignored_headers
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def responses_routes(backend: Backend, limits: ChatLimits) -> APIRouter:
-    """The routes over one source of answers."""
+    """The routes over what answers."""
     router = APIRouter(tags=["responses"])
 
     @router.post(
@@ -53,10 +54,9 @@ def responses_routes(backend: Backend, limits: ChatLimits) -> APIRouter:
     )
     async def count_input_tokens(request: Request) -> Response:
         asked = parse_input_count(await read_object(request, limit=limits.max_body_bytes))
-        if asked.model is not None:
-            backend.served.resolve(asked.model, task="answers")
+        model = backend.served.named_or_first(asked.model, AnsweringModel)
         with renamed_params(RESPONSES_NAMES):
-            tokens = await backend.answerer.tokens(asked.conversation, asked.options)
+            tokens = await model.tokens.answerer.tokens(asked.conversation, asked.options)
         body = {"object": "response.input_tokens", "input_tokens": len(tokens)}
         return json_response(body, headers=ignored_headers(asked.ignored))
 

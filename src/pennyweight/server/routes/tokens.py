@@ -11,7 +11,8 @@ from starlette.responses import Response  # noqa: TC002  FastAPI reads the annot
 from pennyweight.answers.completion_logprobs import token_name
 from pennyweight.answers.foreign_ids import vocabulary_name
 from pennyweight.answers.options import Options
-from pennyweight.answers.tokens_schema import parse_detokenize, parse_tokenize
+from pennyweight.answers.served import AnsweringModel
+from pennyweight.answers.tokens_schema import check_vocabulary, parse_detokenize, parse_tokenize
 from pennyweight.errors import InvalidRequestError
 from pennyweight.server.body import read_object
 from pennyweight.server.envelope import json_response
@@ -27,29 +28,26 @@ from pennyweight.text.prompt import PromptPart
 
 if TYPE_CHECKING:
     from pennyweight.answers.answer import Answerer
-    from pennyweight.answers.served import ServedModels
+    from pennyweight.answers.exchange import Backend
+    from pennyweight.answers.served import LocalTokens
     from pennyweight.answers.tokens_schema import TokenizeRequest
     from pennyweight.server.routes.chat import ChatLimits
 
 
-def tokens_routes(
-    answerer: Answerer, served: ServedModels, limits: ChatLimits, *, chat_template: str | None
-) -> APIRouter:
-    """The routes over one model's tokenizer; `chat_template` is its source."""
+def tokens_routes(backend: Backend, limits: ChatLimits) -> APIRouter:
+    """The routes over the tokenizers of models that run here."""
     router = APIRouter(tags=["tokens"])
-    tokenizer = answerer.tokenizer
 
-    def check(asked: str | None) -> None:
-        if asked is None:
-            return
-        own = served.resolve(asked, task="answers").name
-        vocabulary = vocabulary_name(asked)
-        if asked != own and vocabulary is not None:
+    def local(asked: str | None) -> LocalTokens:
+        model = backend.served.named_or_first(asked, AnsweringModel)
+        vocabulary = None if asked in (None, model.name) else vocabulary_name(str(asked))
+        if vocabulary is not None:
             message = (
                 f"'model' is '{asked}', whose token ids are of the vocabulary {vocabulary}; here runs "
-                f"'{own}' with its own. Ask for it by its own name."
+                f"'{model.name}' with its own. Ask for it by its own name."
             )
             raise InvalidRequestError(message, param="model")
+        return model.tokens
 
     @router.post(
         "/tokenize",
@@ -60,7 +58,7 @@ def tokens_routes(
     )
     async def tokenize(request: Request) -> Response:
         asked = parse_tokenize(await read_object(request, limit=limits.max_body_bytes))
-        check(asked.model)
+        answerer = local(asked.model).answerer
         body = _tokenized(await _tokens(asked, answerer), answerer, texts=asked.return_token_strs)
         return json_response(body, headers=ignored_headers(asked.ignored))
 
@@ -73,8 +71,9 @@ def tokens_routes(
     )
     async def detokenize(request: Request) -> Response:
         body = await read_object(request, limit=limits.max_body_bytes)
-        asked = parse_detokenize(body, vocab_size=tokenizer.vocab_size)
-        check(asked.model)
+        asked = parse_detokenize(body)
+        tokenizer = local(asked.model).answerer.tokenizer
+        check_vocabulary(asked.tokens, tokenizer.vocab_size)
         return json_response({"prompt": tokenizer.decode(asked.tokens, skip_special=False)})
 
     @router.get(
@@ -84,7 +83,7 @@ def tokens_routes(
         responses=TOKENIZER_INFO_RESPONSES,
     )
     async def tokenizer_info() -> Response:
-        return json_response(_info(answerer, chat_template))
+        return json_response(_info(local(None)))
 
     return router
 
@@ -110,8 +109,8 @@ def _tokenized(tokens: list[int], answerer: Answerer, *, texts: bool) -> dict[st
     }
 
 
-def _info(answerer: Answerer, chat_template: str | None) -> dict[str, Any]:
-    tokenizer = answerer.tokenizer
+def _info(local: LocalTokens) -> dict[str, Any]:
+    answerer, tokenizer = local.answerer, local.answerer.tokenizer
 
     def text(token: int | None) -> str | None:
         return None if token is None else tokenizer.token_bytes(token).decode(errors="replace")
@@ -120,7 +119,7 @@ def _info(answerer: Answerer, chat_template: str | None) -> dict[str, Any]:
         "bos_token": text(tokenizer.bos_token_id),
         "eos_token": text(tokenizer.eos_token_id),
         "add_bos_token": tokenizer.add_bos,
-        "chat_template": chat_template,
+        "chat_template": local.chat_template,
         "vocab_size": tokenizer.vocab_size,
         "model_max_length": answerer.context,
     }

@@ -1,0 +1,38 @@
+"""A second `penny serve`, in a process of its own, for a server that passes requests on to it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pennyweight
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SOURCES = str(Path(pennyweight.__file__).parents[1])
+
+
+@contextmanager
+def second_server(home: Path, *arguments: str, **variables: str) -> Iterator[str]:
+    """`penny serve` with `arguments`, everything it keeps under `home`; its address without a path."""
+    own = dict.fromkeys(("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"), str(home))
+    environ = dict(os.environ) | own | {"PYTHONPATH": SOURCES}
+    command = [sys.executable, "-m", "pennyweight", "serve", "--port", "0", *arguments]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environ | variables)
+    try:
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        address = re.search(r"http://[^/]+", line)
+        assert address, line
+        yield address[0]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=60)
+    assert "Traceback" not in errors, errors
