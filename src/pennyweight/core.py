@@ -89,7 +89,7 @@ class CacheNamespace:
 class Allowance:
     """How much one key or one project (`subject` is its id) may use; None: no limit.
 
-    `budget` is in millionths of a US dollar, per calendar month (UTC) or in total.
+    `budget` is in picodollars (10**-12 US dollars), per calendar month (UTC) or in total.
     """
 
     subject: str

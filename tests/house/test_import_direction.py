@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _BASE = {"core", "errors"}
+_SERVICE = _BASE | {"upstreams", "native", "models", "text", "engine", "answers"}
 _MAY_IMPORT = {
     "core": set[str](),
     "errors": set[str](),
@@ -29,10 +30,10 @@ _MAY_IMPORT = {
     "engine": _BASE | {"native", "models", "text"},
     "answers": _BASE | {"upstreams", "native", "models", "text", "engine"},
     "store": _BASE | {"config"},
-    "jobs": _BASE | {"config", "answers", "store"},
     "cost": _BASE | {"config", "store"},
-    "server": _BASE
-    | {"upstreams", "config", "native", "models", "text", "engine", "answers", "store", "jobs", "cost"},
+    "quota": _BASE | {"answers", "store", "cost"},
+    "jobs": _BASE | {"config", "answers", "store", "quota", "cost"},
+    "server": _SERVICE | {"config", "store", "jobs", "cost", "quota"},
 }
 # These put the rooms together; each names what it still may not know.
 _COMPOSITION = {

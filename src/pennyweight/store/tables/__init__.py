@@ -2,12 +2,16 @@
 
 from pennyweight.store.tables import (
     blobs,
+    idempotent_answers,
+    keys,
     projects,
     usage,
 )
 
 __all__ = [
     "blobs",
+    "idempotent_answers",
+    "keys",
     "projects",
     "usage",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pennyweight.store.migrations.first import (
     blobs,
+    keys,
     projects,
     usage,
 )
@@ -17,5 +18,6 @@ depends_on = None
 def upgrade() -> None:
     """Create everything."""
     projects.create()
+    keys.create()
     usage.create()
     blobs.create()
