@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from pennyweight.api import Engine
+    from pennyweight.server.services import Services
 
 PATIENCE_S = 30.0
 
@@ -35,6 +36,7 @@ class LiveServer:
     port: int
     model: str
     engine: Engine
+    services: Services
 
     def client(self, api_key: str = "any", *, strict: bool = True) -> openai.OpenAI:
         """The official client, without retries; `strict` checks every answer against its types."""
@@ -49,10 +51,10 @@ def live_server(engine: Engine, *, max_body_bytes: int = 2**20, **settings: Any)
     with tempfile.TemporaryDirectory() as folder:
         own = Settings(**{"data": folder, "max_body_bytes": max_body_bytes, **settings})
         with open_services(own) as services:
-            yield from _served(create_app(engine, own, services), engine)
+            yield from _served(create_app(engine, own, services), engine, services)
 
 
-def _served(app: FastAPI, engine: Engine) -> Iterator[LiveServer]:
+def _served(app: FastAPI, engine: Engine, services: Services) -> Iterator[LiveServer]:
     server = uvicorn.Server(server_config(app))
     with bind("127.0.0.1", 0) as listener:
         listener.listen()
@@ -61,7 +63,8 @@ def _served(app: FastAPI, engine: Engine) -> Iterator[LiveServer]:
         thread.start()
         try:
             eventually(lambda: server.started)
-            yield LiveServer(url=f"http://127.0.0.1:{port}", port=port, model=engine.name, engine=engine)
+            url = f"http://127.0.0.1:{port}"
+            yield LiveServer(url=url, port=port, model=engine.name, engine=engine, services=services)
         finally:
             server.should_exit = True
             thread.join()

@@ -66,3 +66,15 @@ def read_scopes(names: Iterable[str]) -> frozenset[str]:
         hint = f"did you mean '{close[0]}'?" if close else f"there are {', '.join(sorted(KNOWN_SCOPES))}."
         raise InvalidRequestError(f"There is no scope '{name:.80}'; {hint}", param="scopes")
     return scopes
+
+
+def read_project_scopes(names: Iterable[str]) -> frozenset[str]:
+    """Scopes for a project's key; none given: everything in its project.
+
+    Raises InvalidRequestError, also for those that only an admin key has.
+    """
+    scopes = read_scopes(names) or PROJECT_SCOPES
+    for name in sorted(scopes & {MANAGEMENT_READ, MANAGEMENT_WRITE}):
+        message = f"A project's key cannot have the scope '{name}'; make an admin key for it."
+        raise InvalidRequestError(message, param="scopes")
+    return scopes

@@ -1,4 +1,4 @@
-"""The HTTP application: routes over one engine, our own error shape, an optional key. A composition root."""
+"""The HTTP application: routes over one engine and one store, our own error shape. A composition root."""
 
 from __future__ import annotations
 
@@ -14,12 +14,16 @@ from pennyweight.answers.embedding_exchange import EmbeddingBackend
 from pennyweight.answers.exchange import Backend
 from pennyweight.answers.foreign_ids import ForeignIds, ForeignTexts
 from pennyweight.answers.served import AnsweringModel, EmbeddingModel, LocalTokens, ServedModel, ServedModels
-from pennyweight.server.auth import BearerAuth
+from pennyweight.quota.rates import RATE_KINDS
+from pennyweight.server.auth import Authentication
 from pennyweight.server.doors import Doors
 from pennyweight.server.elsewhere import models_elsewhere
 from pennyweight.server.envelope import install_error_handlers
+from pennyweight.server.idempotency import Idempotency
 from pennyweight.server.metrics import CountResponses, MeteredAnswers, Metrics
+from pennyweight.server.organization import Office
 from pennyweight.server.request_id import RequestId
+from pennyweight.server.routes.admin_keys import admin_key_routes
 from pennyweight.server.routes.chat import ChatLimits, chat_routes
 from pennyweight.server.routes.completions import completions_routes
 from pennyweight.server.routes.docs import docs_routes
@@ -28,7 +32,10 @@ from pennyweight.server.routes.health import health_routes
 from pennyweight.server.routes.metrics import metrics_routes
 from pennyweight.server.routes.models import models_routes
 from pennyweight.server.routes.moderations import moderations_routes
+from pennyweight.server.routes.project_keys import project_key_routes
+from pennyweight.server.routes.projects import project_routes
 from pennyweight.server.routes.responses import responses_routes
+from pennyweight.server.routes.service_accounts import service_account_routes
 from pennyweight.server.routes.tokens import tokens_routes
 
 if TYPE_CHECKING:
@@ -38,13 +45,23 @@ if TYPE_CHECKING:
     from pennyweight.server.services import Services
 
 PING_S = 15.0
-_READABLE_HEADERS = ("x-request-id", "x-pennyweight-ignored", "openai-processing-ms", "retry-after")
+_RATE_HEADERS = tuple(
+    f"x-ratelimit-{what}-{kind}" for kind in RATE_KINDS for what in ("limit", "remaining", "reset")
+)
+_READABLE_HEADERS = (
+    *_RATE_HEADERS,
+    "x-request-id",
+    "x-pennyweight-ignored",
+    "openai-processing-ms",
+    "retry-after",
+    "idempotent-replayed",
+)
 
 
 def create_app(
     engine: Engine | None,
     settings: Settings,
-    services: Services,  # noqa: ARG001  the routes that store something come next
+    services: Services,
     *,
     encoder: EncoderSlot | None = None,
     ping_s: float = PING_S,
@@ -90,10 +107,13 @@ def create_app(
     app.include_router(embedding_routes(vectors, max_body_bytes=settings.max_body_bytes))
     app.include_router(models_routes(served))
     app.include_router(moderations_routes())
+    office = Office(database=services.database, max_body_bytes=settings.max_body_bytes)
+    for routes in (project_routes, service_account_routes, project_key_routes, admin_key_routes):
+        app.include_router(routes(office))
     app.include_router(health_routes(engine))
     app.include_router(metrics_routes(metrics))
     app.include_router(docs_routes())
-    _add_middleware(app, settings, metrics)
+    _add_middleware(app, settings, services, metrics)
     return app
 
 
@@ -110,10 +130,10 @@ def _model_here(engine: Engine, vocabularies: Path | None, metrics: Metrics) -> 
     )
 
 
-def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
+def _add_middleware(app: FastAPI, settings: Settings, services: Services, metrics: Metrics) -> None:
     """The last one added is the outermost."""
-    if settings.api_key is not None:
-        app.add_middleware(BearerAuth, api_key=settings.api_key)
+    app.add_middleware(Idempotency, database=services.database, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(Authentication, keys=services.keys, accounts=services.accounts)
     if settings.allow_origins:
         app.add_middleware(
             CORSMiddleware,

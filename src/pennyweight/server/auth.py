@@ -1,36 +1,87 @@
-"""One bearer key for everything that computes or tells figures; health and documentation stay open."""
+"""Who asks, and whether they may: every request gets a `Principal`, in `request.state.principal`.
+
+Everything but health and documentation wants a key once there is one. A key that does not fit the headers
+`OpenAI-Organization` or `OpenAI-Project` is refused, so that nobody works in another project than they think;
+without keys those headers say nothing.
+"""
 
 from __future__ import annotations
 
-import hmac
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 
-from pennyweight.errors import AuthenticationError
+from pennyweight.answers.principal import Principal
+from pennyweight.errors import AuthenticationError, PennyweightError, PermissionDeniedError
 from pennyweight.server.envelope import error_response
+from pennyweight.server.permissions import OPEN_PATHS, needed_scope
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.requests import Request
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_PROTECTED = ("/v1", "/metrics", "/tokenize", "/detokenize")  # figures, too, tell what others do
+    from pennyweight.quota.accounts import Accounts
+    from pennyweight.server.keyring import KeyRing
+
+ORGANIZATION: Final = "org-pennyweight"
+"""The one organization of a server."""
+NOBODY: Final = Principal(scopes=frozenset())
+"""Whoever asks for an open path without a key that opens more."""
 
 
-class BearerAuth:
-    """ASGI middleware: answers 401 in OpenAI's shape to requests without the key."""
+class Authentication:
+    """ASGI middleware: sets `principal` and `accounts`, or answers 401 or 403 in OpenAI's shape."""
 
-    def __init__(self, app: ASGIApp, *, api_key: str) -> None:
+    def __init__(self, app: ASGIApp, *, keys: KeyRing, accounts: Accounts) -> None:
         self._app = app
-        self._api_key = api_key.encode()
+        self._keys = keys
+        self._accounts = accounts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"].startswith(_PROTECTED):
-            given = _bearer(Headers(scope=scope).get("authorization"))
-            # Constant time: the answer's delay says nothing about how much of a guess was right.
-            if not hmac.compare_digest(given.encode("latin-1"), self._api_key):
-                await error_response(_refusal(given))(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        try:
+            principal = await self._admitted(scope, headers)
+        except PennyweightError as error:
+            await error_response(error)(scope, receive, send)
+            return
+        state = scope.setdefault("state", {})
+        state["principal"] = principal
+        state["accounts"] = self._accounts
+
+        async def send_told(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                told = MutableHeaders(scope=message)
+                told["openai-organization"] = ORGANIZATION
+                if (account := state.get("account")) is not None:
+                    for name, value in account.headers().items():
+                        told[name] = value
+            await send(message)
+
+        await self._app(scope, receive, send_told)
+
+    async def _admitted(self, scope: Scope, headers: Headers) -> Principal:
+        path = scope["path"]
+        try:
+            holder = await self._keys.holder(_bearer(headers.get("authorization")))
+        except AuthenticationError:
+            if path in OPEN_PATHS:
+                return NOBODY
+            raise
+        if path in OPEN_PATHS:
+            return holder.principal
+        if holder.has_key:
+            _check_headers(holder.principal, headers)
+        _check_scope(holder.principal, needed_scope(scope["method"], path))
+        return holder.principal
+
+
+def principal_of(request: Request) -> Principal:
+    """Who asks."""
+    principal: Principal = request.state.principal
+    return principal
 
 
 def _bearer(header: str | None) -> str:
@@ -38,9 +89,26 @@ def _bearer(header: str | None) -> str:
     return key.strip() if scheme.lower() == "bearer" else ""
 
 
-def _refusal(given: str) -> AuthenticationError:
-    if not given:
-        message = "You didn't provide an API key; send it as the header 'Authorization: Bearer KEY'."
-    else:
-        message = "Incorrect API key provided; use the one this server was started with."
-    return AuthenticationError(message)
+def _check_headers(principal: Principal, headers: Headers) -> None:
+    organization = headers.get("openai-organization")
+    if organization and organization != ORGANIZATION:
+        error = AuthenticationError(
+            f"OpenAI-Organization header should match organization for API key: it is '{ORGANIZATION}'."
+        )
+        error.code = "mismatched_organization"
+        raise error
+    project = headers.get("openai-project")
+    if project and project != principal.project:
+        error = AuthenticationError("OpenAI-Project header should match project for API key.")
+        error.code = "mismatched_project"
+        raise error
+
+
+def _check_scope(principal: Principal, wanted: str | None) -> None:
+    if wanted is not None and not principal.may(wanted):
+        error = PermissionDeniedError(
+            f"You have insufficient permissions for this operation. Missing scopes: {wanted}. "
+            "Ask whoever runs this server for a key that has them."
+        )
+        error.code = "insufficient_permissions"
+        raise error

@@ -17,7 +17,7 @@ _LARGE_CHARS = 2**18  # a few milliseconds of parsing: beyond them other request
 
 async def read_object(request: Request, *, limit: int) -> dict[str, object]:
     """The body as a dict. `limit` is in bytes and is enforced before the body is kept."""
-    raw = await _read(request, limit)
+    raw = await read_bytes(request, limit=limit)
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -35,7 +35,8 @@ async def read_object(request: Request, *, limit: int) -> dict[str, object]:
     return body
 
 
-async def _read(request: Request, limit: int) -> bytes:
+async def read_bytes(request: Request, *, limit: int) -> bytes:
+    """The body as it came. Raises BodyTooLargeError, before more than `limit` bytes are kept."""
     announced = request.headers.get("content-length", "0")
     if announced.isdigit() and int(announced) > limit:
         raise _too_large(limit)

@@ -47,7 +47,9 @@ def error_response(error: PennyweightError, headers: Mapping[str, str] | None = 
     """The official client repeats 429 and 5xx by itself; `x-should-retry` says when that is pointless."""
     headers = dict(headers or {})
     if error.retry_after_s is not None:
-        headers |= {"x-should-retry": "true", "retry-after": str(math.ceil(error.retry_after_s))}
+        wait_ms = max(math.ceil(1000 * error.retry_after_s), 1)
+        headers |= {"x-should-retry": "true", "retry-after": str(math.ceil(wait_ms / 1000))}
+        headers["retry-after-ms"] = str(wait_ms)
     elif error.status >= 500 or error.status == 429:
         # The same request would fail the same way, at the same cost.
         headers["x-should-retry"] = "false"

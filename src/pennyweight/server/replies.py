@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from pennyweight.answers.events import ignored_of
 from pennyweight.answers.exchange import Exchange, StreamedExchange
+from pennyweight.server.auth import principal_of
 from pennyweight.server.connection import ClientGoneError, while_connected
 from pennyweight.server.ignored import ignored_headers
 from pennyweight.server.sse import EventStream
@@ -16,9 +17,13 @@ from pennyweight.server.sse import EventStream
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine
 
+    from starlette.requests import Request
     from starlette.types import Receive
 
+    from pennyweight.answers.account import Account
     from pennyweight.answers.principal import Principal
+    from pennyweight.cost.prices import Kind
+    from pennyweight.quota.accounts import RequestAccount
     from pennyweight.server.sse import Wire
 
 E = TypeVar("E")
@@ -30,22 +35,30 @@ class AnyExchange(Exchange, StreamedExchange[E], Protocol):
 
 
 async def respond(
-    receive: Receive,
-    exchange: AnyExchange[E],
-    principal: Principal,
-    *,
-    ping_s: float,
-    wire: Wire | None = None,
+    request: Request, exchange: AnyExchange[E], *, ping_s: float, wire: Wire | None = None
 ) -> Response:
     """The answer as the client wants it; a client that goes away ends the work."""
     if not exchange.stream:
-        return await respond_whole(receive, exchange, principal)
-    return await _reply(receive, _begin_stream(exchange, principal, ping_s=ping_s, wire=wire))
+        return await respond_whole(request, exchange)
+    account = _account(request, exchange, "completions")
+    work = _begin_stream(exchange, principal_of(request), account, ping_s=ping_s, wire=wire)
+    return await _reply(request.receive, work)
 
 
-async def respond_whole(receive: Receive, exchange: Exchange, principal: Principal) -> Response:
-    """The answer at once; a client that goes away ends the work."""
-    return await _reply(receive, _whole(exchange, principal))
+async def respond_whole(request: Request, exchange: Exchange, *, kind: Kind = "completions") -> Response:
+    """The answer at once; a client that goes away ends the work. `kind` is what it is billed as."""
+    account = _account(request, exchange, kind)
+    return await _reply(request.receive, _whole(exchange, principal_of(request), account))
+
+
+def _account(request: Request, exchange: Exchange, kind: Kind) -> Account:
+    """The request's account, its request charged. Raises RateLimitError."""
+    account: RequestAccount = request.state.accounts.of(
+        principal_of(request), model=exchange.model, kind=kind
+    )
+    request.state.account = account  # its limits are told with the response, whatever that will be
+    account.begin()
+    return account
 
 
 async def _reply(receive: Receive, work: Coroutine[object, object, Response]) -> Response:
@@ -55,17 +68,17 @@ async def _reply(receive: Receive, work: Coroutine[object, object, Response]) ->
         return Response(status_code=CLIENT_GONE)
 
 
-async def _whole(exchange: Exchange, principal: Principal) -> Response:
-    answered = await exchange.whole(principal)
+async def _whole(exchange: Exchange, principal: Principal, account: Account) -> Response:
+    answered = await exchange.whole(principal, account=account)
     headers = ignored_headers((*exchange.ignored, *answered.ignored))
     return Response(answered.body, headers=headers, media_type="application/json")
 
 
 async def _begin_stream(
-    exchange: AnyExchange[E], principal: Principal, *, ping_s: float, wire: Wire | None
+    exchange: AnyExchange[E], principal: Principal, account: Account, *, ping_s: float, wire: Wire | None
 ) -> Response:
     """Waits for the first event: until the request is taken, a failure is an HTTP status."""
-    events = exchange.events(principal)
+    events = exchange.events(principal, account=account)
     first = await anext(events)
     payloads = _payloads(first, events, exchange)
     headers = ignored_headers((*exchange.ignored, *ignored_of([first])))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pennyweight.config import Settings
+    from pennyweight.quota.accounts import Accounts
+    from pennyweight.server.keyring import KeyRing
     from pennyweight.store.blobs import BlobStore
     from pennyweight.store.database import Database
 
@@ -20,6 +22,8 @@ class Services:
 
     database: Database
     blobs: BlobStore
+    keys: KeyRing
+    accounts: Accounts
 
 
 @contextmanager
@@ -28,12 +32,21 @@ def open_services(settings: Settings) -> Iterator[Services]:
 
     The store is imported here: a tenth of a second that happens while the server already listens.
     """
+    from pennyweight.cost.prices import Prices
+    from pennyweight.quota.accounts import Accounts
+    from pennyweight.quota.budgets import Budgets
+    from pennyweight.quota.rates import Rates
+    from pennyweight.server.keyring import KeyRing
     from pennyweight.store.blobs import BlobStore
     from pennyweight.store.data_folder import DataFolder
     from pennyweight.store.database import Database
 
     folder = DataFolder.open(settings.data)
-    with folder.served(), Database.open(settings.database or folder.database_url) as database:
+    url = settings.database or folder.database_url
+    with folder.served(), Database.open(url) as database, ExitStack() as stack:
+        keys = stack.enter_context(closing(KeyRing(database, static_key=settings.api_key)))
+        budgets = stack.enter_context(closing(Budgets(database)))
+        accounts = Accounts(rates=Rates(), budgets=budgets, prices=Prices())
         blobs = BlobStore(folder.path, database)
         blobs.sweep()
-        yield Services(database=database, blobs=blobs)
+        yield Services(database=database, blobs=blobs, keys=keys, accounts=accounts)

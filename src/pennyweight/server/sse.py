@@ -63,6 +63,20 @@ class TypedWire:
         return f"event: {payload['type']}\n".encode() + event_line(payload)
 
 
+_COMPLETE = (DONE, b"event: response.completed\n", b"event: response.incomplete\n")
+_FAILED = (b'data: {"error":', b"event: response.failed\n", b"event: error\n")
+
+
+def completes_answer(event: bytes) -> bool:
+    """Whether `event` says that the answer is whole."""
+    return event.startswith(_COMPLETE)
+
+
+def tells_failure(event: bytes) -> bool:
+    """Whether `event` says that the answer broke off."""
+    return event.startswith(_FAILED)
+
+
 class EventStream(Response):
     """Sends each payload as one event. A client that goes away closes `payloads` at once."""
 

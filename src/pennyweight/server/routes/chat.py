@@ -9,7 +9,6 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response  # noqa: TC002  FastAPI reads the annotation at run time
 
 from pennyweight.answers.chat_exchange import ChatExchange
-from pennyweight.answers.principal import LOCAL
 from pennyweight.server.body import read_object
 from pennyweight.server.openapi import CHAT_REQUEST_BODY, CHAT_RESPONSES
 from pennyweight.server.replies import respond
@@ -39,6 +38,6 @@ def chat_routes(backend: Backend, limits: ChatLimits) -> APIRouter:
     )
     async def create_chat_completion(request: Request) -> Response:
         exchange = ChatExchange(backend, await read_object(request, limit=limits.max_body_bytes))
-        return await respond(request.receive, exchange, LOCAL, ping_s=limits.ping_s)
+        return await respond(request, exchange, ping_s=limits.ping_s)
 
     return router

@@ -8,7 +8,6 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response  # noqa: TC002  FastAPI reads the annotation at run time
 
 from pennyweight.answers.completion_exchange import CompletionExchange
-from pennyweight.answers.principal import LOCAL
 from pennyweight.server.body import read_object
 from pennyweight.server.openapi_answers import COMPLETIONS_BODY, COMPLETIONS_RESPONSES
 from pennyweight.server.replies import respond
@@ -31,6 +30,6 @@ def completions_routes(backend: Backend, limits: ChatLimits) -> APIRouter:
     )
     async def create_completion(request: Request) -> Response:
         exchange = CompletionExchange(backend, await read_object(request, limit=limits.max_body_bytes))
-        return await respond(request.receive, exchange, LOCAL, ping_s=limits.ping_s)
+        return await respond(request, exchange, ping_s=limits.ping_s)
 
     return router

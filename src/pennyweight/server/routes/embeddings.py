@@ -8,7 +8,6 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response  # noqa: TC002  FastAPI reads the annotation at run time
 
 from pennyweight.answers.embedding_exchange import EmbeddingExchange
-from pennyweight.answers.principal import LOCAL
 from pennyweight.server.body import read_object
 from pennyweight.server.openapi import EMBEDDING_REQUEST_BODY, EMBEDDING_RESPONSES
 from pennyweight.server.replies import respond_whole
@@ -30,6 +29,6 @@ def embedding_routes(backend: EmbeddingBackend, *, max_body_bytes: int) -> APIRo
     )
     async def create_embeddings(request: Request) -> Response:
         exchange = EmbeddingExchange(backend, await read_object(request, limit=max_body_bytes))
-        return await respond_whole(request.receive, exchange, LOCAL)
+        return await respond_whole(request, exchange, kind="embeddings")
 
     return router

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, Request
 from starlette.responses import Response  # noqa: TC002  FastAPI reads the annotation at run time
 
-from pennyweight.answers.principal import LOCAL
 from pennyweight.answers.renamed_params import renamed_params
 from pennyweight.answers.responses_exchange import RESPONSES_NAMES, ResponsesExchange
 from pennyweight.answers.responses_schema import parse_input_count
@@ -43,7 +42,7 @@ def responses_routes(backend: Backend, limits: ChatLimits) -> APIRouter:
     async def create_response(request: Request) -> Response:
         exchange = ResponsesExchange(backend, await read_object(request, limit=limits.max_body_bytes))
         wire = TypedWire(exchange.failed)
-        return await respond(request.receive, exchange, LOCAL, ping_s=limits.ping_s, wire=wire)
+        return await respond(request, exchange, ping_s=limits.ping_s, wire=wire)
 
     @router.post(
         "/v1/responses/input_tokens",

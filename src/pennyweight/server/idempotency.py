@@ -1,0 +1,155 @@
+"""`Idempotency-Key`: a POST repeated within a day gets the answer it got before, and nothing is done twice.
+
+Answers are kept per project in the database, complete ones alone: a request that failed, or whose client went
+away, is answered afresh. The key belongs to the exact request; with another body it is refused. A stream is
+repeated byte for byte, at once. The last piece of an answer is sent when the answer is safely kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from typing import TYPE_CHECKING, Final
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import Response
+
+from pennyweight.errors import ConflictError, InvalidRequestError, PennyweightError
+from pennyweight.server.auth import principal_of
+from pennyweight.server.body import read_bytes
+from pennyweight.server.envelope import error_response
+from pennyweight.server.recording import Recording
+from pennyweight.store.idempotent_answers import IdempotentAnswers, KeptAnswer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from pennyweight.store.database import Database
+
+_HEADER: Final = "idempotency-key"
+_LONGEST: Final = 255
+_log = logging.getLogger(__name__)
+Place = tuple[str, str]
+"""A project and its key."""
+
+
+class Idempotency:
+    """ASGI middleware, inside of authentication. One for a server: it knows what is under way."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        database: Database,
+        max_body_bytes: int,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._app = app
+        self._database = database
+        self._answers = IdempotentAnswers()
+        self._max_body_bytes = max_body_bytes
+        self._clock = clock
+        self._running: dict[Place, str] = {}  # fingerprints of what is under way
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "POST" or _HEADER not in Headers(scope=scope):
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        try:
+            key = _checked_key(request)
+            body = await read_bytes(request, limit=self._max_body_bytes)
+            place = (principal_of(request).project, key)
+            fingerprint = _fingerprint(request, body)
+            self._refuse_running(place, fingerprint)
+        except PennyweightError as error:
+            await error_response(error)(scope, receive, send)
+            return
+        self._running[place] = fingerprint
+        try:
+            await self._answer(request, place, fingerprint, body, send)
+        finally:
+            del self._running[place]
+
+    def _refuse_running(self, place: Place, fingerprint: str) -> None:
+        running = self._running.get(place)
+        if running is not None and running != fingerprint:
+            raise _reused()
+        if running is not None:
+            error = ConflictError("A request with this Idempotency-Key is under way; wait for its answer.")
+            error.code = "idempotency_key_in_use"
+            raise error
+
+    async def _answer(
+        self, request: Request, place: Place, fingerprint: str, body: bytes, send: Send
+    ) -> None:
+        scope = request.scope
+        try:
+            now = int(self._clock())
+            kept = await self._database.read(lambda link: self._answers.get(link, *place, now=now))
+            if kept is not None:
+                await _repeated(kept, fingerprint)(scope, request.receive, send)
+                return
+        except PennyweightError as error:
+            await error_response(error)(scope, request.receive, send)
+            return
+
+        async def keep(status: int, headers: tuple[tuple[str, str], ...], answer: bytes | None) -> None:
+            made = KeptAnswer(fingerprint=fingerprint, status=status, headers=headers, body=answer)
+            at = int(self._clock())
+            await self._database.write(lambda link: self._answers.put(link, *place, made, now=at))
+
+        recording = Recording(send, keep)
+        await self._app(scope, _body_first(body, request.receive), recording.send)
+
+
+def _checked_key(request: Request) -> str:
+    key = request.headers[_HEADER]
+    if not (0 < len(key) <= _LONGEST and key.isascii() and key.isprintable()):
+        raise InvalidRequestError(f"An Idempotency-Key has 1 to {_LONGEST} printable ASCII characters.")
+    if request.headers.get("content-type", "").startswith("multipart/"):
+        raise InvalidRequestError("Uploads take no Idempotency-Key; send this one without it.")
+    return key
+
+
+def _fingerprint(request: Request, body: bytes) -> str:
+    asked = f"{request.method} {request.url.path}?{request.url.query}\n".encode()
+    return hashlib.sha256(asked + body).hexdigest()
+
+
+def _reused() -> InvalidRequestError:
+    error = InvalidRequestError("This Idempotency-Key was sent with another request; use a new one for this.")
+    error.code = "idempotency_key_reused"
+    return error
+
+
+def _repeated(kept: KeptAnswer, fingerprint: str) -> Response:
+    """Raises what a repetition may meet."""
+    if kept.fingerprint != fingerprint:
+        raise _reused()
+    if kept.body is None:
+        error = InvalidRequestError(
+            "The answer to this request was given once and was too large to keep; to get a new one, use "
+            "another Idempotency-Key."
+        )
+        error.code = "idempotent_answer_not_kept"
+        raise error
+    headers = dict(kept.headers) | {"idempotent-replayed": "true"}
+    return Response(kept.body, status_code=kept.status, headers=headers)
+
+
+def _body_first(body: bytes, receive: Receive) -> Receive:
+    given = False
+
+    async def receive_body() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive_body
