@@ -12,6 +12,17 @@ from pennyweight.answers.embedding_schema import EMBEDDING_FIELDS
 from pennyweight.answers.responses_fields import INPUT_TOKENS_FIELDS, RESPONSES_FIELDS
 from pennyweight.answers.tokens_schema import DETOKENIZE_FIELDS, TOKENIZE_FIELDS
 from pennyweight.answers.tool_fields import HOSTED
+from pennyweight.server.organization_fields import (
+    CREATE_ACCOUNT,
+    CREATE_ADMIN_KEY,
+    CREATE_KEY,
+    CREATE_PROJECT,
+    LIST_QUERY,
+    SPEND_LIMIT,
+    UPDATE_ACCOUNT,
+    UPDATE_KEY,
+    UPDATE_PROJECT,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +39,15 @@ ENDPOINTS: tuple[tuple[str, FieldTables], ...] = (
     ("POST /tokenize", TOKENIZE_FIELDS),
     ("POST /detokenize", DETOKENIZE_FIELDS),
     ("POST /v1/embeddings", EMBEDDING_FIELDS),
+    ("POST /v1/organization/projects", CREATE_PROJECT),
+    ("POST /v1/organization/projects/{id}", UPDATE_PROJECT),
+    ("POST /v1/organization/projects/{id}/spend_limit", SPEND_LIMIT),
+    ("POST /v1/organization/projects/{id}/service_accounts", CREATE_ACCOUNT),
+    ("POST /v1/organization/projects/{id}/service_accounts/{id}", UPDATE_ACCOUNT),
+    ("POST /v1/organization/projects/{id}/service_accounts/{id}/api_keys", CREATE_KEY),
+    ("POST /v1/organization/projects/{id}/api_keys/{id}", UPDATE_KEY),
+    ("POST /v1/organization/admin_api_keys", CREATE_ADMIN_KEY),
+    ("GET /v1/organization/... (lists)", LIST_QUERY),
 )
 _HEAD = """# The HTTP interface, field by field
 

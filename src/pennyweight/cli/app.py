@@ -18,6 +18,7 @@ import typer
 from pennyweight.cli.bench import bench
 from pennyweight.cli.chat import chat
 from pennyweight.cli.doctor import doctor
+from pennyweight.cli.keys import keys
 from pennyweight.cli.models import models
 from pennyweight.cli.pull import pull
 from pennyweight.cli.rm import rm
@@ -40,6 +41,7 @@ app = typer.Typer(
 )
 for command in (run, chat, serve, pull, models, rm, bench, doctor):
     app.command()(command)
+app.add_typer(keys)
 
 
 def _show_version(wanted: bool) -> None:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pennyweight.api import Engine
     from pennyweight.config import Settings
     from pennyweight.encoder import EncoderSlot
+    from pennyweight.store.database import Database as OpenDatabase
 
 
 def serve(
@@ -87,7 +88,7 @@ def _serve(flags: Mapping[str, object]) -> None:
     from pennyweight.config import Settings
 
     settings = Settings.load(flags)
-    refuse_open_door(settings)
+    is_open_door(settings)  # a host that is none is told before anything is opened
 
     from contextlib import ExitStack
 
@@ -115,6 +116,8 @@ def _prepared(
     from pennyweight.server.services import open_services
 
     services = stack.enter_context(open_services(settings))
+    if is_open_door(settings):
+        refuse_without_keys(services.database, settings.host)
     names = list(settings.upstream)
     if settings.model == NO_MODEL:
         app = create_app(None, settings, services, encoder=_encoder(stack, settings))
@@ -150,14 +153,23 @@ def _encoder(stack: ExitStack, settings: Settings) -> EncoderSlot:
     return encoder
 
 
-def refuse_open_door(settings: Settings) -> None:
-    """Raise ConfigError if other machines could use the server without a key and nobody said they may."""
-    from pennyweight.errors import ConfigError
+def is_open_door(settings: Settings) -> bool:
+    """Whether other machines reach the server, no key was given with the settings, and nobody said they may.
 
-    if settings.api_key is None and not settings.insecure and not is_loopback(settings.host):
+    Raises ConfigError for a host that is none.
+    """
+    return settings.api_key is None and not settings.insecure and not is_loopback(settings.host)
+
+
+def refuse_without_keys(database: OpenDatabase, host: str) -> None:
+    """Raise ConfigError if no key was ever created: then everybody could use the server."""
+    from pennyweight.errors import ConfigError
+    from pennyweight.store.keys import Keys
+
+    if not database.read_now(Keys().any):
         message = (
-            f"{settings.host} can be reached from other machines and there is no API key; "
-            "give one with --api-key or PENNYWEIGHT_API_KEY, or say --insecure"
+            f"{host} can be reached from other machines and there is no API key; make one with "
+            "`penny keys create`, give one with --api-key or PENNYWEIGHT_API_KEY, or say --insecure"
         )
         raise ConfigError(message)
 
