@@ -210,8 +210,10 @@ def test_models_are_listed(client: openai.OpenAI) -> None:
 def test_a_client_that_goes_away_ends_the_answer_there(server: LiveServer, far: str) -> None:
     body = {"model": "far", "messages": HI, "stream": True, "ignore_eos": True}
 
+    key = {"authorization": f"Bearer {KEY}"}
+
     def running() -> int:
-        queue: int = httpx.get(f"{far}/health").json()["queue"]["running"]
+        queue: int = httpx.get(f"{far}/health", headers=key).json()["queue"]["running"]
         return queue
 
     with httpx.stream("POST", f"{server.url}/v1/chat/completions", json=body, timeout=60) as reply:

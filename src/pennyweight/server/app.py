@@ -108,8 +108,8 @@ def create_app(
     app.include_router(models_routes(served))
     app.include_router(moderations_routes())
     office = Office(database=services.database, max_body_bytes=settings.max_body_bytes)
-    for routes in (project_routes, service_account_routes, project_key_routes, admin_key_routes):
-        app.include_router(routes(office))
+    for about in (project_routes, service_account_routes, project_key_routes, admin_key_routes):
+        app.include_router(about(office))
     app.include_router(health_routes(engine))
     app.include_router(metrics_routes(metrics))
     app.include_router(docs_routes())
