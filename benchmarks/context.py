@@ -5,7 +5,10 @@ plain streaming read of those bytes takes in the same run. Beyond the model's ow
 the time does not know. The 128k run goes through the whole engine, with a small model of random weights whose
 positions are scaled for it.
 
-    python -m benchmarks.context --output benchmarks/results/context.json
+Each part of a round is a process of its own and written when it is through: the same command again goes on
+where a run was cut off. `make docs` renders the rounds into docs/benchmarks.md.
+
+    python -m benchmarks.context --rounds 3
 """
 
 from __future__ import annotations
@@ -13,24 +16,29 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import struct
+import subprocess
+import sys
 import threading
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
-from time import perf_counter
-from typing import TYPE_CHECKING
+from time import monotonic, perf_counter
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.machine import describe_machine
+from benchmarks.random_decoder import VOCAB_SIZE, random_decoder
+from benchmarks.rest import undisturbed
 from pennyweight.api import find_model
 from pennyweight.core import CacheNamespace, FinishedEvent, Request, SamplingParams, TokenSpan
 from pennyweight.engine.limits import Limits
 from pennyweight.engine.loop import StepLoop
 from pennyweight.models.load import load
-from pennyweight.models.rope import rope_spec
 from pennyweight.native import _native
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pennyweight.core import Event
 
 ROOT = Path(__file__).parents[1]
@@ -38,9 +46,9 @@ RESULTS = ROOT / "benchmarks" / "results" / "context.json"
 CONTEXTS = (1024, 2048, 4096, 8192, 16384, 32768)
 CHUNK = 512
 DECODE_STEPS = 24
-ROUNDS = 5
+REPEATS = 5
+PARTS = ("longest", "contexts")
 LONGEST = 131_072
-_LAYERS, _HEADS, _KV_HEADS, _HEAD_DIM, _D_MODEL, _D_FF, _VOCAB = 4, 4, 1, 64, 256, 768, 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,10 +73,10 @@ class Longest:
     resident_mib: float
 
 
-def measure_contexts(model: Path) -> list[AtContext]:
+def measure_contexts(model: Path, contexts: Sequence[int]) -> list[AtContext]:
     """The default model's decoder at growing depth of one stream."""
     loaded = load(model)
-    decoder = _native.Decoder(loaded.model, num_pages=CONTEXTS[-1] // _native.PAGE_TOKENS + 16)
+    decoder = _native.Decoder(loaded.model, num_pages=contexts[-1] // _native.PAGE_TOKENS + 16)
     bandwidth = _native.measure_bandwidth(decoder.num_threads)
     sampler = decoder.open_sampler(seed=0, temperature=0.0)
 
@@ -81,12 +89,12 @@ def measure_contexts(model: Path) -> list[AtContext]:
     draw = random.Random(0)
     rows = []
     depth = 0
-    for context in CONTEXTS:
+    for context in contexts:
         while depth < context:
             chunk_s = _run(decoder, row(_tokens(draw, loaded.spec.vocab_size, CHUNK), depth))
             depth += CHUNK
         step_s = median(
-            _run(decoder, row([0], depth), steps=DECODE_STEPS) / DECODE_STEPS for _ in range(ROUNDS)
+            _run(decoder, row([0], depth), steps=DECODE_STEPS) / DECODE_STEPS for _ in range(REPEATS)
         )
         kv_bytes = decoder.page_bytes * depth / _native.PAGE_TOKENS
         rows.append(
@@ -98,17 +106,17 @@ def measure_contexts(model: Path) -> list[AtContext]:
                 prompt_tokens_per_second=round(CHUNK / chunk_s, 1),
             )
         )
-        print(rows[-1])
+        print(rows[-1], file=sys.stderr)
     return rows
 
 
-def measure_longest() -> Longest:
-    """131,000 tokens of prompt and 40 of answer through scheduler, pages and step loop."""
-    num_pages = LONGEST // _native.PAGE_TOKENS
-    decoder = _native.Decoder(_random_model(), num_pages=num_pages)
-    limits = Limits(vocab_size=_VOCAB, context_length=LONGEST, num_pages=num_pages)
+def measure_longest(context: int = LONGEST) -> Longest:
+    """A prompt that fills the context and 40 tokens of answer through scheduler, pages and step loop."""
+    num_pages = context // _native.PAGE_TOKENS
+    decoder = _native.Decoder(random_decoder(), num_pages=num_pages)
+    limits = Limits(vocab_size=VOCAB_SIZE, context_length=context, num_pages=num_pages)
     loop = StepLoop(decoder, _native, limits=limits, end_tokens=frozenset())
-    prompt = tuple(_tokens(random.Random(1), _VOCAB, LONGEST - 72))
+    prompt = tuple(_tokens(random.Random(1), VOCAB_SIZE, context - 72))
     finished: list[FinishedEvent] = []
     done = threading.Event()
 
@@ -138,51 +146,6 @@ def measure_longest() -> Longest:
     )
 
 
-def _random_model() -> _native.Model:
-    """Q4_0 weights of random bits, scaled so that states stay finite; positions interpolated 16-fold."""
-    draw = random.Random(2)
-    scale = struct.pack("<e", 0.01)
-
-    def matrix(rows: int, columns: int) -> _native.PackedMatrix:
-        blocks = b"".join(scale + draw.randbytes(16) for _ in range(rows * columns // 32))
-        return _native.PackedMatrix(blocks, type="Q4_0", rows=rows, columns=columns)
-
-    ones = struct.pack(f"<{_D_MODEL}f", *[1.0] * _D_MODEL)
-    layers = [
-        _native.LayerWeights(
-            attention_norm=ones,
-            query=matrix(_HEADS * _HEAD_DIM, _D_MODEL),
-            key=matrix(_KV_HEADS * _HEAD_DIM, _D_MODEL),
-            value=matrix(_KV_HEADS * _HEAD_DIM, _D_MODEL),
-            output=matrix(_D_MODEL, _HEADS * _HEAD_DIM),
-            feed_forward_norm=ones,
-            gate=matrix(_D_FF, _D_MODEL),
-            up=matrix(_D_FF, _D_MODEL),
-            down=matrix(_D_MODEL, _D_FF),
-        )
-        for _ in range(_LAYERS)
-    ]
-    rope = rope_spec(base=10_000.0, head_dim=_HEAD_DIM, rotary_dim=_HEAD_DIM, linear_factor=16.0)
-    return _native.Model(
-        vocab_size=_VOCAB,
-        d_model=_D_MODEL,
-        num_heads=_HEADS,
-        num_kv_heads=_KV_HEADS,
-        head_dim=_HEAD_DIM,
-        d_ff=_D_FF,
-        norm_eps=1e-5,
-        activation="silu",
-        attention_scale=_HEAD_DIM**-0.5,
-        embedding_scale=1.0,
-        windows=[0] * _LAYERS,
-        ropes=[rope.inverse_frequencies],
-        rope_of_layer=[0] * _LAYERS,
-        layers=layers,
-        embedding=matrix(_VOCAB, _D_MODEL),
-        final_norm=ones,
-    )
-
-
 def _run(decoder: _native.Decoder, row: _native.Row, *, steps: int = 1) -> float:
     start = perf_counter()
     decoder.begin([row], steps=steps)
@@ -202,20 +165,74 @@ def _peak_resident_mib() -> float:
     raise RuntimeError("the system does not tell the peak of resident memory")
 
 
-def main() -> None:
+class Record:
+    """The rounds in the file at `path`; each part of a round is written as soon as it is measured."""
+
+    def __init__(self, path: Path, *, fresh: bool) -> None:
+        self._path = path
+        self._data: dict[str, Any] = {"longest": [], "contexts": []}
+        if path.exists() and not fresh:
+            self._data |= json.loads(path.read_text(encoding="utf-8"))
+
+    def count(self, part: str) -> int:
+        return len(self._data[part])
+
+    def add(self, part: str, measured: Any) -> None:
+        self._data["machine"] = describe_machine()
+        self._data[part].append(measured)
+        self._path.write_text(json.dumps(self._data, indent=1) + "\n", encoding="utf-8")
+
+
+def measure_part(part: str, *arguments: str) -> Any:
+    """A part in a process of its own, so that its peak of memory is its own. RuntimeError if it fails."""
+    command = [sys.executable, "-m", "benchmarks.context", "--part", part, *arguments]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)} failed")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _print_part(part: str, arguments: argparse.Namespace) -> None:
+    if part == "longest":
+        print(json.dumps(asdict(measure_longest(arguments.longest))))
+        return
+    contexts = [context for context in CONTEXTS if context <= arguments.deepest]
+    measured = measure_contexts(find_model(arguments.model, None), contexts)
+    print(json.dumps([asdict(row) for row in measured]))
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.context")
     parser.add_argument("--model", help="a catalog name or a file; by default the default model")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin nothing after this long")
+    parser.add_argument("--fresh", action="store_true", help="forget the rounds recorded so far")
+    parser.add_argument("--deepest", type=int, default=CONTEXTS[-1], help="leave out deeper contexts")
+    parser.add_argument("--longest", type=int, default=LONGEST, help="tokens of the longest run")
+    parser.add_argument("--part", choices=PARTS, help="measure one part and print it")
     parser.add_argument("--output", type=Path, default=RESULTS)
-    arguments = parser.parse_args()
-    # First, so that its peak of memory is its own.
-    longest = measure_longest()
-    print(longest)
-    report = {
-        "machine": describe_machine(),
-        "longest": asdict(longest),
-        "contexts": [asdict(row) for row in measure_contexts(find_model(arguments.model, None))],
-    }
-    arguments.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    return parser.parse_args()
+
+
+def main() -> None:
+    arguments = _arguments()
+    if arguments.part is not None:
+        _print_part(arguments.part, arguments)
+        return
+    options = ["--deepest", str(arguments.deepest), "--longest", str(arguments.longest)]
+    if arguments.model is not None:
+        options += ["--model", arguments.model]
+    record = Record(arguments.output, fresh=arguments.fresh)
+    end_s = monotonic() + arguments.seconds
+    for number in range(arguments.rounds):
+        for part in PARTS:
+            if record.count(part) > number:
+                continue
+            if monotonic() > end_s:
+                print("not complete: run it again to go on")
+                return
+            record.add(part, undisturbed(partial(measure_part, part, *options), label=part))
+    print("complete; `make docs` writes the table")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import sys
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from time import monotonic, sleep
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from benchmarks import environments, llamacpp
@@ -28,7 +28,7 @@ from benchmarks.contenders import OURS
 from benchmarks.cost_rows import Costs
 from benchmarks.http_rows import OverHttp
 from benchmarks.in_process_rows import InProcess
-from benchmarks.process_time import Readings
+from benchmarks.rest import TOLERANCE, MachineBusyError, undisturbed
 from benchmarks.results import Results
 from pennyweight import __version__
 from pennyweight.api import find_model
@@ -41,13 +41,7 @@ if TYPE_CHECKING:
     from benchmarks.samples import Sample
 
 ROOT = Path(__file__).parents[1]
-_ATTEMPTS = 3
-_GLANCE_S, _GLANCES = 0.1, 100
 RESULTS = ROOT / "benchmarks" / "results" / "peers.json"
-
-
-class MachineBusyError(Exception):
-    """Other work went on during every attempt at a sample."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +51,7 @@ class Comparison:
     results: Results
     rounds: int
     end_s: float  # on the monotonic clock
-    tolerance: float = 0.1  # share of the cores that others may take during a sample
+    tolerance: float = TOLERANCE
 
     def run(self, rows: Sequence[Row]) -> bool:
         """True when everything is measured. What failed before is not tried again: drop it with --fresh."""
@@ -80,7 +74,7 @@ class Comparison:
     def _measure(self, row: Row, contender: Contender) -> bool:
         """One sample; a contender that fails is recorded as failed and left out of this run."""
         try:
-            sample = self._undisturbed(contender)
+            sample = self._sample(row, contender)
         except RuntimeError as error:
             self.results.add_failure(row, contender, str(error).strip().splitlines()[-1][:200])
             print(f"{row.key}: {contender.label} failed: {error}", file=sys.stderr)
@@ -89,26 +83,10 @@ class Comparison:
         print(f"{row.key}: {contender.label}: {_told(sample, row.unit)}", file=sys.stderr, flush=True)
         return True
 
-    def _undisturbed(self, contender: Contender) -> Sample:
-        """A sample that others did not disturb. MachineBusyError if the machine does not come to rest."""
-        for _ in range(_ATTEMPTS):
-            self._await_rest()
-            before = Readings.now()
-            sample = contender.measure()
-            share = Readings.now().foreign_share(before)
-            if share <= self.tolerance:
-                return sample
-            print(f"{contender.label}: others took {share:.0%} of the cores; again", file=sys.stderr)
-        raise MachineBusyError("the machine is busy with other work; nothing can be measured")
-
-    def _await_rest(self) -> None:
-        """Wait until others leave the cores alone: a sample under load can take minutes and is lost."""
-        for _ in range(_GLANCES):
-            before = Readings.now()
-            sleep(_GLANCE_S)
-            if Readings.now().foreign_share(before) <= self.tolerance:
-                return
-        raise MachineBusyError("the machine does not come to rest; nothing can be measured")
+    def _sample(self, row: Row, contender: Contender) -> Sample:
+        if not row.timed:
+            return contender.measure()
+        return undisturbed(contender.measure, label=contender.label, tolerance=self.tolerance)
 
 
 def all_rows(model: str | None, gemma: Path | None, *, threads: int) -> list[Row]:

@@ -21,3 +21,4 @@ class Row:
     unit: str = "tokens/s"
     better: Better = "higher"
     headline: bool = False
+    timed: bool = True  # other work on the machine would spoil its samples

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks import peers
-from benchmarks.peers import Comparison, MachineBusyError
+from benchmarks import rest
+from benchmarks.peers import Comparison
 from benchmarks.process_time import Readings
+from benchmarks.rest import MachineBusyError
 from benchmarks.results import Results
 from tests.benchmarks.measured import Recorded, row_of
 
@@ -93,7 +94,7 @@ def test_a_sample_taken_beside_other_work_is_thrown_away(monkeypatch: pytest.Mon
 def test_a_machine_that_does_not_come_to_rest_is_told_and_nothing_recorded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(peers, "sleep", lambda _: None)
+    monkeypatch.setattr(rest, "sleep", lambda _: None)
     monkeypatch.setattr(Readings, "foreign_share", lambda *_: 0.5)
     contender = Recorded(label="a", values=[1.0])
     results = Results(None)
@@ -101,3 +102,11 @@ def test_a_machine_that_does_not_come_to_rest_is_told_and_nothing_recorded(
         Comparison(results=results, rounds=1, end_s=inf).run([row_of(contender)])
     assert contender.turns == []
     assert results.data["rows"] == {}
+
+
+def test_what_is_not_timed_is_measured_on_a_busy_machine_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Readings, "foreign_share", lambda *_: 0.5)
+    results = Results(None)
+    row = row_of(Recorded(label="a", values=[1.0]), timed=False)
+    assert Comparison(results=results, rounds=1, end_s=inf).run([row])
+    assert _samples(results, "a") == [1.0]
