@@ -2,6 +2,8 @@
 
 from pennyweight.store.tables import (
     blobs,
+    conversations,
+    generations,
     idempotent_answers,
     keys,
     projects,
@@ -10,6 +12,8 @@ from pennyweight.store.tables import (
 
 __all__ = [
     "blobs",
+    "conversations",
+    "generations",
     "idempotent_answers",
     "keys",
     "projects",

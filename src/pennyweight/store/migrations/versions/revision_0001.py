@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pennyweight.store.migrations.first import (
     blobs,
+    conversations,
+    generations,
     keys,
     projects,
     usage,
@@ -21,3 +23,5 @@ def upgrade() -> None:
     keys.create()
     usage.create()
     blobs.create()
+    conversations.create()
+    generations.create()

@@ -1,0 +1,115 @@
+"""The repository of conversations: items in an order that only grows."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete, func, insert, select, update
+
+from pennyweight.errors import NotFoundError
+from pennyweight.store.identifiers import new_id
+from pennyweight.store.items import Item, Items
+from pennyweight.store.tables.conversations import conversation_items, conversations, items
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy import ColumnElement, Connection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversation:
+    """The time is in seconds since 1970."""
+
+    id: str
+    metadata: Mapping[str, str]
+    created_at: int
+
+
+class Conversations:
+    """What belongs to another project is not found."""
+
+    def __init__(self) -> None:
+        self._items = Items()
+
+    def create(
+        self, connection: Connection, project_id: str, *, metadata: Mapping[str, str], now: int
+    ) -> Conversation:
+        """An empty conversation."""
+        made = Conversation(id=new_id("conv_"), metadata=metadata, created_at=now)
+        row = {"id": made.id, "project_id": project_id, "metadata": json.dumps(metadata), "created_at": now}
+        connection.execute(insert(conversations).values(**row))
+        return made
+
+    def get(self, connection: Connection, project_id: str, conversation_id: str) -> Conversation:
+        """Raises NotFoundError."""
+        columns = [conversations.c[name] for name in Conversation.__slots__]
+        row = connection.execute(select(*columns).where(*_named(project_id, conversation_id))).one_or_none()
+        if row is None:
+            raise NotFoundError(f"No conversation has the id '{conversation_id}'.")
+        return Conversation(**dict(row._mapping) | {"metadata": json.loads(row.metadata)})
+
+    def set_metadata(
+        self, connection: Connection, project_id: str, conversation_id: str, metadata: Mapping[str, str]
+    ) -> Conversation:
+        """Replace the metadata. Raises NotFoundError."""
+        named = _named(project_id, conversation_id)
+        connection.execute(update(conversations).where(*named).values(metadata=json.dumps(metadata)))
+        return self.get(connection, project_id, conversation_id)
+
+    def append(
+        self, connection: Connection, project_id: str, conversation_id: str, new: Sequence[Item]
+    ) -> None:
+        """Store items at the end of the conversation. Raises NotFoundError."""
+        self._items.add(connection, project_id, new)
+        self.append_stored(connection, project_id, conversation_id, [item.id for item in new])
+
+    def append_stored(
+        self, connection: Connection, project_id: str, conversation_id: str, item_ids: Sequence[str]
+    ) -> None:
+        """Append items that are stored already: those of a generation. Raises NotFoundError."""
+        self.get(connection, project_id, conversation_id)
+        place = conversation_items.c
+        last = select(func.max(place.position)).where(place.conversation_id == conversation_id)
+        first = (connection.execute(last).scalar_one() or 0) + 1
+        rows = [
+            {"conversation_id": conversation_id, "position": position, "item_id": item_id}
+            for position, item_id in enumerate(item_ids, first)
+        ]
+        if rows:
+            connection.execute(insert(conversation_items), rows)
+
+    def items(self, connection: Connection, project_id: str, conversation_id: str) -> list[Item]:
+        """All items in order. Raises NotFoundError."""
+        self.get(connection, project_id, conversation_id)
+        columns = [items.c[name] for name in Item.__slots__]
+        rows = connection.execute(
+            select(*columns)
+            .join(conversation_items, conversation_items.c.item_id == items.c.id)
+            .where(conversation_items.c.conversation_id == conversation_id)
+            .order_by(conversation_items.c.position)
+        )
+        return [Item(**row._mapping) for row in rows]
+
+    def remove(self, connection: Connection, project_id: str, conversation_id: str, item_id: str) -> None:
+        """Take an item out. Raises NotFoundError."""
+        self.get(connection, project_id, conversation_id)
+        place = conversation_items.c
+        removed = delete(conversation_items).where(
+            place.conversation_id == conversation_id, place.item_id == item_id
+        )
+        if connection.execute(removed).rowcount == 0:
+            raise NotFoundError(f"No item of this conversation has the id '{item_id}'.")
+        self._items.delete_unplaced(connection, [item_id])
+
+    def delete(self, connection: Connection, project_id: str, conversation_id: str) -> None:
+        """Delete the conversation and the items that stand nowhere else. Raises NotFoundError."""
+        held = [item.id for item in self.items(connection, project_id, conversation_id)]
+        connection.execute(delete(conversations).where(*_named(project_id, conversation_id)))
+        self._items.delete_unplaced(connection, held)
+
+
+def _named(project_id: str, conversation_id: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return conversations.c.project_id == project_id, conversations.c.id == conversation_id

@@ -1,0 +1,189 @@
+"""The repository of generations. Every change of state is one statement that names the states it may follow.
+
+Two that want to change the same generation cannot both succeed: the second finds no row in a state it may
+follow, and is told why. Who works on one has a `Lease`; its `fence` must still be the row's.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import delete, insert, select, update
+
+from pennyweight.errors import NotFoundError
+from pennyweight.store.generation import (
+    ENDED,
+    FROM,
+    Generation,
+    Lease,
+    LeaseLostError,
+    NewGeneration,
+    State,
+    WrongStateError,
+)
+from pennyweight.store.items import Items
+from pennyweight.store.tables.generations import generation_items
+from pennyweight.store.tables.generations import generations as table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy import Connection, RowMapping
+
+    from pennyweight.errors import PennyweightError
+
+COLUMNS = [table.c[name] for name in Generation.__slots__]
+"""What `generation_of` reads."""
+
+
+class Generations:
+    """`now` is in seconds since 1970."""
+
+    def __init__(self) -> None:
+        self._items = Items()
+
+    def queue(self, connection: Connection, project_id: str, new: NewGeneration, *, now: int) -> None:
+        """Store a generation for a worker to claim."""
+        connection.execute(insert(table).values(**_row(project_id, new, now), state=State.QUEUED))
+
+    def start(
+        self,
+        connection: Connection,
+        project_id: str,
+        new: NewGeneration,
+        *,
+        owner: str,
+        now: int,
+        lease_s: int,
+    ) -> Lease:
+        """Store a generation that `owner` works on from the start."""
+        lease = Lease(generation_id=new.id, project_id=project_id, fence=1, expires_at=now + lease_s)
+        row = _row(project_id, new, now) | {"state": State.IN_PROGRESS, "started_at": now, "attempt": 1}
+        leased = {"fence": lease.fence, "lease_owner": owner, "lease_expires_at": lease.expires_at}
+        connection.execute(insert(table).values(**row | leased))
+        return lease
+
+    def get(self, connection: Connection, project_id: str, generation_id: str) -> Generation:
+        """Raises NotFoundError."""
+        row = connection.execute(select(*COLUMNS).where(*_named(project_id, generation_id))).one_or_none()
+        if row is None:
+            raise not_found(generation_id)
+        return generation_of(row._mapping)
+
+    def move(
+        self,
+        connection: Connection,
+        project_id: str,
+        generation_id: str,
+        *,
+        to: State,
+        now: int,
+        error: Mapping[str, str] | None = None,
+    ) -> Generation:
+        """Change the state from outside: cancelled, expired, queued again after `requires_action`.
+
+        Raises NotFoundError, WrongStateError.
+        """
+        return _moved(connection, project_id, generation_id, to=to, now=now, error=error)
+
+    def finish(
+        self,
+        connection: Connection,
+        lease: Lease,
+        *,
+        to: State,
+        now: int,
+        result: str | None = None,
+        error: Mapping[str, str] | None = None,
+    ) -> Generation:
+        """Change the state as the one who works on it; the lease is over.
+
+        Raises LeaseLostError, NotFoundError, WrongStateError.
+        """
+        mine = table.c.fence == lease.fence
+        values = {} if result is None else {"result": result}
+        ids = (lease.project_id, lease.generation_id)
+        return _moved(connection, *ids, mine, to=to, now=now, error=error, values=values)
+
+    def set_metadata(
+        self, connection: Connection, project_id: str, generation_id: str, metadata: Mapping[str, str]
+    ) -> Generation:
+        """Replace the metadata. Raises NotFoundError."""
+        changed = (
+            update(table).where(*_named(project_id, generation_id)).values(metadata=json.dumps(metadata))
+        )
+        row = connection.execute(changed.returning(*COLUMNS)).one_or_none()
+        if row is None:
+            raise not_found(generation_id)
+        return generation_of(row._mapping)
+
+    def delete(self, connection: Connection, project_id: str, generation_id: str) -> None:
+        """Delete it with its events and the items that stand nowhere else. Raises NotFoundError."""
+        held = select(generation_items.c.item_id).where(generation_items.c.generation_id == generation_id)
+        item_ids = connection.execute(held).scalars().all()
+        gone = connection.execute(delete(table).where(*_named(project_id, generation_id)))
+        if gone.rowcount == 0:
+            raise not_found(generation_id)
+        self._items.delete_unplaced(connection, item_ids)
+
+
+def generation_of(row: RowMapping) -> Generation:
+    """The generation that a row with `COLUMNS` stands for."""
+    values = {column.name: row[column] for column in COLUMNS}
+    return Generation(**values | {"state": State(row["state"]), "metadata": json.loads(row["metadata"])})
+
+
+def _row(project_id: str, new: NewGeneration, now: int) -> dict[str, Any]:
+    values = {name: getattr(new, name) for name in new.__slots__}
+    values |= {"metadata": json.dumps(new.metadata), "project_id": project_id, "created_at": now}
+    return values | {"attempt": 0, "fence": 0}
+
+
+def _named(project_id: str, generation_id: str) -> tuple[Any, Any]:
+    return table.c.project_id == project_id, table.c.id == generation_id
+
+
+def _moved(
+    connection: Connection,
+    project_id: str,
+    generation_id: str,
+    *further: Any,
+    to: State,
+    now: int,
+    error: Mapping[str, str] | None,
+    values: Mapping[str, Any] | None = None,
+) -> Generation:
+    changes: dict[str, Any] = {"state": to, "lease_owner": None, "lease_expires_at": None, **(values or {})}
+    assert to is not State.IN_PROGRESS, "work begins with a lease"
+    if to in ENDED:
+        changes["ended_at"] = now
+    if to is State.QUEUED:
+        changes["attempt"] = 0  # what it waited for has come
+    if error is not None:
+        changes["error"] = json.dumps(error)
+    allowed = table.c.state.in_(FROM[to])
+    wanted = (*_named(project_id, generation_id), *further)
+    statement = update(table).where(*wanted, allowed).values(**changes).returning(*COLUMNS)
+    row = connection.execute(statement).one_or_none()
+    if row is None:
+        raise _refusal(connection, project_id, generation_id, further, to)
+    return generation_of(row._mapping)
+
+
+def _refusal(
+    connection: Connection, project_id: str, generation_id: str, further: tuple[Any, ...], to: State
+) -> PennyweightError:
+    """Why a change found no row."""
+    named = _named(project_id, generation_id)
+    state = connection.execute(select(table.c.state).where(*named)).scalar_one_or_none()
+    if state is None:
+        return not_found(generation_id)
+    if connection.execute(select(table.c.id).where(*named, *further)).one_or_none() is None:
+        return LeaseLostError(f"Another worker has taken over '{generation_id}'.")
+    return WrongStateError(f"'{generation_id}' is {state} and cannot become {to}.")
+
+
+def not_found(generation_id: str) -> NotFoundError:
+    """Also of what belongs to another project."""
+    return NotFoundError(f"Nothing with the id '{generation_id}' is stored.")

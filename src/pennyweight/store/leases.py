@@ -1,0 +1,100 @@
+"""Leases: who works on which generation, and what happens to the work of those that are gone.
+
+A claim counts the fence up, so whatever an outlived worker still writes under its old fence finds no row.
+Several processes may claim at once: PostgreSQL skips rows another is taking, SQLite has one writer anyway.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select, update
+
+from pennyweight.store.generation import Generation, Kind, Lease, LeaseLostError, State
+from pennyweight.store.generations import COLUMNS, generation_of
+from pennyweight.store.tables.generations import generations as table
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from sqlalchemy import Connection, RowMapping
+
+_GONE = json.dumps({"code": "server_error", "message": "The server stopped while it worked on this."})
+
+
+class Leases:
+    """`now` is in seconds since 1970. Workers of every project come here."""
+
+    def claim(
+        self,
+        connection: Connection,
+        kinds: Collection[Kind],
+        *,
+        owner: str,
+        now: int,
+        lease_s: int,
+        limit: int,
+    ) -> list[tuple[Generation, Lease]]:
+        """Up to `limit` of what waits longest, in progress from now on and `owner`'s for `lease_s`."""
+        waiting = (
+            select(table.c.id)
+            .where(table.c.kind.in_(kinds), table.c.state == State.QUEUED)
+            .order_by(table.c.created_at, table.c.id)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        claimed = (
+            update(table)
+            .where(table.c.id.in_(waiting))
+            .values(
+                state=State.IN_PROGRESS,
+                started_at=now,
+                attempt=table.c.attempt + 1,
+                fence=table.c.fence + 1,
+                lease_owner=owner,
+                lease_expires_at=now + lease_s,
+            )
+            .returning(*COLUMNS, table.c.fence)
+        )
+        found = [_claimed(row._mapping, now + lease_s) for row in connection.execute(claimed)]
+        return sorted(found, key=lambda pair: (pair[0].created_at, pair[0].id))
+
+    def renew(self, connection: Connection, lease: Lease, *, now: int, lease_s: int) -> Lease:
+        """The same lease for longer. Raises LeaseLostError; then the work is to be dropped."""
+        mine = (table.c.id == lease.generation_id) & (table.c.fence == lease.fence)
+        renewed = (
+            update(table)
+            .where(mine, table.c.state == State.IN_PROGRESS)
+            .values(lease_expires_at=now + lease_s)
+            .returning(table.c.id)
+        )
+        if connection.execute(renewed).one_or_none() is None:
+            raise LeaseLostError(f"Another worker has taken over '{lease.generation_id}', or it has ended.")
+        return replace(lease, expires_at=now + lease_s)
+
+    def expire(self, connection: Connection, kinds: Collection[Kind], *, now: int, max_attempts: int) -> int:
+        """Take what has an expired lease from its worker: to the queue, or failed after `max_attempts`.
+
+        Returns how many there were. With `max_attempts` 1 nothing is tried again.
+        """
+        gone = (table.c.kind.in_(kinds), table.c.state == State.IN_PROGRESS, table.c.lease_expires_at <= now)
+        cleared = {"lease_owner": None, "lease_expires_at": None}
+        failed = (
+            update(table)
+            .where(*gone, table.c.attempt >= max_attempts)
+            .values(state=State.FAILED, ended_at=now, error=_GONE, **cleared)
+        )
+        queued = update(table).where(*gone).values(state=State.QUEUED, **cleared)
+        return sum(connection.execute(statement).rowcount for statement in (failed, queued))
+
+
+def _claimed(row: RowMapping, expires_at: int) -> tuple[Generation, Lease]:
+    generation = generation_of(row)
+    return generation, Lease(
+        generation_id=generation.id,
+        project_id=generation.project_id,
+        fence=row["fence"],
+        expires_at=expires_at,
+    )
