@@ -20,7 +20,8 @@ from pennyweight.answers.fields import unknown
 from pennyweight.answers.principal import LOCAL
 from pennyweight.answers.sampling_fields import options_from_keywords
 from pennyweight.core import SamplingParams
-from pennyweight.encoder import EncoderSlot
+from pennyweight.encoder import EncoderSlot, check_encoder
+from pennyweight.engine.core_turns import CoreTurns
 from pennyweight.errors import ConfigError, EngineError, InvalidRequestError, ModelNotFoundError
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ Messages = str | Sequence[Mapping[str, object]]
 """OpenAI's message objects; a string stands for one message of the user."""
 
 Progress = Callable[[str, int, int], None]
-"""Called with what is being done ("download" or "load"), bytes done and bytes in total."""
+"""Called with what is being done ("download", "load" or "encoder", its download), bytes done and in total."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,9 +88,10 @@ class Engine:
 
         `context` is in tokens, `parallel` in whole contexts held at once; by default both suit the memory
         there is. `memory` (bytes, or text such as "1.5GiB") is a ceiling on all the memory this process
-        takes; an embedding model comes on top. `batch_share` percent of the engine's time are for batches
-        although people wait. `embedding_model` is for `embed`, and opened when it is first
-        needed; None: the default one. Raises ModelNotFoundError, ModelFileError, FetchError, ConfigError.
+        takes. `batch_share` percent of the engine's time are for batches although people wait.
+        `embedding_model` is for `embed`; None: the default one, opened (and fetched) when it is first
+        needed, which a stated `memory` rules out.
+        Raises ModelNotFoundError, ModelFileError, FetchError, ConfigError.
         """
         for name, value in (("context", context), ("parallel", parallel), ("threads", threads)):
             if value is not None and (not isinstance(value, int) or value < 1):
@@ -100,17 +102,27 @@ class Engine:
         plan = MemoryPlan(
             None if memory is None else parse_memory(memory), threads=threads or useful_threads()
         )
+        if embedding_model is not None:
+            check_encoder(embedding_model)  # a misspelt one is told before anything is fetched
         path = find_model(name_or_path, progress)
-        return _compose(
-            path,
-            plan,
-            embedding_model,
-            context=context,
-            parallel=parallel,
-            threads=threads,
-            batch_share=batch_share / 100,
-            progress=progress,
-        )
+        offered = memory is None or embedding_model is not None
+        encoder = EncoderSlot(embedding_model, threads=threads, cores=CoreTurns(), offered=offered)
+        try:
+            if embedding_model is not None:
+                encoder.warm_up(progress=_stage(progress, "encoder"))  # before `plan` measures what is left
+            return _compose(
+                path,
+                plan,
+                encoder,
+                context=context,
+                parallel=parallel,
+                threads=threads,
+                batch_share=batch_share / 100,
+                progress=progress,
+            )
+        except BaseException:
+            encoder.close()
+            raise
 
     @property
     def name(self) -> str:
@@ -270,7 +282,7 @@ def useful_threads() -> int:
 def _compose(
     path: Path,
     plan: MemoryPlan,
-    embedding_model: str | os.PathLike[str] | None,
+    encoder: EncoderSlot,
     *,
     context: int | None,
     parallel: int | None,
@@ -304,7 +316,13 @@ def _compose(
         num_pages=size.num_pages,
         batch_share=batch_share,
     )
-    loop = StepLoop(decoder, _native, limits=limits, end_tokens=frozenset(tokenizer.end_token_ids))
+    loop = StepLoop(
+        decoder,
+        _native,
+        limits=limits,
+        end_tokens=frozenset(tokenizer.end_token_ids),
+        cores=encoder.cores,
+    )
     answerer = Answerer(
         engine=loop,
         tokenizer=tokenizer,
@@ -315,7 +333,6 @@ def _compose(
         vocab_size=model.spec.vocab_size,
         dialect=find_dialect(model.metadata),
     )
-    encoder = EncoderSlot(embedding_model, threads=threads, cores=loop.cores)
     return Engine(model=model, loop=loop, answerer=answerer, context=size.context, encoder=encoder)
 
 

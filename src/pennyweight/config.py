@@ -43,7 +43,7 @@ class Settings:
     """Every setting with its default. `context`, `parallel`, `threads` None: chosen to suit the machine."""
 
     model: str = "smollm2-135m-instruct"  # a catalog name, the path of a GGUF file, or `none`
-    embedding_model: str | None = None  # an encoder's name or path; None: the default one, when first needed
+    embedding_model: str | None = None  # a name or path; None: the default one, at the first request
     host: str = "127.0.0.1"
     port: int = 8000  # 0: any free port
     api_key: str | None = None

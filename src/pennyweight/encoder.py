@@ -5,19 +5,25 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Self
 
-from pennyweight.errors import ConfigError, EngineError, ModelNotFoundError
+from pennyweight.engine.core_turns import CoreTurns
+from pennyweight.errors import ConfigError, EngineError, FetchError, InvalidRequestError, ModelNotFoundError
 
 if TYPE_CHECKING:
     import os
     from pathlib import Path
 
     from pennyweight.answers.embedding import Embedder
-    from pennyweight.engine.core_turns import CoreTurns
+    from pennyweight.answers.embedding_queue import EmbeddingStats
+
+log = logging.getLogger(__name__)
+
+WARM_UP_WORDS = 600  # more than any batch holds
 
 Texts = str | Sequence[str] | Sequence[Sequence[int]] | Sequence[int]
 """One text, or several; a text may be given as the encoder's own token ids."""
@@ -50,7 +56,6 @@ class Encoder:
         an engine in the same process. Raises ModelNotFoundError, ModelFileError, FetchError, ConfigError.
         """
         from pennyweight.answers.embedding import Embedder
-        from pennyweight.engine.core_turns import CoreTurns
         from pennyweight.models.bert_load import load_encoder
         from pennyweight.native import _native
         from pennyweight.text.encoder_tokenizer import EncoderTokenizer
@@ -104,7 +109,10 @@ class Encoder:
 
 
 class EncoderSlot:
-    """At most one encoder, opened on its own thread by whoever asks first; after a failure, by the next."""
+    """At most one encoder, opened on its own thread by whoever asks first; after a failure, by the next.
+
+    One that is not `offered` is never opened: nobody counted its memory under a ceiling.
+    """
 
     def __init__(
         self,
@@ -112,10 +120,12 @@ class EncoderSlot:
         *,
         threads: int | None = None,
         cores: CoreTurns | None = None,
+        offered: bool = True,
     ) -> None:
+        self.cores = CoreTurns() if cores is None else cores
+        self.offered = offered
         self._name_or_path = name_or_path
         self._threads = threads
-        self._cores = cores
         self._lock = threading.Lock()
         self._opening: Future[Encoder] | None = None
         self._closed = False
@@ -143,6 +153,30 @@ class EncoderSlot:
         """The encoder, now: waits while it is fetched and loaded. Raises what `Encoder.open` does."""
         return self._started(progress).result()
 
+    def warm_up(self, *, progress: Progress | None = None) -> None:
+        """Open the encoder and run its largest batch once: from here on it takes no more memory."""
+        encoder = self.open(progress=progress)
+        encoder.embed("warm " * WARM_UP_WORDS)
+
+    def check_offered(self) -> None:
+        """Raise InvalidRequestError, naming the remedy, if there is no encoder here."""
+        if not self.offered:
+            raise InvalidRequestError(
+                "Under a ceiling on memory there are no embeddings unless their model is named, so that its "
+                "memory is counted too; start with --embedding-model (embedding_model in Python).",
+                param="model",
+            )
+
+    def stats(self) -> EmbeddingStats:
+        """What was embedded so far."""
+        from pennyweight.answers.embedding_queue import EmbeddingStats
+
+        with self._lock:
+            opening = self._opening
+        if opening is None or not opening.done() or opening.exception() is not None:
+            return EmbeddingStats()
+        return opening.result().embedder.stats()
+
     def embedder(self) -> Future[Embedder]:
         """The encoder's embedder, soon. Cancelling the future has no effect on others that wait."""
         mine: Future[Embedder] = Future()
@@ -158,6 +192,7 @@ class EncoderSlot:
             opening.result().close()
 
     def _started(self, progress: Progress | None) -> Future[Encoder]:
+        self.check_offered()
         with self._lock:
             if self._closed:
                 raise EngineError("this encoder is closed; open another one")
@@ -174,7 +209,7 @@ class EncoderSlot:
     def _open(self, opening: Future[Encoder], progress: Progress | None) -> None:
         try:
             encoder = Encoder.open(
-                self._name_or_path, threads=self._threads, progress=progress, cores=self._cores
+                self._name_or_path, threads=self._threads, progress=progress, cores=self.cores
             )
         except Exception as error:  # the edge of a thread: whoever waits raises it
             opening.set_exception(error)
@@ -196,21 +231,49 @@ def _pass_on(opening: Future[Encoder], mine: Future[Embedder]) -> None:
         mine.set_result(opening.result().embedder)
 
 
+def check_encoder(name_or_path: str | os.PathLike[str]) -> None:
+    """Raise ModelNotFoundError or ConfigError for what cannot be an encoder's name, without fetching one."""
+    _installed(name_or_path)
+
+
 def find_encoder(name_or_path: str | os.PathLike[str] | None, progress: Progress | None = None) -> Path:
-    """The encoder's file; a catalog model whose licence asks nothing is fetched if it is not there."""
+    """The encoder's file; a catalog model whose licence asks nothing is fetched if it is not there.
+
+    Without `progress` the log says so: a caller may wait a while for it.
+    """
     from pennyweight.models.catalog import CATALOG, DEFAULT_ENCODER
     from pennyweight.models.fetch import pull
-    from pennyweight.models.local import resolve
 
     name = DEFAULT_ENCODER if name_or_path is None else name_or_path
-    entry = CATALOG.get(str(name))
+    path = _installed(name)
+    if path is not None:
+        return path
+    entry = CATALOG[str(name)]
+    if progress is None:
+        log.warning("%s is not here yet: downloading %.0f MB", entry.name, entry.size / 1e6)
+    try:
+        path = pull(entry, progress=progress)
+    except FetchError as error:
+        log.warning("%s", error.message)
+        raise
+    if progress is None:
+        log.warning("%s is at %s", entry.name, path)
+    return path
+
+
+def _installed(name_or_path: str | os.PathLike[str]) -> Path | None:
+    """The encoder's file; None if it is to be fetched from the catalog, and may be."""
+    from pennyweight.models.catalog import CATALOG, DEFAULT_ENCODER
+    from pennyweight.models.local import resolve
+
+    entry = CATALOG.get(str(name_or_path))
     if entry is not None and entry.kind != "encoder":
         raise ConfigError(
-            f"{name} answers in text; for embeddings choose an encoder such as {DEFAULT_ENCODER}"
+            f"{name_or_path} answers in text; for embeddings choose an encoder such as {DEFAULT_ENCODER}"
         )
     try:
-        return resolve(name)
+        return resolve(name_or_path)
     except ModelNotFoundError:
         if entry is None or entry.licence.terms is not None:
             raise
-        return pull(entry, progress=progress)
+        return None

@@ -61,6 +61,25 @@ def test_a_model_that_does_not_load_ends_the_server(penny: Penny, tmp_path: Path
     assert "broken.gguf" in line
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("all-minilm-l6-v3", "did you mean all-minilm-l6-v2?"),
+        ("smollm2-135m-instruct", "answers in text"),
+        ("./no/such.gguf", "no model file"),
+    ],
+)
+def test_a_wrong_embedding_model_ends_the_server(
+    penny: Penny, tiny_llama_path: Path, name: str, told: str
+) -> None:
+    process = penny.start("serve", "--model", str(tiny_llama_path), "--port", "0", "--embedding-model", name)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    [line] = errors.splitlines()
+    assert line.startswith("penny: ")
+    assert told in line
+
+
 def test_it_stops_while_a_stream_runs(penny: Penny, endless_model: Path) -> None:
     process, url = started(penny, endless_model)
     body = {"model": "tiny-endless", "messages": [{"role": "user", "content": "Hi"}], "stream": True}

@@ -14,6 +14,7 @@ import openai
 import pytest
 
 from pennyweight.api import Engine
+from pennyweight.errors import InvalidRequestError
 from tests.models.tiny import write_tiny_llama
 from tests.models.tiny_encoder import VOCABULARY, write_encoder_folder
 from tests.server.live import LiveServer, eventually, live_server
@@ -168,10 +169,49 @@ def test_many_requests_at_once_each_get_their_own(server: LiveServer) -> None:
     assert [found[number] for number in range(len(texts))] == want
 
 
+def test_what_was_embedded_is_counted(server: LiveServer) -> None:
+    def counted() -> dict[str, float]:
+        lines = httpx.get(f"{server.url}/metrics").text.splitlines()
+        found = [line.split() for line in lines if line.startswith("pennyweight_embedding_")]
+        return {name: float(value) for name, value in found if name.endswith("_total")}
+
+    before = counted()
+    tokens = _post(server, input=["the cat", "the sea"]).json()["usage"]["prompt_tokens"]
+    added = {name: value - before[name] for name, value in counted().items()}
+    assert added["pennyweight_embedding_requests_total"] == 1
+    assert added["pennyweight_embedding_tokens_total"] >= tokens
+    assert added["pennyweight_embedding_seconds_total"] > 0
+
+
+def test_under_a_ceiling_an_encoder_must_be_named(tmp_path: Path) -> None:
+    """Nobody counted the default one's memory: it is not offered, and the refusal says what to do."""
+    model = write_tiny_llama(tmp_path / "tiny.gguf")
+    encoder = write_encoder_folder(tmp_path / NAME)
+    with Engine.open(model, threads=1, memory="2GiB") as engine, live_server(engine) as server:
+        assert {item["id"] for item in _models(server)}.isdisjoint({"all-minilm-l6-v2", ALIAS})
+        response = _post(server, model=ALIAS, input="a")
+        assert response.status_code == 400
+        assert "--embedding-model" in response.json()["error"]["message"]
+        with pytest.raises(InvalidRequestError, match="embedding_model"):
+            engine.embed("a")
+    with (
+        Engine.open(model, threads=1, memory="2GiB", embedding_model=encoder) as engine,
+        live_server(engine) as server,
+    ):
+        assert engine.encoder.stats().requests == 1  # it was warmed up before memory was measured
+        assert ALIAS in {item["id"] for item in _models(server)}
+        assert _post(server, input="a").status_code == 200
+
+
+def _models(server: LiveServer) -> list[dict[str, Any]]:
+    data: list[dict[str, Any]] = httpx.get(f"{server.url}/v1/models").json()["data"]
+    return data
+
+
 def test_an_encoder_that_cannot_be_had_is_a_clear_error(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Offline and never fetched: told at first use, chats go on; not to be retried by itself."""
+    """Offline and never fetched: told at first use, chats go on; not to be retried by itself; logged."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     for name, value in (
         ("PIP_CONFIG_FILE", "/dev/null"),
@@ -183,6 +223,8 @@ def test_an_encoder_that_cannot_be_had_is_a_clear_error(
         with pytest.raises(openai.InternalServerError, match="could not be downloaded") as raised:
             client.embeddings.create(model=ALIAS, input="a")
         assert raised.value.response.headers["x-should-retry"] == "false"
+        assert "all-minilm-l6-v2 is not here yet: downloading 91 MB" in caplog.text
+        assert "could not be downloaded" in caplog.text
         answer = client.chat.completions.create(
             model=server.model, messages=[{"role": "user", "content": "a"}], max_tokens=2
         )

@@ -16,7 +16,7 @@ from pennyweight.answers.fields import ParameterError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pennyweight.answers.embedding_queue import EncoderWork, NativeEncoder
+    from pennyweight.answers.embedding_queue import EmbeddingStats, EncoderWork, NativeEncoder
     from pennyweight.answers.embedding_schema import Input
     from pennyweight.answers.embedding_windows import Windows
     from pennyweight.engine.core_turns import CoreTurns
@@ -87,6 +87,10 @@ class Embedder:
             )
             first += count
         return Embeddings(vectors=tuple(vectors), num_tokens=windows.num_tokens)
+
+    def stats(self) -> EmbeddingStats:
+        """What was embedded so far."""
+        return self._queue.stats()
 
     def close(self) -> None:
         """End the encoder's thread; what waits fails. Harmless twice."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 class EmbedderSource(Protocol):
     """Something that opens its encoder when it is first asked for, never on the event loop."""
 
+    def check_offered(self) -> None: ...
     def embedder(self) -> Future[Embedder]: ...
 
 
@@ -51,6 +52,7 @@ class EmbeddingExchange:
 
     def __init__(self, backend: EmbeddingBackend, body: Mapping[str, object]) -> None:
         self._asked = parse_embedding(body)
+        backend.source.check_offered()
         self._backend = backend
         self.model = backend.served.resolve(self._asked.model, EmbeddingModel).name
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+import time
 from collections import deque
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from pennyweight.errors import EngineError, OverloadedError
@@ -42,6 +43,15 @@ class EncoderWork(Future[bytes]):
     cpu_s = 0.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingStats:
+    """Totals since the start: requests answered, tokens and seconds of the encoder's batches."""
+
+    requests: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Job:
     windows: Sequence[tuple[int, ...]]
@@ -63,11 +73,16 @@ class EmbeddingQueue:
         self._waiting_tokens = 0
         self._changed = threading.Condition()
         self._closed = False
+        self._stats = EmbeddingStats()
         self._pid = os.getpid()
         self._thread = threading.Thread(target=self._run, name="pennyweight-encoder", daemon=True)
         # A daemon thread that comes back from native code to an interpreter at its end aborts the process.
         atexit.register(self.close)
         self._thread.start()
+
+    def stats(self) -> EmbeddingStats:
+        """As of the last batch's end. From any thread."""
+        return self._stats
 
     def put(self, windows: Sequence[tuple[int, ...]]) -> EncoderWork:
         """The vectors of `windows` in order, float32, not normalised. Cancelling the future stops the work.
@@ -108,8 +123,10 @@ class EmbeddingQueue:
             width = len(data) // max(1, len(batch))
             for place, (job, _) in enumerate(batch):
                 job.vectors.append(data[place * width : (place + 1) * width])
-            for job in {job for job, _ in batch}:
-                if len(job.vectors) == len(job.windows) and not job.future.cancelled():
+            done = [job for job in {job for job, _ in batch} if len(job.vectors) == len(job.windows)]
+            self._stats = replace(self._stats, requests=self._stats.requests + len(done))
+            for job in done:
+                if not job.future.cancelled():
                     _settle(job.future, b"".join(job.vectors))
         with self._changed:
             for job in self._jobs:
@@ -128,16 +145,22 @@ class EmbeddingQueue:
             batch = self._fill()
             if not batch:
                 return [], b""
-            before_s = self._encoder.cpu_s
+            windows = [job.windows[index] for job, index in batch]
+            started_s, before_s = time.monotonic(), self._encoder.cpu_s
             try:
-                data = self._encoder.encode([job.windows[index] for job, index in batch])
+                data = self._encoder.encode(windows)
                 _charge(batch, self._encoder.cpu_s - before_s)
+                self._count(sum(map(len, windows)), time.monotonic() - started_s)
                 return batch, data
             except (MemoryError, RuntimeError, ValueError) as error:
                 failure = EngineError(f"the encoder failed: {error}")
         for job in {job for job, _ in batch}:
             self._drop(job, failure)
         return [], b""
+
+    def _count(self, tokens: int, seconds: float) -> None:
+        stats = self._stats
+        self._stats = replace(stats, tokens=stats.tokens + tokens, seconds=stats.seconds + seconds)
 
     def _fill(self) -> list[_Window]:
         """An equal share for each waiting request, at least one window, until the batch is full."""

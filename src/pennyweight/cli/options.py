@@ -38,7 +38,10 @@ Threads = Annotated[int | None, typer.Option(help="Threads of the engine; by def
 Json = Annotated[bool, typer.Option("--json", help="Write one JSON object instead.")]
 EmbeddingModel = Annotated[
     str | None,
-    typer.Option(help="Encoder for embeddings, opened at once; by default all-minilm-l6-v2 when needed."),
+    typer.Option(
+        help="Encoder for embeddings, fetched and opened at once; by default all-minilm-l6-v2 at the first "
+        "request, or none under --memory."
+    ),
 ]
 ElsewhereModel = Annotated[
     list[str] | None,

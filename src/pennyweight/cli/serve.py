@@ -120,7 +120,7 @@ def _prepared(
         refuse_without_keys(services.database, settings.host)
     names = list(settings.upstream)
     if settings.model == NO_MODEL:
-        app = create_app(None, settings, services, encoder=_encoder(stack, settings))
+        app = create_app(None, settings, services, encoder=_encoder(stack, settings, check))
     else:
         engine = _engine(stack, settings, flags, check)
         app = create_app(engine, settings, services)
@@ -133,23 +133,29 @@ def _engine(
 ) -> Engine:
     from pennyweight.cli.session import opened
 
-    engine = stack.enter_context(opened(flags, check=check))
-    if settings.embedding_model is not None:
-        engine.encoder.open()
+    engine = stack.enter_context(opened(flags, check=check, embedding_model=settings.embedding_model))
     # The vocabulary is read for grammars while the first clients are on their way.
     Thread(target=engine.answerer.grammars.warm_up, name="pennyweight-grammars", daemon=True).start()
     return engine
 
 
-def _encoder(stack: ExitStack, settings: Settings) -> EncoderSlot:
+def _encoder(stack: ExitStack, settings: Settings, check: Callable[[], None]) -> EncoderSlot:
     """The encoder of a server without an engine."""
+    from pennyweight.cli.terminal import progress_bars
     from pennyweight.encoder import EncoderSlot
 
     gc.enable()  # as after an engine is opened
     encoder = EncoderSlot(settings.embedding_model, threads=settings.threads)
     stack.callback(encoder.close)
-    if settings.embedding_model is not None:
-        encoder.open()
+    if settings.embedding_model is None:
+        return encoder
+    with progress_bars() as show:
+
+        def progress(done: int, total: int) -> None:
+            check()
+            show("encoder", done, total)
+
+        encoder.open(progress=progress)
     return encoder
 
 

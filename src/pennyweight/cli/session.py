@@ -19,10 +19,15 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def opened(flags: Mapping[str, object], *, check: Callable[[], None] = lambda: None) -> Iterator[Engine]:
+def opened(
+    flags: Mapping[str, object],
+    *,
+    check: Callable[[], None] = lambda: None,
+    embedding_model: str | None = None,
+) -> Iterator[Engine]:
     """The engine that settings and `flags` describe, closed afterwards.
 
-    `check` is called while it loads; what it raises ends the loading.
+    `check` is called while it loads; what it raises ends the loading. `embedding_model` is opened too.
     """
     settings = Settings.load(flags)
     from pennyweight.api import Engine
@@ -40,7 +45,7 @@ def opened(flags: Mapping[str, object], *, check: Callable[[], None] = lambda: N
             memory=settings.memory,
             threads=settings.threads,
             batch_share=settings.batch_share,
-            embedding_model=settings.embedding_model,
+            embedding_model=embedding_model,
             progress=progress,
         )
     gc.freeze()  # what is here now is here to stay, and is not looked through any more

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from pennyweight.api import Progress
 
 _PATIENCE_S = 0.3  # what is over sooner needs no bar
-_TITLES = {"download": "Downloading the model", "load": "Loading the model"}
+_TITLES = {
+    "download": "Downloading the model",
+    "encoder": "Downloading the embedding model",
+    "load": "Loading the model",
+}
 
 
 def notice(text: str) -> None:
@@ -82,11 +86,11 @@ class _BarPerStage:
 
 class _LinePerDownload:
     def __init__(self) -> None:
-        self._told = False
+        self._told = {"load"}
 
     def __call__(self, stage: str, _: int, total: int) -> None:
-        if stage == "download" and not self._told:
-            self._told = True
+        if stage not in self._told:
+            self._told.add(stage)
             notice(f"{_TITLES[stage]} ({total / 1e6:.0f} MB) ...")
 
 

@@ -91,12 +91,13 @@ class StepLoop:
         limits: Limits,
         end_tokens: frozenset[int],
         adapters: AdapterPool | None = None,
+        cores: CoreTurns | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._limits = limits
         self._adapters = NoAdapters() if adapters is None else adapters
         self._clock = clock
-        self.cores = CoreTurns()
+        self.cores = CoreTurns() if cores is None else cores
         self._cost = StepCost()
         self._runner = Runner(decoder, module, vocab_size=limits.vocab_size)
         self._scheduler = Scheduler(limits, end_tokens=end_tokens, cost=self._cost)

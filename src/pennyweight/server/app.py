@@ -88,11 +88,12 @@ def create_app(
     info = {"version": __version__}
     if engine is not None:
         info |= {"model": engine.name, "target": engine.target}
-    metrics = Metrics(None if engine is None else engine.stats, info=info)
+    metrics = Metrics(None if engine is None else engine.stats, encoder.stats, info=info)
     folder = None if settings.vocabularies is None else Path(settings.vocabularies)
     models: list[ServedModel] = [] if engine is None else [_model_here(engine, folder, metrics)]
     models += models_elsewhere(settings.upstream.values(), metrics, environ=os.environ)
-    models.append(EmbeddingModel(name=encoder.name, created=encoder.created))
+    if encoder.offered:
+        models.append(EmbeddingModel(name=encoder.name, created=encoder.created))
     served = ServedModels(models, aliases=settings.aliases)
     backend = Backend(served=served)
     limits = ChatLimits(max_body_bytes=settings.max_body_bytes, ping_s=ping_s)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pennyweight.answers.account import Account
     from pennyweight.answers.answer import AnswerSource
     from pennyweight.answers.conversation import Source
+    from pennyweight.answers.embedding_queue import EmbeddingStats
     from pennyweight.answers.events import AnswerEvent
     from pennyweight.answers.options import Options
     from pennyweight.answers.principal import Principal
@@ -49,6 +50,11 @@ _COUNTERS = {
     "prefill_s": ("prefill_seconds", "Seconds of steps with prompt tokens in them."),
     "decode_s": ("decode_seconds", "Seconds of all other steps."),
 }
+_EMBEDDING_COUNTERS = {
+    "requests": ("embedding_requests", "Requests for embeddings that were answered."),
+    "tokens": ("embedding_tokens", "Tokens embedded."),
+    "seconds": ("embedding_seconds", "Seconds of the encoder's batches."),
+}
 _TTFT_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _GAP_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
@@ -56,10 +62,16 @@ _GAP_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 class Metrics:
     """The metrics of one application. Updated on the event loop only."""
 
-    def __init__(self, stats: Callable[[], EngineStats] | None, *, info: Mapping[str, str]) -> None:
-        """`stats` gives the engine's counts of now, None: there is no engine; `info` says what runs."""
+    def __init__(
+        self,
+        stats: Callable[[], EngineStats] | None,
+        embeddings: Callable[[], EmbeddingStats],
+        *,
+        info: Mapping[str, str],
+    ) -> None:
+        """`stats` and `embeddings` give the counts of now (None: there is no engine); `info`: what runs."""
         self.registry = CollectorRegistry()
-        self.registry.register(EngineCollector(stats, info))
+        self.registry.register(EngineCollector(stats, embeddings, info))
         ProcessCollector(registry=self.registry)
         self.ttft_s = Histogram(
             "pennyweight_time_to_first_token_seconds",
@@ -97,14 +109,23 @@ class Metrics:
 
 
 class EngineCollector(Collector):
-    """The engine's own counts, read when Prometheus asks."""
+    """The engine's own counts and the encoder's, read when Prometheus asks."""
 
-    def __init__(self, stats: Callable[[], EngineStats] | None, info: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        stats: Callable[[], EngineStats] | None,
+        embeddings: Callable[[], EmbeddingStats],
+        info: Mapping[str, str],
+    ) -> None:
         self._stats = stats
+        self._embeddings = embeddings
         self._info = dict(info)
 
     def collect(self) -> Iterator[Metric]:
         yield InfoMetricFamily("pennyweight", "What runs.", value=self._info)
+        embeddings = self._embeddings()
+        for field, (name, text) in _EMBEDDING_COUNTERS.items():
+            yield CounterMetricFamily(f"pennyweight_{name}", text, value=getattr(embeddings, field))
         if self._stats is None:
             return
         stats = self._stats()
