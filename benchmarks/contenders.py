@@ -50,15 +50,34 @@ class Ours:
 
     def measure(self) -> Sample:
         """One run, see `decoder_speed`."""
-        program = (sys.executable, "-m", "benchmarks.decoder_speed", str(self.model), self.task.to_json())
-        environment = {name: value for name, value in os.environ.items() if name != "PENNYWEIGHT_ISA"}
-        if self.isa is not None:
-            environment["PENNYWEIGHT_ISA"] = self.isa
-        command = [*program, "--threads", str(self.threads)]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
-        if done.returncode != 0:
-            raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
-        return Sample.from_data(json.loads(done.stdout.splitlines()[-1]))
+        return _run("benchmarks.decoder_speed", self.model, self.task.to_json(), self.threads, isa=self.isa)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OurProgram:
+    """This engine against itself: a program of this package that takes a model and a task in JSON."""
+
+    program: str
+    model: Path
+    task: str
+    threads: int
+    family: str = OURS
+    label: str = OURS
+
+    def measure(self) -> Sample:
+        """One run of the program."""
+        return _run(self.program, self.model, self.task, self.threads, isa=None)
+
+
+def _run(program: str, model: Path, task: str, threads: int, *, isa: str | None) -> Sample:
+    environment = {name: value for name, value in os.environ.items() if name != "PENNYWEIGHT_ISA"}
+    if isa is not None:
+        environment["PENNYWEIGHT_ISA"] = isa
+    command = [sys.executable, "-m", program, str(model), task, "--threads", str(threads)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
+    return Sample.from_data(json.loads(done.stdout.splitlines()[-1]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

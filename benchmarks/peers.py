@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 from benchmarks import environments, llamacpp
 from benchmarks.contenders import OURS
 from benchmarks.cost_rows import Costs
+from benchmarks.guided_rows import Guided
 from benchmarks.http_rows import OverHttp
 from benchmarks.in_process_rows import InProcess
 from benchmarks.rest import TOLERANCE, MachineBusyError, undisturbed
@@ -104,8 +105,9 @@ def all_rows(model: str | None, gemma: Path | None, *, threads: int) -> list[Row
         files["gemma"] = gemma
     in_process = InProcess(files=files, builds=builds, folder=folder, threads=threads)
     over_http = OverHttp(files=files, builds=builds, threads=threads)
+    guided = Guided(files=files, threads=threads)
     costs = Costs(files=files, builds=builds, threads=threads)
-    return [*in_process.rows(), *over_http.rows(), *costs.rows()]
+    return [*in_process.rows(), *over_http.rows(), *guided.rows(), *costs.rows()]
 
 
 def _told(sample: Sample, unit: str) -> str:
