@@ -59,8 +59,8 @@ Written by `docs/generate_api.py` from the tables the server itself reads reques
 
 Every other top-level field is refused with a 400 that names it (and the nearest one that exists). `null` is
 absent, everywhere. Unknown keys inside messages, parts and tools are dropped and named in the response header
-`x-pennyweight-ignored`; so are tools that OpenAI runs on its own machines, which are refused only where
-`tool_choice` demands one:
+`x-pennyweight-ignored`; so are keywords of schemas without `strict` that are not enforced, and tools that
+OpenAI runs on its own machines, which are refused only where `tool_choice` demands one:
 {hosted}.
 Images, audio and files are refused by name.
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import openai
 import pytest
 
+from pennyweight.answers.answer import LONG_PROMPT_TOKENS, Answerer
 from pennyweight.core import CacheNamespace, FinishedEvent, Request, SamplingParams, TokenSpan
 from tests.server.live import eventually
 
@@ -215,6 +217,25 @@ def test_scores_do_not_depend_on_how_they_are_asked(server: LiveServer) -> None:
     whole = post(server, prompt=PROMPT, echo=True, logprobs=1, max_tokens=3).json()["choices"][0]
     for name, values in whole["logprobs"].items():
         assert [value for chunk in chunks for value in chunk["choices"][0]["logprobs"][name]] == values
+
+
+def test_a_long_prompt_is_scored_beside_the_event_loop(
+    server: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: set[str] = set()
+    scored = Answerer._prompt_tokens
+
+    def noted(*arguments: Any) -> Any:
+        threads.add(threading.current_thread().name)
+        return scored(*arguments)
+
+    monkeypatch.setattr(Answerer, "_prompt_tokens", noted)
+    prompt = "".join(chr(97 + number % 26) for number in range(2 * LONG_PROMPT_TOKENS))
+    (choice,) = post(server, prompt=prompt, echo=True, logprobs=1, max_tokens=0).json()["choices"]
+    assert "".join(choice["logprobs"]["tokens"]) == choice["text"] == prompt
+    assert len(ids_of(server, prompt)) >= LONG_PROMPT_TOKENS
+    assert all(name.startswith("asyncio") for name in threads)
+    assert threads
 
 
 def test_generated_scores(client: openai.OpenAI, server: LiveServer) -> None:

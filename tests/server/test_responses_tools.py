@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import openai
 import pytest
 from pydantic import BaseModel
@@ -35,6 +36,7 @@ COUNT: dict[str, Any] = {
     "format": {"type": "grammar", "syntax": "lark", "definition": 'start: ("a"|"b")~3'},
 }
 QUESTION = "What is the weather?"
+ASKED = [{"role": "user", "content": QUESTION}]
 
 
 class Flag(BaseModel):
@@ -181,3 +183,68 @@ def test_tools_are_counted(client: openai.OpenAI, server: LiveServer) -> None:
     counted = client.responses.input_tokens.count(**fields).input_tokens
     assert counted == client.responses.create(**fields, max_output_tokens=1).usage.input_tokens
     assert counted > client.responses.input_tokens.count(model=server.model, input=QUESTION).input_tokens
+
+
+LOOSE: dict[str, Any] = {
+    "type": "object",
+    "properties": {"city": {"enum": ["Paris", "Rome"]}, "days": {"type": "integer", "maximum": 9}},
+    "required": ["city"],
+}
+
+
+def loose_tool(**fields: Any) -> dict[str, Any]:
+    return {"type": "function", "name": "weather", "parameters": LOOSE, **fields}
+
+
+def test_without_a_word_a_function_is_strict(client: openai.OpenAI, server: LiveServer) -> None:
+    for fields in ({}, {"strict": None}):
+        answer = ask(client, server, tools=[loose_tool(**fields)], tool_choice="required")
+        assert answer.tools[0].strict is True
+        assert answer.tools[0].parameters == {
+            **LOOSE,
+            "required": ["city", "days"],
+            "additionalProperties": False,
+        }
+        assert set(json.loads(answer.output[0].arguments)) == {"city", "days"}
+    answer = ask(client, server, tools=[loose_tool(strict=False)], tool_choice="required")
+    assert (answer.tools[0].strict, answer.tools[0].parameters) == (False, LOOSE)
+
+
+def test_a_schema_that_cannot_be_strict_is_not(client: openai.OpenAI, server: LiveServer) -> None:
+    lookaround = {"type": "object", "properties": {"a": {"type": "string", "pattern": "(?=b)b{3}"}}}
+    raw = client.responses.with_raw_response.create(
+        model=server.model,
+        input=QUESTION,
+        max_output_tokens=300,
+        tools=[loose_tool(parameters=lookaround)],  # type: ignore[list-item]
+        tool_choice="required",
+    )
+    assert raw.headers["x-pennyweight-ignored"] == "tools[0].parameters.properties.a.pattern"
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_keywords_that_are_not_enforced_are_named(server: LiveServer, streamed: bool) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string", "pattern": "(?=b)b{3}"}}}
+    form = {"name": "n", "schema": schema}
+    function = {"name": "f", "parameters": schema}
+    asked: list[tuple[str, dict[str, Any], str]] = [
+        (
+            "responses",
+            {"input": QUESTION, "text": {"format": {"type": "json_schema", **form}}},
+            "text.format.schema",
+        ),
+        (
+            "chat/completions",
+            {"messages": ASKED, "response_format": {"type": "json_schema", "json_schema": form}},
+            "response_format.json_schema.schema",
+        ),
+        (
+            "chat/completions",
+            {"messages": ASKED, "tools": [{"type": "function", "function": function}]},
+            "tools[0].function.parameters",
+        ),
+    ]
+    for path, body, place in asked:
+        sent = {"model": server.model, "seed": 7, "stream": streamed, **body}
+        reply = httpx.post(f"{server.url}/v1/{path}", json=sent, timeout=60)
+        assert reply.headers["x-pennyweight-ignored"] == f"{place}.properties.a.pattern"

@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     from pennyweight.text.tokenizer import Tokenizer
     from pennyweight.text.tools.dialect import Dialect
 
+LONG_PROMPT_TOKENS = 256
+"""Scores of this many tokens take milliseconds to tell: other answers must not wait for them."""
+
 
 class RequestHandle(Protocol):
     """A request under way."""
@@ -115,13 +118,14 @@ class Answerer:
         `Accepted`, EngineError after.
         """
         # Rendering, encoding and compiling grammars take milliseconds: not on the event loop.
-        tokens, request = await asyncio.to_thread(self._prepare, source, options, principal)
+        ignored: set[str] = set()
+        tokens, request = await asyncio.to_thread(self._prepare, source, options, principal, ignored)
         running = {i: self._choice(i, source, tokens, options) for i in range(options.num_choices)}
         async with Bill(account, self._demand(tokens, options), running) as bill:
             inbox = Inbox()
             handle = self._engine.submit(request, inbox.post)
             try:
-                yield Accepted(prompt_tokens=len(tokens))
+                yield Accepted(prompt_tokens=len(tokens), ignored=tuple(sorted(ignored)))
                 while running:
                     for event in await inbox.take():
                         choice = running.get(event.choice)
@@ -138,7 +142,7 @@ class Answerer:
                         choice.end()
                         for delta in choice.take():
                             yield delta
-                        finished = self._finished(choice, event, tokens)
+                        finished = self._finished(choice, event, await self._scored(tokens, event))
                         bill.finish(finished)
                         del running[choice.index]
                         yield finished
@@ -160,7 +164,7 @@ class Answerer:
         return self._prompts.context
 
     def _prepare(
-        self, source: Source, options: Options, principal: Principal
+        self, source: Source, options: Options, principal: Principal, ignored: set[str]
     ) -> tuple[tuple[int, ...], Request]:
         tokens = self._prompts.build(source, options.chat_template_kwargs)
         return tokens, Request(
@@ -170,7 +174,9 @@ class Answerer:
             namespace=CacheNamespace(model=self._model_hash, project=principal.project),
             priority=options.priority,
             num_choices=options.num_choices,
-            mask_provider=self.grammars.mask(source, options.response_format, project=principal.project),
+            mask_provider=self.grammars.mask(
+                source, options.response_format, project=principal.project, dropped=ignored
+            ),
             draft=tuple(self._tokenizer.encode(options.prediction)) if options.prediction else (),
             prompt_logprobs=options.prompt_logprobs,
         )
@@ -197,7 +203,9 @@ class Answerer:
             shown=self._dialect.shown(self._tokenizer.special_tokens) if tools else frozenset(),
         )
 
-    def _finished(self, choice: ChoiceText, event: FinishedEvent, prompt: tuple[int, ...]) -> Finished:
+    def _finished(
+        self, choice: ChoiceText, event: FinishedEvent, prompt: tuple[PromptToken, ...] | None
+    ) -> Finished:
         usage = event.usage
         if choice.stopped:
             # The engine ran on for a step or two before the cancel reached it; what led to the stop counts.
@@ -209,11 +217,18 @@ class Answerer:
             reason=_reason(choice, event),
             usage=usage,
             timings=event.timings,
-            prompt=None if event.prompt_logprobs is None else self._scored(prompt, event),
+            prompt=prompt,
             end=None if choice.stopped else self._end(event),
         )
 
-    def _scored(self, prompt: tuple[int, ...], event: FinishedEvent) -> tuple[PromptToken, ...]:
+    async def _scored(self, prompt: tuple[int, ...], event: FinishedEvent) -> tuple[PromptToken, ...] | None:
+        if event.prompt_logprobs is None:
+            return None
+        if len(prompt) < LONG_PROMPT_TOKENS:
+            return self._prompt_tokens(prompt, event)
+        return await asyncio.to_thread(self._prompt_tokens, prompt, event)
+
+    def _prompt_tokens(self, prompt: tuple[int, ...], event: FinishedEvent) -> tuple[PromptToken, ...]:
         scores = event.prompt_logprobs or ()
         tops = event.prompt_top or ((),) * len(prompt)
         scored = [PromptToken(prompt[0], self._tokenizer.token_bytes(prompt[0]), None)]

@@ -39,8 +39,9 @@ HONOURED: tuple[Field, ...] = (
     Field(
         name="tools",
         kind=Compound(TOOLS_SCHEMA),
-        doc="Functions and custom tools. Arguments of `strict` functions always validate; tools that OpenAI "
-        "runs itself are skipped and named in `x-pennyweight-ignored`.",
+        doc="Functions and custom tools. Arguments of `strict` functions always validate; of others what "
+        "can be enforced is, and the rest named in `x-pennyweight-ignored`, as are tools that OpenAI runs "
+        "itself, which are skipped.",
     ),
     Field(
         name="tool_choice",
@@ -63,7 +64,7 @@ HONOURED: tuple[Field, ...] = (
         kind=Compound(FORMAT_SCHEMA),
         doc="`text`, `json_object`, or `json_schema`: the answer is valid at any temperature or ends with "
         "`length`. With a keyword that cannot be enforced a `strict` schema is refused; another one is "
-        "enforced without it.",
+        "enforced without it, and the keyword named in `x-pennyweight-ignored`.",
     ),
     Field(
         name="prediction",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -96,4 +97,9 @@ class CompletionExchange:
         self, principal: Principal, *, priority: Priority = "interactive", account: Account = FREE
     ) -> Answered:
         """As `Exchange.whole`."""
-        return await whole_answer(self, principal, priority=priority, account=account)
+        if not self._asked.options.prompt_logprobs:
+            return await whole_answer(self, principal, priority=priority, account=account)
+        async with aclosing(self.events(principal, priority=priority, account=account)) as events:
+            followed = [event async for event in events]
+        # The scores of a long prompt are megabytes of JSON: not on the event loop.
+        return await asyncio.to_thread(self.answered, followed)

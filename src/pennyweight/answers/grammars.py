@@ -35,12 +35,21 @@ class Grammars:
         """Read the vocabulary now (up to a second), so that no request waits for it."""
         self._compiler()
 
-    def mask(self, source: Source, response_format: ResponseFormat, *, project: str) -> MaskProvider | None:
-        """None if any text will do. InvalidRequestError names what cannot be enforced.
+    def mask(
+        self,
+        source: Source,
+        response_format: ResponseFormat,
+        *,
+        project: str,
+        dropped: set[str] | None = None,
+    ) -> MaskProvider | None:
+        """None if any text will do. InvalidRequestError names what must be enforced and cannot be.
 
+        What need not be and is not is added to `dropped`, by the names of request fields.
         Compiled grammars are kept by `project`: how long one takes tells nothing of another's schemas.
         """
-        text = self._of_format(response_format, project)
+        dropped = set() if dropped is None else dropped
+        text = self._of_format(response_format, project, dropped)
         tools = source.callable_tools if isinstance(source, Conversation) else ()
         if not isinstance(source, Conversation) or not tools:
             return text
@@ -51,6 +60,7 @@ class Grammars:
             required=required or text is not None,
             parallel=self._may_repeat(source),
             control=self._tokenizer.special_tokens,
+            dropped=dropped,
         )
         return calls if required or text is None else EitherMask((text, calls))
 
@@ -64,17 +74,20 @@ class Grammars:
         wanted = source.parallel_tool_calls
         return self._dialect is not GENERIC if wanted is None else wanted
 
-    def _of_format(self, response_format: ResponseFormat, project: str) -> MaskProvider | None:
+    def _of_format(
+        self, response_format: ResponseFormat, project: str, dropped: set[str]
+    ) -> MaskProvider | None:
         from pennyweight.text.grammar.source import json_object
 
         if isinstance(response_format, JsonSchema):
-            mask, _ = (
+            mask, left_out = (
                 self._compiler()
                 .of(project)
                 .compile_schema(
                     response_format.schema, strict=response_format.strict, param=response_format.param
                 )
             )
+            dropped.update(left_out)
             return mask
         if isinstance(response_format, JsonObject):
             return self._compiler().of(project).compile(json_object())

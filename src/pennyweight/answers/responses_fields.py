@@ -63,8 +63,10 @@ _ASKED = (
     Field(
         name="tools",
         kind=Compound(_TOOLS_SCHEMA),
-        doc="Functions and custom tools. Arguments of `strict` functions always validate; tools that OpenAI "
-        "runs itself are skipped and named in `x-pennyweight-ignored`.",
+        doc="Functions and custom tools. Arguments of `strict` functions always validate. Without `strict` a "
+        "function is strict where its schema can be closed: no further properties, all of them required, as "
+        "OpenAI does it; `false` leaves it open. Tools that OpenAI runs itself are skipped and named in "
+        "`x-pennyweight-ignored`.",
     ),
     Field(
         name="tool_choice",
@@ -76,7 +78,8 @@ _ASKED = (
         name="text",
         kind=Compound(_TEXT_SCHEMA),
         doc="`format`: `text`, `json_object` or `json_schema`, which the answer then always is, or it ends "
-        "as incomplete. `verbosity` only `medium`.",
+        "as incomplete; keywords that are not enforced without `strict` are named in "
+        "`x-pennyweight-ignored`. `verbosity` only `medium`.",
     ),
     Field(
         name="reasoning",

@@ -17,6 +17,7 @@ from pennyweight.answers.responses_settings import (
     wants_logprobs,
 )
 from pennyweight.answers.sampling_fields import options_from_values
+from pennyweight.answers.strict_parameters import closed_parameters
 from pennyweight.answers.tool_choice import read_tool_choice
 from pennyweight.answers.tool_fields import (
     MAX_TOOLS,
@@ -119,12 +120,22 @@ def read_flat_tools(value: object, *, ignored: set[str]) -> Toolbox:
         if is_hosted(kind):
             hosted.add(str(kind))
         elif kind == "function":
-            tools.append(read_function(item, param, ignored, path="tools[]"))
+            tools.append(_strict_unless_told(read_function(item, param, ignored, path="tools[]"), item))
         elif kind == "custom":
             tools.append(read_custom(item, param, ignored, path="tools[]"))
         else:
             raise unknown_tool_type(kind, f"{param}.type")
     return toolbox(tools, hosted, ignored=ignored)
+
+
+def _strict_unless_told(tool: Tool, item: Mapping[str, object]) -> Tool:
+    """Without `strict` a function is strict where its schema can be closed, as OpenAI documents it."""
+    if item.get("strict") is not None or tool.parameters is None:
+        return tool
+    closed = closed_parameters(tool.parameters)
+    if closed is None:
+        return tool
+    return replace(tool, parameters=closed, strict=True, as_given=tool.parameters)
 
 
 def _options(values: Mapping[str, Any], ignored: set[str]) -> Options:

@@ -14,5 +14,5 @@ _LONGEST_HEADER = 2000
 def ignored_headers(ignored: Iterable[str]) -> dict[str, str]:
     """The header, or none if nothing was dropped."""
     # Keys are the client's own text: quoted, they cannot break a header. Half a surrogate pair becomes "?".
-    named = ", ".join(quote(path, safe="[]. ", errors="replace") for path in sorted(set(ignored)))
+    named = ", ".join(quote(path, safe="[]. $", errors="replace") for path in sorted(set(ignored)))
     return {"x-pennyweight-ignored": named[:_LONGEST_HEADER]} if named else {}

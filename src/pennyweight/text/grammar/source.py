@@ -65,9 +65,15 @@ def schema_node(
     strict: bool = True,
     param: str | None = None,
     spacing: Spacing = "compact",
+    dropped: set[str] | None = None,
 ) -> dict[str, Any]:
-    """`schema` as llguidance takes it after `%json`. SchemaError as in `json_schema`."""
+    """`schema` as llguidance takes it after `%json`. SchemaError as in `json_schema`.
+
+    What is left out is added to `dropped`.
+    """
     checked = enforceable(schema, param=param, strict=strict)
+    if dropped is not None:
+        dropped.update(checked.dropped)
     return {"x-guidance": {**_options(spacing), "lenient": not strict}, **checked.schema}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pennyweight.errors import InvalidRequestError
@@ -30,19 +31,21 @@ def call_mask(
     required: bool,
     parallel: bool,
     control: Mapping[str, int],
+    dropped: set[str],
 ) -> GrammarMask:
     """Free text or calls of `tools`; only calls if `required`.
 
     `control` are the texts of the syntax that are control tokens of this model. A function that is not strict
-    takes any object where its schema cannot be enforced. InvalidRequestError names what must be and cannot.
+    takes any object where its schema cannot be enforced; what is not enforced is added to `dropped`.
+    InvalidRequestError names what must be and cannot.
     """
     if not tools:
         raise InvalidRequestError("a tool call is asked for and no tool is given", param="tools")
-    nodes = [_arguments_node(tool) for tool in tools]
+    nodes = [_arguments_node(tool, dropped) for tool in tools]
     try:
         return compiler.compile(_source(syntax, tools, nodes, required, parallel, control))
     except InvalidRequestError:
-        enforced = [_enforced(compiler, tool, node) for tool, node in zip(tools, nodes, strict=True)]
+        enforced = [_enforced(compiler, tool, node, dropped) for tool, node in zip(tools, nodes, strict=True)]
         if enforced == nodes:
             raise
     return compiler.compile(_source(syntax, tools, enforced, required, parallel, control))
@@ -64,25 +67,40 @@ def _source(
     return lark("\n".join([f"start: {start}", *rules.lines]), param="tools", named=rules.named)
 
 
-def _arguments_node(tool: Tool) -> dict[str, Any]:
+def _arguments_node(tool: Tool, dropped: set[str]) -> dict[str, Any]:
     """The JSON a call's arguments may be, as far as the checker of schemas knows."""
     if tool.kind == "custom":
         return schema_node(_input_schema(tool), param=tool.param, spacing="spaced")
+    schema = _object_schema(tool)
+    try:
+        return schema_node(schema, strict=tool.strict, param=tool.param, spacing="spaced", dropped=dropped)
+    except InvalidRequestError:
+        if tool.strict and tool.as_given is None:
+            raise
+        return _loose_node(tool, dropped)
+
+
+def _object_schema(tool: Tool) -> Mapping[str, Any]:
     schema = tool.parameters if tool.parameters is not None else {}
     schema = schema if "type" in schema else {**schema, "type": "object"}
     if schema["type"] != "object":
         place = tool.param or "tools"
         why = f"{place}.type is {schema['type']!r}; the arguments of a function are an object"
         raise InvalidRequestError(why, param=f"{place}.type")
-    try:
-        return schema_node(schema, strict=tool.strict, param=tool.param, spacing="spaced")
-    except InvalidRequestError:
-        if tool.strict:
-            raise
-        return schema_node(_ANY_OBJECT, spacing="spaced")
+    return schema
 
 
-def _enforced(compiler: GrammarCompiler, tool: Tool, node: dict[str, Any]) -> dict[str, Any]:
+def _loose_node(tool: Tool, dropped: set[str]) -> dict[str, Any]:
+    """What a function that nobody asked to be strict takes: its schema as it was given, or any object."""
+    if tool.as_given is not None:
+        return _arguments_node(replace(tool, parameters=tool.as_given, as_given=None, strict=False), dropped)
+    dropped.add(tool.param or "tools")
+    return schema_node(_ANY_OBJECT, spacing="spaced")
+
+
+def _enforced(
+    compiler: GrammarCompiler, tool: Tool, node: dict[str, Any], dropped: set[str]
+) -> dict[str, Any]:
     """`node` if its grammar compiles on its own; any object for a function that is not strict."""
     try:
         if tool.is_raw:
@@ -90,9 +108,9 @@ def _enforced(compiler: GrammarCompiler, tool: Tool, node: dict[str, Any]) -> di
         else:
             compiler.compile(lark(f"start: %json {json.dumps(node)}", param=tool.param))
     except InvalidRequestError:
-        if tool.strict or tool.kind == "custom":
+        if tool.kind == "custom" or (tool.strict and tool.as_given is None):
             raise
-        return schema_node(_ANY_OBJECT, spacing="spaced")
+        return _loose_node(replace(tool, as_given=None, strict=False), dropped)
     return node
 
 

@@ -52,18 +52,27 @@ class Dialect:
         required: bool,
         parallel: bool,
         control: Mapping[str, int],
+        dropped: set[str] | None = None,
     ) -> GrammarMask:
         """Free text or calls of `tools`; only calls if `required`, only one unless `parallel`.
 
         `control` are the model's control tokens (`Tokenizer.special_tokens`). InvalidRequestError names a
-        strict schema, or a custom tool's format, that cannot be enforced. May take a second: not for the
-        event loop.
+        strict schema, or a custom tool's format, that cannot be enforced; what of others is not enforced is
+        added to `dropped`. May take a second: not for the event loop.
         """
         # Not with the module: most starts of the program ask for no grammar.
         from pennyweight.text.tools.call_grammar import call_mask
 
         known = {text: control[text] for text in self.marks if text in control}
-        return call_mask(compiler, self.syntax, tools, required=required, parallel=parallel, control=known)
+        return call_mask(
+            compiler,
+            self.syntax,
+            tools,
+            required=required,
+            parallel=parallel,
+            control=known,
+            dropped=set() if dropped is None else dropped,
+        )
 
     def shown(self, control: Mapping[str, int]) -> frozenset[int]:
         """The control tokens whose text the parser must see; others stay hidden."""

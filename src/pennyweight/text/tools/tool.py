@@ -22,7 +22,8 @@ class Tool:
     """A function, or a custom tool that takes text.
 
     `parameters` is a function's JSON schema (None: anything goes); `syntax` and `definition` are a custom
-    tool's format; `param` is the request field to name when something in it cannot be enforced.
+    tool's format; `param` is the request field to name when something in it cannot be enforced. `as_given` is
+    there if nobody asked for `strict`: the schema to fall back to where `parameters` cannot be enforced.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Tool:
     description: str | None = None
     parameters: Mapping[str, Any] | None = None
     strict: bool = False
+    as_given: Mapping[str, Any] | None = None
     syntax: Literal["text", "lark", "regex"] = "text"
     definition: str = ""
     param: str | None = None
