@@ -7,7 +7,7 @@ message alone and exits with 1.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 
 class PennyweightError(Exception):
@@ -23,6 +23,11 @@ class PennyweightError(Exception):
         super().__init__(message)
         self.message = message
         self.param = param
+
+
+def error_object(error: PennyweightError) -> dict[str, Any]:
+    """The body of an answer that is `error`; also its payload in the middle of a stream."""
+    return {"error": {"message": error.message, "type": error.type, "param": error.param, "code": error.code}}
 
 
 class InvalidRequestError(PennyweightError):

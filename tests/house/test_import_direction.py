@@ -39,6 +39,7 @@ _MAY_IMPORT = {
 _COMPOSITION = {
     "api": {"cli", "server"},
     "encoder": {"cli", "server"},
+    "serving": {"cli", "server"},
     "server/app.py": {"cli"},
     "server/routes/health.py": {"cli"},
     "cli": set[str](),

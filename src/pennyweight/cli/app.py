@@ -15,6 +15,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from pennyweight.cli.batch import batch
 from pennyweight.cli.bench import bench
 from pennyweight.cli.chat import chat
 from pennyweight.cli.doctor import doctor
@@ -42,6 +43,7 @@ app = typer.Typer(
 for command in (run, chat, serve, pull, models, rm, bench, doctor):
     app.command()(command)
 app.add_typer(keys)
+app.add_typer(batch)
 
 
 def _show_version(wanted: bool) -> None:

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from pennyweight.answers.embedding_exchange import EmbeddingBackend
-from pennyweight.answers.exchange import Backend
-from pennyweight.answers.foreign_ids import ForeignIds, ForeignTexts
-from pennyweight.answers.served import AnsweringModel, EmbeddingModel, LocalTokens, ServedModel, ServedModels
 from pennyweight.quota.rates import RATE_KINDS
 from pennyweight.server.auth import Authentication
 from pennyweight.server.doors import Doors
@@ -37,6 +31,7 @@ from pennyweight.server.routes.projects import project_routes
 from pennyweight.server.routes.responses import responses_routes
 from pennyweight.server.routes.service_accounts import service_account_routes
 from pennyweight.server.routes.tokens import tokens_routes
+from pennyweight.serving import serving
 
 if TYPE_CHECKING:
     from pennyweight.api import Engine
@@ -89,24 +84,18 @@ def create_app(
     if engine is not None:
         info |= {"model": engine.name, "target": engine.target}
     metrics = Metrics(None if engine is None else engine.stats, encoder.stats, info=info)
-    folder = None if settings.vocabularies is None else Path(settings.vocabularies)
-    models: list[ServedModel] = [] if engine is None else [_model_here(engine, folder, metrics)]
-    models += models_elsewhere(settings.upstream.values(), metrics, environ=os.environ)
-    if encoder.offered:
-        models.append(EmbeddingModel(name=encoder.name, created=encoder.created))
-    served = ServedModels(models, aliases=settings.aliases)
-    backend = Backend(served=served)
+    house = serving(
+        engine,
+        encoder,
+        settings,
+        measured=lambda answers: MeteredAnswers(answers, metrics),
+        elsewhere=models_elsewhere(settings.upstream.values(), metrics, environ=os.environ),
+    )
     limits = ChatLimits(max_body_bytes=settings.max_body_bytes, ping_s=ping_s)
     for routes in (chat_routes, completions_routes, responses_routes, tokens_routes):
-        app.include_router(routes(backend, limits))
-    vectors = EmbeddingBackend(
-        source=encoder,
-        served=served,
-        foreign=ForeignTexts(folder=folder),
-        worker=ThreadPoolExecutor(max_workers=1, thread_name_prefix="pennyweight-embeddings"),
-    )
-    app.include_router(embedding_routes(vectors, max_body_bytes=settings.max_body_bytes))
-    app.include_router(models_routes(served))
+        app.include_router(routes(house.backend, limits))
+    app.include_router(embedding_routes(house.vectors, max_body_bytes=settings.max_body_bytes))
+    app.include_router(models_routes(house.served))
     app.include_router(moderations_routes())
     office = Office(database=services.database, max_body_bytes=settings.max_body_bytes)
     for about in (project_routes, service_account_routes, project_key_routes, admin_key_routes):
@@ -116,19 +105,6 @@ def create_app(
     app.include_router(docs_routes())
     _add_middleware(app, settings, services, metrics)
     return app
-
-
-def _model_here(engine: Engine, vocabularies: Path | None, metrics: Metrics) -> AnsweringModel:
-    foreign = ForeignIds(engine.answerer.tokenizer, folder=vocabularies)
-    template = engine.model.metadata.get("tokenizer.chat_template")
-    return AnsweringModel(
-        name=engine.name,
-        created=engine.created,
-        fingerprint=engine.fingerprint,
-        answers=MeteredAnswers(engine.answerer, metrics),
-        ids=foreign,
-        local=LocalTokens(answerer=engine.answerer, foreign=foreign, chat_template=template),
-    )
 
 
 def _add_middleware(app: FastAPI, settings: Settings, services: Services, metrics: Metrics) -> None:

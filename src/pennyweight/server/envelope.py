@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from pennyweight.answers.exchange import compact_json
-from pennyweight.errors import NotFoundError, PennyweightError
+from pennyweight.errors import NotFoundError, PennyweightError, error_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,11 +36,6 @@ class BodyTooLargeError(PennyweightError):
     status = 413
     type = "invalid_request_error"
     code = "body_too_large"
-
-
-def error_object(error: PennyweightError) -> dict[str, Any]:
-    """The body for `error`; also the payload of an error in the middle of a stream."""
-    return {"error": {"message": error.message, "type": error.type, "param": error.param, "code": error.code}}
 
 
 def error_response(error: PennyweightError, headers: Mapping[str, str] | None = None) -> Response:

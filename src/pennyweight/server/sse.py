@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from starlette.responses import Response
 
-from pennyweight.errors import PennyweightError
+from pennyweight.errors import PennyweightError, error_object
 from pennyweight.server.connection import ClientGoneError, while_connected
-from pennyweight.server.envelope import error_object, internal_error
+from pennyweight.server.envelope import internal_error
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable, Mapping

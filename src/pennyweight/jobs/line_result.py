@@ -1,0 +1,69 @@
+"""What came of one line, as a line of the output or the error file.
+
+(https://platform.openai.com/docs/api-reference/batch/request-output)
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from pennyweight.answers.exchange import compact_json
+from pennyweight.core import Usage
+from pennyweight.errors import error_object
+
+if TYPE_CHECKING:
+    from pennyweight.answers.exchange import Answered
+    from pennyweight.errors import PennyweightError
+
+
+def _new_id() -> str:
+    return f"batch_req_{uuid4().hex}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineResult:
+    """`response` is JSON: of a line that was answered, or refused as a route would have refused it."""
+
+    custom_id: str
+    status: int
+    response: bytes
+    usage: Usage = field(default_factory=Usage)
+    model: str | None = None
+    id: str = field(default_factory=_new_id)
+    request_id: str = field(default_factory=lambda: f"req_{uuid4().hex}")
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it goes to the output file; all others go to the error file."""
+        return 200 <= self.status < 300
+
+    def line(self) -> bytes:
+        """With its line end."""
+        head = compact_json({"id": self.id, "custom_id": self.custom_id})[:-1]
+        # Written around the body, which may hold thousands of numbers: it is not parsed again.
+        told = compact_json({"status_code": self.status, "request_id": self.request_id})[:-1]
+        return b'%s,"response":%s,"body":%s},"error":null}\n' % (head, told, self.response)
+
+
+def answered(custom_id: str, answer: Answered) -> LineResult:
+    """A line that got what a route answers with 200."""
+    return LineResult(
+        custom_id=custom_id, status=200, response=answer.body, usage=answer.usage, model=answer.model
+    )
+
+
+def refused(custom_id: str, error: PennyweightError) -> LineResult:
+    """A line that got what a route answers with an error."""
+    # ASCII: a message may quote halves of surrogate pairs, which have no UTF-8 form.
+    return LineResult(
+        custom_id=custom_id, status=error.status, response=json.dumps(error_object(error)).encode("ascii")
+    )
+
+
+def never_run(custom_id: str, *, code: str, message: str) -> bytes:
+    """The line of the error file of a request that was never made, with its line end."""
+    line: dict[str, Any] = {"id": _new_id(), "custom_id": custom_id, "response": None}
+    return compact_json({**line, "error": {"code": code, "message": message}}) + b"\n"
