@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -101,6 +102,10 @@ def test_lists_and_tables(environ: dict[str, str]) -> None:
         ("allow_hosts = [1]", "'allow_hosts' must be a list of texts"),
         ('allow_hosts = "a"', "'allow_hosts' must be a list of texts"),
         ("aliases = {a = 1}", "'aliases' must be a table of texts"),
+        ("prices = [1]", "'prices' must be a list of tables"),
+        ("idle_watts = true", "'idle_watts' must be a number"),
+        ("idle_watts = -1.5", "'idle_watts' is -1.5; it must be from 0"),
+        ("idle_watts = nan", "'idle_watts' is NaN"),
     ],
 )
 def test_lists_and_tables_of_the_wrong_kind(environ: dict[str, str], text: str, complaint: str) -> None:
@@ -118,3 +123,16 @@ def test_the_share_of_batches_is_a_percentage_that_leaves_room() -> None:
     assert Settings.load({}, environ={"PENNYWEIGHT_BATCH_SHARE": "0"}).batch_share == 0
     with pytest.raises(ConfigError, match="from 0 to 90"):
         Settings.load({}, environ={"PENNYWEIGHT_BATCH_SHARE": "100"})
+
+
+def test_numbers_are_exact(environ: dict[str, str]) -> None:
+    write(environ, "hardware_per_hour = 0.1\nidle_watts = 7\n[[prices]]\ninput = 0.15\n")
+    settings = Settings.load({}, environ={**environ, "PENNYWEIGHT_BUSY_WATTS": "45.5"})
+    assert (settings.hardware_per_hour, settings.idle_watts, settings.busy_watts) == (
+        Decimal("0.1"),
+        Decimal(7),
+        Decimal("45.5"),
+    )
+    assert settings.prices == [{"input": Decimal("0.15")}]
+    with pytest.raises(ConfigError, match="'prices' must be a list of tables in the settings file"):
+        Settings.load({}, environ={**environ, "PENNYWEIGHT_PRICES": "0.15"})

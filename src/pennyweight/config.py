@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field, fields
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,8 @@ _EXPECTED: dict[type, str] = {
     bool: "true or false",
     tuple: "a list of texts",
     dict: "a table of texts",
+    list: "a list of tables in the settings file",
+    Decimal: "a number",
 }
 NO_MODEL = "none"
 """The setting `model` of a server that only passes requests on."""
@@ -61,6 +64,11 @@ class Settings:
     allow_hosts: tuple[str, ...] = ()  # names this server is asked by, beside its address
     allow_origins: tuple[str, ...] = ()  # of web pages that may ask this server
     vocabularies: str | None = None  # folder of published vocabularies, such as o200k_base.tiktoken
+    prices: list[dict[str, object]] = field(default_factory=list)  # the price list; `cost/price_list.py`
+    hardware_per_hour: Decimal | None = None  # dollars that this machine costs, busy or not
+    power_per_kwh: Decimal | None = None  # dollars
+    idle_watts: Decimal | None = None  # of the whole machine, at the wall
+    busy_watts: Decimal | None = None  # likewise with all cores at work
 
     @classmethod
     def load(cls, flags: Mapping[str, object], *, environ: Mapping[str, str] | None = None) -> Settings:
@@ -89,7 +97,7 @@ def _from_file(path: Path) -> dict[str, object]:
     import tomllib
 
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"the settings file {path} cannot be read: {error}") from error
     return {name: _checked(name, value, str(path)) for name, value in table.items()}
@@ -112,6 +120,8 @@ def _parsed(name: str, text: str) -> Any:
         return int(text)
     if kind is bool and text.strip().lower() in _TRUE | _FALSE:
         return text.strip().lower() in _TRUE
+    if kind is Decimal:
+        return _decimal(text)
     if kind is tuple:
         return tuple(item.strip() for item in text.split(",") if item.strip())
     if kind is dict:
@@ -132,7 +142,8 @@ def alias_table(items: Iterable[str]) -> dict[str, str]:
 
 
 def _kind(name: str) -> type | None:
-    kinds: dict[str, type] = {"str": str, "int": int, "bool": bool, "tuple": tuple, "dict": dict}
+    plain: tuple[type, ...] = (str, int, bool, tuple, dict, list, Decimal)
+    kinds = {kind.__name__: kind for kind in plain}
     annotations = {item.name: re.split(r"\W", str(item.type))[0] for item in fields(Settings)}
     return kinds[annotations[name]] if name in annotations else None
 
@@ -145,18 +156,32 @@ def _checked(name: str, value: object, source: str) -> object:
         return read_upstreams(value, source)
     if kind is tuple and type(value) is list:
         value = tuple(value)
+    if kind is Decimal and type(value) is int:
+        value = Decimal(value)
     if type(value) is not kind or not _holds_texts(value):
         raise ConfigError(f"{source}: the setting {name!r} must be {_EXPECTED[kind]}, not {value!r}")
     if isinstance(value, int) and kind is int:
         low, high = _BOUNDS.get(name, (1, _LARGEST))
         if not low <= value <= high:
             raise ConfigError(f"{source}: the setting {name!r} is {value}; it must be from {low} to {high}")
+    if isinstance(value, Decimal) and not (value.is_finite() and 0 <= value <= _LARGEST):
+        raise ConfigError(f"{source}: the setting {name!r} is {value}; it must be from 0 to {_LARGEST}")
     if value == "":
         raise ConfigError(f"{source}: the setting {name!r} is empty; give it a value or leave it out")
     return value
 
 
+def _decimal(text: str) -> Decimal | str:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return text
+
+
 def _holds_texts(value: object) -> bool:
+    """Collections hold texts, but for lists, which hold tables."""
+    if isinstance(value, list):
+        return all(isinstance(item, dict) for item in value)
     if isinstance(value, dict):
         return all(isinstance(item, str) for pair in value.items() for item in pair)
     return not isinstance(value, tuple) or all(isinstance(item, str) for item in value)

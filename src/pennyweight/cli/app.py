@@ -26,6 +26,7 @@ from pennyweight.cli.rm import rm
 from pennyweight.cli.run import run
 from pennyweight.cli.serve import serve
 from pennyweight.cli.terminal import drop_output
+from pennyweight.cli.usage import cost, usage
 from pennyweight.errors import PennyweightError
 
 _SUMMARY = "A small language model you own: it answers on this machine, for people and programs."
@@ -40,7 +41,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, chat, serve, pull, models, rm, bench, doctor):
+for command in (run, chat, serve, pull, models, rm, usage, cost, bench, doctor):
     app.command()(command)
 app.add_typer(keys)
 app.add_typer(batch)
