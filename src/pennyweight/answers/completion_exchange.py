@@ -55,7 +55,7 @@ class CompletionExchange:
             return replace(prompt, content=ids)
 
         options = model.in_own_ids(asked.options, asked=asked.model)
-        self.model = model.name
+        self.model, self.asked_model = model.name, asked.model
         self.stream = asked.stream
         self._answers, self._answerer = model.answers, local.answerer
         self._asked = replace(asked, options=options, prompts=tuple(map(own, asked.prompts)))

@@ -54,6 +54,7 @@ class EmbeddingExchange:
         self._asked = parse_embedding(body)
         backend.source.check_offered()
         self._backend = backend
+        self.asked_model = self._asked.model
         self.model = backend.served.resolve(self._asked.model, EmbeddingModel).name
 
     async def whole(

@@ -45,10 +45,15 @@ class Answered:
 
 
 class Exchange(Protocol):
-    """One request to any endpoint. `model` is what answers it, `ignored` names what was dropped."""
+    """One request to any endpoint. `model` is what answers it, `asked_model` the client's name for that;
+    `ignored` names what was dropped.
+    """
 
     @property
     def model(self) -> str: ...
+
+    @property
+    def asked_model(self) -> str: ...
 
     @property
     def stream(self) -> bool: ...

@@ -35,7 +35,7 @@ class ResponsesExchange:
     def __init__(self, backend: Backend, body: Mapping[str, object]) -> None:
         asked = parse_response(body)
         model = backend.served.resolve(asked.model, AnsweringModel)
-        self.model = model.name
+        self.model, self.asked_model = model.name, asked.model
         self.stream = asked.stream
         self.ignored = asked.ignored
         self._answers = model.answers

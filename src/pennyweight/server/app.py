@@ -14,6 +14,7 @@ from pennyweight.server.doors import Doors
 from pennyweight.server.elsewhere import models_elsewhere
 from pennyweight.server.envelope import install_error_handlers
 from pennyweight.server.idempotency import Idempotency
+from pennyweight.server.metering import Metering
 from pennyweight.server.metrics import CountResponses, MeteredAnswers, Metrics
 from pennyweight.server.organization import Office
 from pennyweight.server.request_id import RequestId
@@ -109,6 +110,7 @@ def create_app(
 
 def _add_middleware(app: FastAPI, settings: Settings, services: Services, metrics: Metrics) -> None:
     """The last one added is the outermost."""
+    app.add_middleware(Metering, journal=services.usage, prices=services.accounts.prices)
     app.add_middleware(Idempotency, database=services.database, max_body_bytes=settings.max_body_bytes)
     app.add_middleware(Authentication, keys=services.keys, accounts=services.accounts)
     if settings.allow_origins:

@@ -12,6 +12,7 @@ from pennyweight.answers.exchange import Exchange, StreamedExchange
 from pennyweight.server.auth import principal_of
 from pennyweight.server.connection import ClientGoneError, while_connected
 from pennyweight.server.ignored import ignored_headers
+from pennyweight.server.metering import metered_account
 from pennyweight.server.sse import EventStream
 
 if TYPE_CHECKING:
@@ -57,8 +58,9 @@ def _account(request: Request, exchange: Exchange, kind: Kind) -> Account:
         principal_of(request), model=exchange.model, kind=kind
     )
     request.state.account = account  # its limits are told with the response, whatever that will be
+    metered = metered_account(request, exchange, account)
     account.begin()
-    return account
+    return metered
 
 
 async def _reply(receive: Receive, work: Coroutine[object, object, Response]) -> Response:
@@ -81,6 +83,7 @@ async def _begin_stream(
     events = exchange.events(principal, account=account)
     first = await anext(events)
     payloads = _payloads(first, events, exchange)
+    await anext(payloads)
     headers = ignored_headers((*exchange.ignored, *ignored_of([first])))
     return EventStream(payloads, ping_s=ping_s, headers=headers, wire=wire)
 
@@ -89,6 +92,7 @@ async def _payloads(
     first: E, events: AsyncGenerator[E], exchange: StreamedExchange[E]
 ) -> AsyncGenerator[dict[str, Any]]:
     async with aclosing(events):
+        yield {}  # begun: closing a generator that never began would not close `events`
         for payload in exchange.pieces(first):
             yield payload
         async for event in events:

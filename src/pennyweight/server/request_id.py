@@ -35,6 +35,7 @@ class RequestId:
             await self._app(scope, receive, send)
             return
         request_id = new_request_id()
+        scope.setdefault("state", {})["request_id"] = request_id
         started = time.monotonic()
         answering = False
 

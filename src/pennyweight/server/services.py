@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pennyweight.config import Settings
+    from pennyweight.cost.usage_journal import UsageJournal
     from pennyweight.quota.accounts import Accounts
     from pennyweight.server.keyring import KeyRing
     from pennyweight.store.blobs import BlobStore
@@ -24,6 +25,7 @@ class Services:
     blobs: BlobStore
     keys: KeyRing
     accounts: Accounts
+    usage: UsageJournal
 
 
 @contextmanager
@@ -32,7 +34,8 @@ def open_services(settings: Settings) -> Iterator[Services]:
 
     The store is imported here: a tenth of a second that happens while the server already listens.
     """
-    from pennyweight.cost.prices import Prices
+    from pennyweight.cost.price_list import read_prices
+    from pennyweight.cost.usage_journal import UsageJournal
     from pennyweight.quota.accounts import Accounts
     from pennyweight.quota.budgets import Budgets
     from pennyweight.quota.rates import Rates
@@ -41,12 +44,14 @@ def open_services(settings: Settings) -> Iterator[Services]:
     from pennyweight.store.data_folder import DataFolder
     from pennyweight.store.database import Database
 
+    prices = read_prices(settings.prices)
     folder = DataFolder.open(settings.data)
     url = settings.database or folder.database_url
     with folder.served(), Database.open(url) as database, ExitStack() as stack:
         keys = stack.enter_context(closing(KeyRing(database, static_key=settings.api_key)))
         budgets = stack.enter_context(closing(Budgets(database)))
-        accounts = Accounts(rates=Rates(), budgets=budgets, prices=Prices())
+        accounts = Accounts(rates=Rates(), budgets=budgets, prices=prices)
+        usage = stack.enter_context(closing(UsageJournal(database)))
         blobs = BlobStore(folder.path, database)
         blobs.sweep()
-        yield Services(database=database, blobs=blobs, keys=keys, accounts=accounts)
+        yield Services(database=database, blobs=blobs, keys=keys, accounts=accounts, usage=usage)

@@ -1,0 +1,139 @@
+"""One usage row for every request to a model, whatever ends it; the one place where that is known.
+
+The route tells which model answers and who pays (`metered_account`); the account behind the answer tells what
+was used; here is where the request began and where it ends: answered, left, failed, limited or refused. What
+no key stands behind (401, 403) is nobody's usage, and an answer repeated for its Idempotency-Key reaches no
+model.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from starlette.requests import ClientDisconnect
+
+from pennyweight.answers.tally import Tally
+from pennyweight.cost.usage import Asked, AskedModel, Ended, usage_row
+from pennyweight.errors import PennyweightError
+from pennyweight.server.envelope import error_response
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.requests import Request
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from pennyweight.answers.account import Account, Ending
+    from pennyweight.answers.exchange import Exchange
+    from pennyweight.cost.prices import Kind, Prices
+    from pennyweight.cost.usage_journal import UsageJournal
+    from pennyweight.store.usage import Outcome
+
+METERED: Final[dict[str, Kind]] = {
+    "/v1/chat/completions": "completions",
+    "/v1/completions": "completions",
+    "/v1/responses": "completions",
+    "/v1/embeddings": "embeddings",
+}
+"""What asks a model, by POST."""
+_CLIENT_GONE: Final = 499  # nobody received a status
+_OUTCOMES: Final[dict[Ending, Outcome]] = {"finished": "completed", "left": "left", "failed": "failed"}
+
+
+class Metering:
+    """ASGI middleware, inside of authentication. Refuses with 507 or 503 while usage cannot be kept."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        journal: UsageJournal,
+        prices: Prices,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._app = app
+        self._journal = journal
+        self._prices = prices
+        self._clock = clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = METERED.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        if kind is None:
+            await self._app(scope, receive, send)
+            return
+        try:
+            self._journal.check()
+        except PennyweightError as error:
+            await error_response(error)(scope, receive, send)
+            return
+        metered = scope["state"]["metered"] = _Metered()
+
+        async def send_noted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                metered.status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_noted)
+        except ClientDisconnect:
+            raise
+        except Exception:  # told to the client further out
+            metered.status = metered.status or 500
+            raise
+        finally:
+            asked = _asked(scope, kind, metered.model)
+            self._journal.add(usage_row(asked, metered.ended(self._clock()), self._prices))
+
+
+class _Metered:
+    """What is known of one request so far. `status` None: no response has begun."""
+
+    def __init__(self) -> None:
+        self.model: AskedModel | None = None
+        self.tally = Tally()
+        self.status: int | None = None
+        self._began_s = time.monotonic()
+
+    def ended(self, now: float) -> Ended:
+        status = _CLIENT_GONE if self.status is None else self.status
+        return Ended(
+            at=now,
+            outcome=_outcome(self.tally.ending, status),
+            status=status,
+            total_s=time.monotonic() - self._began_s,
+            usage=self.tally.usage,
+            timings=self.tally.timings,
+        )
+
+
+def metered_account(request: Request, exchange: Exchange, payer: Account) -> Account:
+    """`payer`, and its request metered: from now on it is known what answers."""
+    metered: _Metered = request.state.metered
+    metered.model = AskedModel(asked=exchange.asked_model, ran=exchange.model)
+    metered.tally = Tally(payer)
+    return metered.tally
+
+
+def _asked(scope: Scope, kind: Kind, model: AskedModel | None) -> Asked:
+    state = scope["state"]
+    principal = state["principal"]
+    return Asked(
+        request_id=state["request_id"],
+        project=principal.project,
+        key=principal.key,
+        kind=kind,
+        endpoint=scope["path"],
+        model=model,
+    )
+
+
+def _outcome(ending: Ending | None, status: int) -> Outcome:
+    """A refusal may come when prompts of the same request are under way: the status goes before them."""
+    if status >= 500:
+        return "failed"
+    if status == 429:
+        return "limited"
+    if status >= 400 and status != _CLIENT_GONE:
+        return "refused"
+    return "left" if ending is None else _OUTCOMES[ending]
