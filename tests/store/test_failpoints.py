@@ -50,7 +50,25 @@ with blobs.receive("default", max_bytes=9) as incoming:
 database.write_now(lambda c: uses.drop(c, "default", "file-a"))
 blobs.collect(blob)
 """
+_BACKING_UP = """
+import sys
+from pathlib import Path
+from pennyweight.store.backup import back_up
+from pennyweight.store.data_folder import DataFolder
+folder = DataFolder.open(str(Path(sys.argv[1].removeprefix("sqlite:///")).parent))
+back_up(folder, folder.database_url, folder.path / "backup")
+"""
+_RESTORING = (
+    _BACKING_UP
+    + """
+from pennyweight.store.restore import restore
+new = DataFolder.open(str(folder.path / "restored"))
+restore(folder.path / "backup", new, new.database_url)
+"""
+)
 _PROGRAMS = {
+    "backup.placed": _BACKING_UP,
+    "database.restored": _RESTORING,
     "blob.synced": _STORING,
     "blob.placed": _STORING,
     "blob.removed": _STORING,

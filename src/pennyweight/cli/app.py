@@ -25,6 +25,7 @@ from pennyweight.cli.pull import pull
 from pennyweight.cli.rm import rm
 from pennyweight.cli.run import run
 from pennyweight.cli.serve import serve
+from pennyweight.cli.store import store
 from pennyweight.cli.terminal import drop_output
 from pennyweight.cli.usage import cost, usage
 from pennyweight.errors import PennyweightError
@@ -45,6 +46,7 @@ for command in (run, chat, serve, pull, models, rm, usage, cost, bench, doctor):
     app.command()(command)
 app.add_typer(keys)
 app.add_typer(batch)
+app.add_typer(store)
 
 
 def _show_version(wanted: bool) -> None:

@@ -15,6 +15,8 @@ from pennyweight.store.durability import make_folder
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+DATABASE_NAME = "pennyweight.db"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataFolder:
@@ -36,12 +38,20 @@ class DataFolder:
             raise ConfigError(f"the data folder {folder} cannot be written to; choose another with --data")
         return cls(path=folder.absolute())
 
+    @classmethod
+    def find(cls, path: str | None, environ: Mapping[str, str] | None = None) -> Self:
+        """The folder `path`, which a server has used; None: the default one. Raises ConfigError."""
+        folder = default_path(os.environ if environ is None else environ) if path is None else Path(path)
+        if not (folder / "serve.lock").exists() and not (folder / DATABASE_NAME).exists():
+            raise ConfigError(f"{folder} is no data folder: no server has used it; name another with --data")
+        return cls(path=folder.absolute())
+
     @property
     def database_url(self) -> str:
         """The database this folder holds; with PostgreSQL the folder holds the blobs alone."""
         from sqlalchemy import URL
 
-        return URL.create("sqlite", database=str(self.path / "pennyweight.db")).render_as_string()
+        return URL.create("sqlite", database=str(self.path / DATABASE_NAME)).render_as_string()
 
     @contextmanager
     def served(self) -> Iterator[None]:

@@ -85,7 +85,7 @@ class Database:
     def read_now(self, work: Callable[[Connection], T]) -> T:
         """As `read`, on this thread."""
         try:
-            with self._engines.reading.connect() as connection, connection.begin():
+            with self._engines.reading.connect() as connection:  # begins by itself, and is rolled back
                 return work(connection)
         except DBAPIError as error:
             told = translated(error)

@@ -11,11 +11,13 @@ import signal
 from itertools import count
 
 FAILPOINTS = (
+    "backup.placed",  # a backup is durable and has its name
     "blob.synced",  # a blob's bytes are durable, but have no name yet
     "blob.placed",  # a blob is durable under its name, but nothing uses it yet
     "blob.removed",
     "database.committed",  # a group of writes is durable, nobody who waits was told
     "database.copied",  # the copy before a migration is durable
+    "database.restored",  # a backup's database is durable in its new place
     "database.migrated",  # the new schema is durable
 )
 """Every failpoint there is; a test proves each is reached."""

@@ -103,11 +103,14 @@ def _copy(path: Path, revision: str) -> None:
 
 
 def copy_database(source: Path, target: Path) -> None:
-    """A consistent, durable copy of `source`, which may be written to meanwhile."""
+    """A consistent, durable copy of `source`, which may be written to meanwhile. Raises StorageFullError."""
     work = target.with_name(target.name + ".incoming")
     work.unlink(missing_ok=True)
     with closing(sqlite3.connect(source)) as reading, closing(sqlite3.connect(work)) as writing:
         os.chmod(work, 0o600)
         reading.backup(writing)
+        writing.execute(
+            "PRAGMA journal_mode=DELETE"
+        )  # one file, that can be read where nothing can be written
     sync(work)
     place(work, target)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from pennyweight.store.metadata import metadata
+from pennyweight.store.tables import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
 context.run_migrations()

@@ -1,5 +1,10 @@
-"""The tables, one file per noun. Whoever needs all of them (migrations, `verify`) imports this package."""
+"""The tables, one file per noun.
 
+Whoever needs all of them (migrations, backups, `verify`) takes `metadata`
+from here, where it is complete.
+"""
+
+from pennyweight.store.metadata import metadata
 from pennyweight.store.tables import (
     blobs,
     conversations,
@@ -16,6 +21,7 @@ __all__ = [
     "generations",
     "idempotent_answers",
     "keys",
+    "metadata",
     "projects",
     "usage",
 ]

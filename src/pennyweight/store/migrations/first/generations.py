@@ -67,9 +67,9 @@ def _references() -> list[sa.Constraint]:
             name="fk_generations_conversation_id_conversations",
             ondelete="SET NULL",
         ),
-        sa.CheckConstraint(_STATE, name="ck_generations_state"),
-        sa.CheckConstraint(_LEASE, name="ck_generations_lease"),
-        sa.CheckConstraint(_ENDED, name="ck_generations_ended"),
+        sa.CheckConstraint(_STATE, name=op.f("ck_generations_state")),
+        sa.CheckConstraint(_LEASE, name=op.f("ck_generations_lease")),
+        sa.CheckConstraint(_ENDED, name=op.f("ck_generations_ended")),
     ]
 
 
@@ -88,7 +88,7 @@ def _create_items() -> None:
             ondelete="CASCADE",
         ),
         sa.ForeignKeyConstraint(["item_id"], ["items.id"], name="fk_generation_items_item_id_items"),
-        sa.CheckConstraint("role IN ('input', 'output')", name="ck_generation_items_role"),
+        sa.CheckConstraint("role IN ('input', 'output')", name=op.f("ck_generation_items_role")),
     )
     op.create_index("ix_generation_items_item_id", "generation_items", ["item_id"])
 

@@ -1,0 +1,18 @@
+"""What `penny store verify` looks at: one file per noun, each a `Check`; all of them in `CHECKS`."""
+
+from pennyweight.store.checks.blobs import check_blobs
+from pennyweight.store.checks.check import Check, Finding, Scope
+from pennyweight.store.checks.database import check_database
+from pennyweight.store.checks.generations import check_generations
+from pennyweight.store.checks.items import check_items
+from pennyweight.store.checks.references import check_references
+
+CHECKS: tuple[tuple[str, Check], ...] = (
+    ("database", check_database),
+    ("references", check_references),
+    ("blobs", check_blobs),
+    ("generations", check_generations),
+    ("items", check_items),
+)
+
+__all__ = ["CHECKS", "Check", "Finding", "Scope"]

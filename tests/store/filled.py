@@ -1,0 +1,74 @@
+"""A store with a little of everything in it, for tests of what concerns all tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pennyweight.store.blob import BlobUses
+from pennyweight.store.conversations import Conversations
+from pennyweight.store.events import Event, Events
+from pennyweight.store.generation import NewGeneration, State
+from pennyweight.store.generations import Generations
+from pennyweight.store.identifiers import new_id
+from pennyweight.store.items import Item, Items
+from pennyweight.store.organization import NewKey, Organization
+from pennyweight.store.usage import UsageRow, UsageRows
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from pennyweight.store.blobs import BlobStore
+    from pennyweight.store.database import Database
+
+NOW = 1_700_000_000
+
+
+def fill(database: Database, blobs: BlobStore) -> None:
+    """Add some of everything to the default project."""
+    with blobs.receive("default", max_bytes=100) as incoming:
+        incoming.write(new_id("content of ").encode())
+        blob = incoming.finish()
+        database.write_now(lambda c: BlobUses().add(c, blob, owner_id=new_id("file-"), now=NOW))
+    database.write_now(_add_usage)
+    database.write_now(_add_key)
+    database.write_now(_add_answers)
+
+
+def _add_usage(connection: Connection) -> None:
+    row = UsageRow(
+        request_id=new_id("req_"),
+        ended_at=NOW,
+        project_id="default",
+        kind="completions",
+        endpoint="/v1/chat/completions",
+        outcome="completed",
+        status=200,
+    )
+    UsageRows().add(connection, [row])
+
+
+def _add_key(connection: Connection) -> None:
+    Organization().issue(connection, "default", NewKey(name="k", scopes=["all"]), now=NOW)
+
+
+def _add_answers(connection: Connection) -> None:
+    generations, items = Generations(), Items()
+    conversation = Conversations().create(connection, "default", metadata={"a": "ü"}, now=NOW)
+    parent = None
+    for _ in range(3):
+        new = NewGeneration(
+            id=new_id("resp_"),
+            kind="response",
+            model="tiny",
+            request="{}",
+            parent_id=parent,
+            conversation_id=conversation.id,
+            metadata={},
+        )
+        lease = generations.start(connection, "default", new, owner="w", now=NOW, lease_s=30)
+        item = Item(id=new_id("msg_"), type="message", wire='{"t":"ü\\u0000"}', created_at=NOW)
+        Conversations().append(connection, "default", conversation.id, [item])
+        items.give(connection, new.id, "output", [item.id])
+        Events().append(connection, lease, [Event(sequence_number=0, wire="{}")], now=NOW)
+        generations.finish(connection, lease, to=State.COMPLETED, now=NOW, result="{}")
+        parent = new.id

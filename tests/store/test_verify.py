@@ -1,0 +1,120 @@
+"""`verify` finds each kind of damage, and nothing in a store that is well."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pennyweight.store.blobs import BlobStore, stored_blobs
+from pennyweight.store.verify import verify
+from tests.store.filled import fill
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pennyweight.store.database import Database
+
+
+def findings(database: Database, folder: Path) -> dict[str, list[str]]:
+    return {verdict.name: verdict.findings for verdict in verify(database, folder) if verdict.findings}
+
+
+@pytest.fixture
+def filled(database: Database, tmp_path: Path) -> Database:
+    fill(database, BlobStore(tmp_path, database))
+    return database
+
+
+def damaged(database: Database, *statements: str) -> None:
+    """Change what the database itself would refuse to be changed."""
+    engine = database._engines.writing
+    if engine.dialect.name == "sqlite":
+        lifted = ["PRAGMA foreign_keys=OFF", "PRAGMA ignore_check_constraints=ON"]
+    else:
+        names = ("state", "lease", "ended")
+        lifted = [f"ALTER TABLE generations DROP CONSTRAINT ck_generations_{name}" for name in names]
+        lifted.append("SET session_replication_role = replica")
+    with engine.connect() as connection:
+        raw = connection.connection.dbapi_connection
+        assert raw is not None
+        for statement in (*lifted, *statements):
+            raw.cursor().execute(statement)
+        raw.commit()
+    engine.dispose()
+
+
+def test_nothing_is_found_in_a_store_that_is_well(filled: Database, tmp_path: Path) -> None:
+    assert findings(filled, tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("check", "statement", "found"),
+    [
+        ("generations", "UPDATE generations SET state = 'asleep'", "in an unknown state, 'asleep'"),
+        (
+            "generations",
+            "UPDATE generations SET lease_expires_at = 1",
+            "completed and its lease does not fit",
+        ),
+        ("generations", "UPDATE generations SET ended_at = NULL", "completed and its end does not fit"),
+        ("generations", "UPDATE generations SET result = NULL", "completed without a result"),
+        ("generations", "UPDATE generations SET state = 'failed'", "failed without an error"),
+        ("generations", "UPDATE generations SET attempt = 9", "attempted 9 times with 1 leases"),
+        ("generations", "UPDATE generations SET request = '{'", "has a request that is no JSON"),
+        ("generations", "UPDATE generations SET fence = 0, attempt = 0", "has events, but nobody"),
+        (
+            "references",
+            "DELETE FROM conversations",
+            "3 rows of conversation_items name a row of conversations",
+        ),
+        ("references", "DELETE FROM service_accounts", "1 rows of api_keys name a row of service_accounts"),
+        (
+            "items",
+            "DELETE FROM generation_items; DELETE FROM conversation_items",
+            "stands in no conversation",
+        ),
+        ("items", "UPDATE items SET wire = 'x'", "is no JSON"),
+        ("items", "UPDATE items SET project_id = 'proj_x'", "of another project"),
+        ("blobs", "UPDATE blob_uses SET num_bytes = 1", "its row says 1"),
+    ],
+)
+def test_each_kind_of_damage_is_found(
+    filled: Database, tmp_path: Path, check: str, statement: str, found: str
+) -> None:
+    damaged(filled, *statement.split("; "))
+    assert any(found in finding for finding in findings(filled, tmp_path)[check])
+
+
+def test_blobs_are_read_anew(filled: Database, tmp_path: Path) -> None:
+    blob = next(stored_blobs(tmp_path / "blobs"))
+    path = tmp_path / "blobs" / blob.project_id / blob.sha256[:2] / blob.sha256
+    content = path.read_bytes()
+    path.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+    assert f"{blob.sha256} is damaged" in findings(filled, tmp_path)["blobs"][0]
+    path.unlink()
+    assert f"{blob.sha256} is missing" in findings(filled, tmp_path)["blobs"][0]
+
+
+def test_a_file_with_a_damaged_page(sqlite_url: str, tmp_path: Path) -> None:
+    from pennyweight.store.database import Database
+
+    with Database.open(sqlite_url) as database:
+        fill(database, BlobStore(tmp_path, database))
+    path = tmp_path / "pennyweight.db"
+    content = bytearray(path.read_bytes())
+    page = int.from_bytes(content[16:18], "big")
+    root = _root_page(path)
+    content[(root - 1) * page : (root - 1) * page + 64] = bytes(64)
+    path.write_bytes(content)
+    with Database.open(sqlite_url) as database:
+        assert "database" in findings(database, tmp_path)
+
+
+def _root_page(path: Path) -> int:
+    import sqlite3
+    from contextlib import closing
+
+    with closing(sqlite3.connect(path)) as connection:
+        ((root,),) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'items'").fetchall()
+    return int(root)
