@@ -32,6 +32,7 @@ from pennyweight.server.routes.projects import project_routes
 from pennyweight.server.routes.responses import responses_routes
 from pennyweight.server.routes.service_accounts import service_account_routes
 from pennyweight.server.routes.tokens import tokens_routes
+from pennyweight.server.routes.usage import usage_routes
 from pennyweight.serving import serving
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ def create_app(
     office = Office(database=services.database, max_body_bytes=settings.max_body_bytes)
     for about in (project_routes, service_account_routes, project_key_routes, admin_key_routes):
         app.include_router(about(office))
+    app.include_router(usage_routes(services.database))
     app.include_router(health_routes(engine))
     app.include_router(metrics_routes(metrics))
     app.include_router(docs_routes())

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 Outcome = Literal["completed", "left", "failed", "limited", "refused"]
 """Answered; the client went away; we failed; a limit or a budget; the request could not be honoured."""
 
+REACHED_A_MODEL: Final = ("completed", "left", "failed")
+"""The outcomes of requests that a model worked for, or would have."""
+
 Dimension = Literal["project_id", "key_id", "kind", "endpoint", "model", "batch", "outcome"]
 """What usage can be told apart by, and filtered by."""
 DIMENSIONS: Final[tuple[Dimension, ...]] = get_args(Dimension)
@@ -119,7 +122,9 @@ class UsageRows:
             select(
                 *groups,
                 func.count().label("num_requests"),
-                func.sum(case((usage.c.outcome.in_(_REACHED), 1), else_=0)).label("num_model_requests"),
+                func.sum(case((usage.c.outcome.in_(REACHED_A_MODEL), 1), else_=0)).label(
+                    "num_model_requests"
+                ),
                 *(func.sum(usage.c[name]).label(name) for name in _SUMS),
             )
             .where(*_conditions(query))
@@ -139,9 +144,6 @@ class UsageRows:
     def forget(self, connection: Connection, *, before: int) -> int:
         """Delete the rows that ended before `before`; how many there were."""
         return connection.execute(delete(usage).where(usage.c.ended_at < before)).rowcount
-
-
-_REACHED: Final = ("completed", "left", "failed")
 
 
 def _conditions(query: UsageQuery) -> list[ColumnElement[bool]]:
