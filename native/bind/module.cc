@@ -12,6 +12,7 @@
 #include "pennyweight/cache.h"
 #include "pennyweight/isa.h"
 #include "pennyweight/measure.h"
+#include "pennyweight/memory.h"
 #include "pennyweight/topology.h"
 
 namespace pennyweight::bind {
@@ -56,6 +57,7 @@ NB_MODULE(_native, m) {
   m.def("useful_threads", &pw::useful_threads);
   m.def("measure_bandwidth", &pw::measure_bandwidth, "num_threads"_a, nb::call_guard<nb::gil_scoped_release>());
   m.def("measure_int8_peak", &pw::measure_int8_peak, "num_threads"_a, nb::call_guard<nb::gil_scoped_release>());
+  m.def("release_free_memory", &pw::release_free_memory, nb::call_guard<nb::gil_scoped_release>());
   pw::bind::bind_weights(m);
   pw::bind::bind_decoder(m);
   pw::bind::bind_encoder(m);

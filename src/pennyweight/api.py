@@ -333,7 +333,9 @@ def _compose(
         vocab_size=model.spec.vocab_size,
         dialect=find_dialect(model.metadata),
     )
-    return Engine(model=model, loop=loop, answerer=answerer, context=size.context, encoder=encoder)
+    return Engine(
+        model=model.without_lists(), loop=loop, answerer=answerer, context=size.context, encoder=encoder
+    )
 
 
 def _stage(progress: Progress | None, stage: str) -> Callable[[int, int], None] | None:

@@ -86,6 +86,15 @@ def test_a_loaded_model_says_what_it_is(tmp_path: Path) -> None:
     assert named.name == DEFAULT_MODEL
 
 
+def test_a_model_goes_without_its_lists_once_the_tokenizer_is_made(tmp_path: Path) -> None:
+    loaded = load(write_tiny_llama(tmp_path / "tiny.gguf"))
+    lean = loaded.without_lists()
+    gone = loaded.metadata.keys() - lean.metadata.keys()
+    assert {"tokenizer.ggml.tokens", "tokenizer.ggml.merges"} <= gone
+    assert lean.metadata["tokenizer.chat_template"] == loaded.metadata["tokenizer.chat_template"]
+    assert lean.model is loaded.model
+
+
 def test_progress_counts_every_tensor_byte(tmp_path: Path) -> None:
     path = write_tiny_llama(tmp_path / "tiny.gguf")
     calls: list[tuple[int, int]] = []

@@ -7,6 +7,9 @@
 #include <memory>
 #include <new>
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 #if __has_include(<sys/mman.h>)
 #include <sys/mman.h>
 #include <unistd.h>
@@ -74,6 +77,13 @@ Buffer<T> allocate(size_t count) {
   if (deleter.block == nullptr) throw std::bad_alloc();
   const auto address = (reinterpret_cast<uintptr_t>(deleter.block) + 63) / 64 * 64;
   return Buffer<T>(reinterpret_cast<T*>(address), deleter);
+}
+
+// Gives back to the system what the allocator keeps of freed memory, where the C library can.
+inline void release_free_memory() {
+#if defined(__GLIBC__)
+  malloc_trim(0);
+#endif
 }
 
 }  // namespace pennyweight

@@ -134,9 +134,16 @@ def _engine(
     from pennyweight.cli.session import opened
 
     engine = stack.enter_context(opened(flags, check=check, embedding_model=settings.embedding_model))
-    # The vocabulary is read for grammars while the first clients are on their way.
-    Thread(target=engine.answerer.grammars.warm_up, name="pennyweight-grammars", daemon=True).start()
+    Thread(target=_settle, args=(engine,), name="pennyweight-grammars", daemon=True).start()
     return engine
+
+
+def _settle(engine: Engine) -> None:
+    """Read the vocabulary for grammars while the first clients come; give back what the start freed."""
+    from pennyweight.native import _native
+
+    engine.answerer.grammars.warm_up()
+    _native.release_free_memory()
 
 
 def _encoder(stack: ExitStack, settings: Settings, check: Callable[[], None]) -> EncoderSlot:

@@ -11,8 +11,9 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 from pennyweight.models.gguf import GGUFFile
@@ -48,6 +49,11 @@ class LoadedModel:
     path: Path
     name: str
     content_hash: str
+
+    def without_lists(self) -> Self:
+        """The same model without the lists of its metadata, of which a vocabulary has megabytes."""
+        kept = {key: value for key, value in self.metadata.items() if not isinstance(value, (list, tuple))}
+        return replace(self, metadata=MappingProxyType(kept))
 
 
 def load(

@@ -28,6 +28,9 @@ def cpu_features() -> dict[str, bool]:
 def useful_threads() -> int:
     """Physical cores this process may use: affinity, cgroup quota and SMT siblings considered."""
 
+def release_free_memory() -> None:
+    """Give back to the system what the C library keeps of freed memory (glibc; elsewhere nothing happens)."""
+
 # --- weights ----------------------------------------------------------------------------------------------
 class PackedMatrix:
     """A `[rows, columns]` weight matrix in panels of 16 rows x 32 columns, losslessly transcoded from

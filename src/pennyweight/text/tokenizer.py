@@ -158,14 +158,14 @@ class Tokenizer:
         """The exact bytes `token` stands for; the text of a control token. IndexError out of range."""
         if token < 0:
             raise IndexError(f"token {token} is negative")
-        known = self._token_bytes.get(token)
+        known = self._token_bytes[token]
         if known is None:
             known = self._token_bytes[token] = self._model.token_bytes(token)
         return known
 
     @cached_property
-    def _token_bytes(self) -> dict[int, bytes]:
-        return {}
+    def _token_bytes(self) -> list[bytes | None]:
+        return [None] * len(self._vocabulary)
 
 
 def _build_model(metadata: Mapping[str, Any], vocabulary: Vocabulary) -> tuple[TokenModel, bool]:
