@@ -53,6 +53,9 @@ class Settings:
     insecure: bool = False  # serve beyond this machine without a key
     data: str | None = None  # folder of the database and the files; None: in the XDG data folder
     database: str | None = None  # URL of a PostgreSQL database; None: a file in the data folder
+    keep_generations_days: int = 30  # stored answers, counted from their end
+    keep_events_days: int = 1  # what a stored answer streamed
+    keep_usage_days: int = 400
     context: int | None = None  # tokens of prompt and answer together
     parallel: int | None = None  # whole contexts that fit the memory for keys and values at once
     memory: str | None = None  # ceiling on the whole process, such as 1.5GiB

@@ -43,6 +43,7 @@ def open_services(settings: Settings) -> Iterator[Services]:
     from pennyweight.store.blobs import BlobStore
     from pennyweight.store.data_folder import DataFolder
     from pennyweight.store.database import Database
+    from pennyweight.store.retention import Housekeeper, Retention
 
     prices = read_prices(settings.prices)
     folder = DataFolder.open(settings.data)
@@ -54,4 +55,10 @@ def open_services(settings: Settings) -> Iterator[Services]:
         usage = stack.enter_context(closing(UsageJournal(database)))
         blobs = BlobStore(folder.path, database)
         blobs.sweep()
+        retention = Retention(
+            generations_days=settings.keep_generations_days,
+            events_days=settings.keep_events_days,
+            usage_days=settings.keep_usage_days,
+        )
+        stack.enter_context(closing(Housekeeper(database, blobs, retention).start()))
         yield Services(database=database, blobs=blobs, keys=keys, accounts=accounts, usage=usage)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import insert, select
+from sqlalchemy import delete, exists, insert, select
 
 from pennyweight.store.generation import Lease, LeaseLostError, State
 from pennyweight.store.tables.generations import events, generations
@@ -40,6 +40,15 @@ class Events:
         ]
         if rows:
             connection.execute(insert(events), rows)
+
+    def forget(self, connection: Connection, *, before: int, limit: int) -> int:
+        """Delete the events of up to `limit` generations that ended before `before`; how many those were."""
+        kept = exists().where(events.c.generation_id == generations.c.id)
+        old = select(generations.c.id).where(generations.c.ended_at < before, kept).limit(limit)
+        ids = connection.execute(old).scalars().all()
+        if ids:
+            connection.execute(delete(events).where(events.c.generation_id.in_(ids)))
+        return len(ids)
 
     def after(
         self,

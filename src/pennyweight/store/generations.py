@@ -127,6 +127,19 @@ class Generations:
             raise not_found(generation_id)
         self._items.delete_unplaced(connection, item_ids)
 
+    def forget(self, connection: Connection, *, before: int, now: int, limit: int) -> int:
+        """Delete up to `limit` that ended before `before`, or whose own time is over; how many there were."""
+        due = (table.c.ended_at < before) | (table.c.expires_at <= now)
+        ids = connection.execute(select(table.c.id).where(table.c.ended_at.is_not(None), due).limit(limit))
+        gone = ids.scalars().all()
+        if not gone:
+            return 0
+        place = generation_items.c
+        held = connection.execute(select(place.item_id).where(place.generation_id.in_(gone))).scalars().all()
+        connection.execute(delete(table).where(table.c.id.in_(gone)))
+        self._items.delete_unplaced(connection, held)
+        return len(gone)
+
 
 def generation_of(row: RowMapping) -> Generation:
     """The generation that a row with `COLUMNS` stands for."""

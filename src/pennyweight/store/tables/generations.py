@@ -40,6 +40,8 @@ generations = Table(
     Index("ix_generations_project_id_kind_created_at_id", "project_id", "kind", "created_at", "id"),
     Index("ix_generations_state_kind_created_at_id", "state", "kind", "created_at", "id"),
     Index("ix_generations_parent_id", "parent_id"),
+    Index("ix_generations_ended_at", "ended_at"),
+    Index("ix_generations_expires_at", "expires_at"),
     Index("ix_generations_conversation_id", "conversation_id"),
 )
 

@@ -21,8 +21,8 @@ def create() -> None:
         "ix_generations_project_id_kind_created_at_id", "generations", ["project_id", "kind", *listed]
     )
     op.create_index("ix_generations_state_kind_created_at_id", "generations", ["state", "kind", *listed])
-    op.create_index("ix_generations_parent_id", "generations", ["parent_id"])
-    op.create_index("ix_generations_conversation_id", "generations", ["conversation_id"])
+    for column in ("parent_id", "ended_at", "expires_at", "conversation_id"):
+        op.create_index(f"ix_generations_{column}", "generations", [column])
     _create_items()
     _create_events()
 
