@@ -12,7 +12,8 @@ from collections import deque
 from pennyweight.engine.acceptance import Acceptance
 
 PRIOR = 0.9  # whoever sends a prediction believes in it
-RESYNC_TOKENS = 4  # as many equal tokens in a row mean that the output is back on the prediction
+PRIOR_WEIGHT = 8  # as many tokens are worth the belief
+RESYNC_TOKENS = 3  # as many equal tokens in a row mean that the output is back on the prediction
 SURE_TOKENS = 8  # followed for so long, a place is taken for the right one
 
 
@@ -27,6 +28,7 @@ class Prediction:
         self._run = 0  # tokens followed since the last jump
         self._expected = 0  # where the output would be, going on from the last sure place
         self._acceptance = Acceptance(prior=PRIOR)
+        self._right, self._wrong = 0, 0  # proposed tokens that came, and did not
         self._recent: deque[int] = deque(maxlen=RESYNC_TOKENS)
         self._ends: dict[tuple[int, ...], list[int]] = {}  # run of tokens -> positions just behind it
         for end in range(RESYNC_TOKENS, len(tokens) + 1):
@@ -39,8 +41,9 @@ class Prediction:
 
     @property
     def probability(self) -> float:
-        """That the first proposed token is right."""
-        return self._acceptance.probability
+        """That the first proposed token is right: by the run under way, and by how often such runs ended."""
+        followed = (self._right + PRIOR_WEIGHT * PRIOR) / (self._right + self._wrong + PRIOR_WEIGHT)
+        return min(self._acceptance.probability, followed)
 
     def propose(self, limit: int) -> tuple[int, ...]:
         """At most `limit` tokens expected next; none while the output goes its own way."""
@@ -55,6 +58,8 @@ class Prediction:
         if self._following and self._cursor < len(self._tokens):
             right = self._tokens[self._cursor] == token
             self._acceptance.add(right=right)
+            self._right += right
+            self._wrong += not right
             if right:
                 self._follow()
                 return
