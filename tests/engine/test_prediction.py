@@ -30,11 +30,11 @@ def test_it_is_silent_off_the_track_and_past_the_end() -> None:
 
 def test_a_changed_token_costs_a_few() -> None:
     prediction = Prediction(tuple(range(20)))
-    take(prediction, 0, 1, 99, 3, 4, 5)
+    take(prediction, 0, 1, 99, 3, 4)
     assert prediction.propose(2) == ()
-    take(prediction, 6)
-    assert RESYNC_TOKENS == 4
-    assert prediction.propose(2) == (7, 8)
+    take(prediction, 5)
+    assert RESYNC_TOKENS == 3
+    assert prediction.propose(2) == (6, 7)
 
 
 def test_inserted_and_deleted_tokens_are_overcome() -> None:
@@ -78,3 +78,11 @@ def test_trust_follows_what_came() -> None:
     assert prediction.probability > at_first
     take(prediction, 99)
     assert prediction.probability < at_first
+
+
+def test_trust_remembers_how_often_it_was_disappointed() -> None:
+    """Two predictions followed for as long since the last jump: the one left more often is trusted less."""
+    steady, broken = Prediction(tuple(range(200))), Prediction(tuple(range(200)))
+    take(steady, *range(61), 999, *range(62, 120))
+    take(broken, *(999 if token % 10 == 1 and token < 70 else token for token in range(120)))
+    assert 0.9 < broken.probability < steady.probability

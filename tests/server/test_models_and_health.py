@@ -119,3 +119,11 @@ def test_the_openapi_document_describes_chat_completions(server: LiveServer) -> 
     assert body["schema"]["properties"]["temperature"]["maximum"] == 2
     assert set(chat["responses"]) == {"200", "400", "401", "404", "413", "503"}
     assert "HTTPValidationError" not in str(api)
+
+
+def test_the_openapi_document_describes_the_parameters_of_every_path(server: LiveServer) -> None:
+    api = httpx.get(f"{server.url}/openapi.json").json()
+    for path, operations in api["paths"].items():
+        for operation in operations.values():
+            described = [item["name"] for item in operation.get("parameters", []) if item["in"] == "path"]
+            assert described == re.findall(r"{(\w+)", path)

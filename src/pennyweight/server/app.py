@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from pennyweight.quota.rates import RATE_KINDS
@@ -16,6 +15,7 @@ from pennyweight.server.envelope import install_error_handlers
 from pennyweight.server.idempotency import Idempotency
 from pennyweight.server.metering import Metering
 from pennyweight.server.metrics import CountResponses, MeteredAnswers, Metrics
+from pennyweight.server.openapi import DescribedApp
 from pennyweight.server.organization import Office
 from pennyweight.server.request_id import RequestId
 from pennyweight.server.routes.admin_keys import admin_key_routes
@@ -36,6 +36,8 @@ from pennyweight.server.routes.usage import usage_routes
 from pennyweight.serving import serving
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
+
     from pennyweight.api import Engine
     from pennyweight.config import Settings
     from pennyweight.encoder import EncoderSlot
@@ -71,7 +73,7 @@ def create_app(
     from pennyweight import __version__
 
     # FastAPI's own documentation pages load scripts from elsewhere: ours stands on its own.
-    app = FastAPI(
+    app = DescribedApp(
         title="Pennyweight",
         summary="OpenAI's interface on this machine.",
         version=__version__,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
+
+from fastapi import FastAPI
 
 from pennyweight.answers.chat_schema import chat_schema
 from pennyweight.answers.embedding_schema import EMBEDDING_FIELDS
@@ -126,7 +129,28 @@ MODELS_RESPONSES: Responses = {
     **_UNAUTHORIZED,
     200: _json("The models served", _object({"object": {"const": "list"}, "data": _array(_MODEL)})),
 }
-MODEL_PARAMETER: dict[str, Any] = {"name": "model", "in": "path", "required": True, "schema": _STRING}
+
+
+class DescribedApp(FastAPI):
+    """FastAPI, with the parameters of every path in the document.
+
+    Routes read them from the request: a declared parameter would bring FastAPI's 422 with it.
+    """
+
+    def openapi(self) -> dict[str, Any]:
+        document = super().openapi()
+        for path, operations in document["paths"].items():
+            for operation in operations.values():
+                own = operation.setdefault("parameters", [])
+                own += [parameter for parameter in _path_parameters(path) if parameter not in own]
+        return document
+
+
+def _path_parameters(path: str) -> list[dict[str, Any]]:
+    names = re.findall(r"{(\w+)}", path)
+    return [{"name": name, "in": "path", "required": True, "schema": _STRING} for name in names]
+
+
 MODEL_RESPONSES: Responses = {
     **_UNAUTHORIZED,
     200: _json("The model", _MODEL),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse
 
-from pennyweight.server.openapi import MODEL_PARAMETER, MODEL_RESPONSES, MODELS_RESPONSES
+from pennyweight.server.openapi import MODEL_RESPONSES, MODELS_RESPONSES
 
 if TYPE_CHECKING:
     from pennyweight.answers.served import ServedModels
@@ -21,13 +21,12 @@ def models_routes(served: ServedModels) -> APIRouter:
     async def list_models() -> JSONResponse:
         return JSONResponse({"object": "list", "data": served.cards()})
 
-    # A name may hold slashes. Read from the request: a declared parameter would bring FastAPI's 422 with it.
+    # A name may hold slashes.
     @router.get(
         "/v1/models/{model:path}",
         summary="Describe a model",
         response_model=None,
         responses=MODEL_RESPONSES,
-        openapi_extra={"parameters": [MODEL_PARAMETER]},
     )
     async def get_model(request: Request) -> JSONResponse:
         return JSONResponse(served.card(request.path_params["model"]))
