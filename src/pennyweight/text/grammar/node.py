@@ -16,6 +16,7 @@ from pennyweight.text.grammar.keywords import (
     TYPES,
     WITHOUT_PARTNER,
 )
+from pennyweight.text.grammar.meeting import MAX_PATTERNS_AT_ONCE, patterns_at_once
 from pennyweight.text.grammar.numbers import (
     LARGEST_BOUND,
     LOWER,
@@ -29,6 +30,7 @@ from pennyweight.text.grammar.numbers import (
     safe_digits,
 )
 from pennyweight.text.grammar.patterns import PatternError, Reading, rust_pattern
+from pennyweight.text.grammar.references import resolve
 from pennyweight.text.grammar.refusal import SchemaError, refuse
 
 if TYPE_CHECKING:
@@ -63,6 +65,7 @@ class SchemaNode:
             self._check_arrays,
             self._check_objects,
             self._check_one_of,
+            self._check_all_of,
             self._descend,
         )
         for step in steps:
@@ -294,6 +297,15 @@ class SchemaNode:
             schema["allOf"] = [*schema.get("allOf", []), {"anyOf": schema.pop("oneOf")}]
             return
         self._rename({"oneOf": "anyOf"})
+
+    def _check_all_of(self) -> None:
+        if "allOf" not in self._schema:
+            return
+        root = self._walk.root
+        patterns = patterns_at_once(self._schema, lambda reference: resolve(root, reference))
+        if patterns > MAX_PATTERNS_AT_ONCE:
+            why = f"{patterns} patterns would have to fit one text and {MAX_PATTERNS_AT_ONCE} may"
+            raise self._refuse("allOf", why)
 
     def _rename(self, names: Mapping[str, str]) -> None:
         """Keys get other names and keep their places."""

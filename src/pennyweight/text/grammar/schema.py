@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 MAX_SCHEMA_CHARS = 1 << 20
 MAX_NODES = 20_000
 MAX_DEPTH = 64
+MAX_NESTED = 120
+"""Schemas inside schemas, references followed: each is a few calls deep in Python, and in the compiler."""
 
 Path = tuple[str | int, ...]
 
@@ -87,6 +89,7 @@ class SchemaWalk:
     dialect: str = ""
     """The root's `$schema`."""
     disjointness: Disjointness = field(init=False)
+    _nested: int = 0
     _seen: set[int] = field(default_factory=set)
     _nested_ids: list[Path] = field(default_factory=list)
     _references: list[Path] = field(default_factory=list)
@@ -105,9 +108,13 @@ class SchemaWalk:
         if id(schema) in self._seen:
             return
         self._seen.add(id(schema))
-        if len(path) > MAX_DEPTH or len(self._seen) > MAX_NODES:
+        if len(path) > MAX_DEPTH or len(self._seen) > MAX_NODES or self._nested >= MAX_NESTED:
             raise _too_deep(self.param)
-        SchemaNode(self, schema, path).check()
+        self._nested += 1
+        try:
+            SchemaNode(self, schema, path).check()
+        finally:
+            self._nested -= 1
 
     def skip(self, schema: dict[str, Any]) -> None:
         """`schema` was made here and needs no check."""

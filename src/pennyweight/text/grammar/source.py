@@ -8,6 +8,7 @@ to the limit.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,7 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_SOURCE_CHARS = 1 << 20
-MAX_GRAMMAR_CHARS = 1 << 16
+MAX_GRAMMAR_CHARS = 1 << 14
+MAX_RULES = 1000
+"""llguidance follows rules by recursion: at a chain of 3,000 it overflows a stack of 8 MB."""
+
+_RULE = re.compile(r"^[ \t]*[\w!?][\w.!?-]*[^:\n]*:", re.MULTILINE)
 
 Spacing = Literal["compact", "spaced"]
 """`compact`: no blanks at all. `spaced`: one blank after each comma and colon, as Python's `json` writes."""
@@ -83,9 +88,13 @@ def json_object(*, spacing: Spacing = "compact") -> GrammarSource:
 
 
 def lark(text: str, *, param: str | None = None, named: Mapping[str, str] | None = None) -> GrammarSource:
-    """A Lark grammar (llguidance's dialect); `named` are further ones that `text` uses as `@name`."""
-    parts = [{"lark_grammar": _bounded(text, param)}]
-    parts += [{"name": name, "lark_grammar": _bounded(part, param)} for name, part in (named or {}).items()]
+    """A Lark grammar (llguidance's dialect); `named` are further ones that `text` uses as `@name`.
+
+    `named` may be anybody's: they are bounded more tightly than `text`.
+    """
+    parts = [{"lark_grammar": _bounded(text, param, MAX_SOURCE_CHARS)}]
+    for name, part in (named or {}).items():
+        parts.append({"name": name, "lark_grammar": _bounded(part, param, MAX_GRAMMAR_CHARS)})
     return _source(*parts, param=param)
 
 
@@ -111,9 +120,13 @@ def slashed(pattern: str) -> str:
     return "".join(pieces)
 
 
-def _bounded(text: str, param: str | None) -> str:
-    if len(text) > MAX_SOURCE_CHARS:
-        raise _too_long("the grammar", len(text), MAX_SOURCE_CHARS, param)
+def _bounded(text: str, param: str | None, limit: int) -> str:
+    if len(text) > limit:
+        raise _too_long("the grammar", len(text), limit, param)
+    rules = sum(1 for _ in _RULE.finditer(text))
+    if rules > MAX_RULES:
+        message = f"the grammar has {rules} rules and may have {MAX_RULES}; send a smaller one"
+        raise InvalidRequestError(message, param=param)
     return text
 
 

@@ -41,6 +41,9 @@ def call_mask(
     """
     if not tools:
         raise InvalidRequestError("a tool call is asked for and no tool is given", param="tools")
+    for tool in tools:
+        if tool.is_raw:  # what it cannot begin is told now, not in the middle of an answer
+            compiler.compile(_definition(tool))
     nodes = [_arguments_node(tool, dropped) for tool in tools]
     try:
         return compiler.compile(_source(syntax, tools, nodes, required, parallel, control))
@@ -104,7 +107,7 @@ def _enforced(
     """`node` if its grammar compiles on its own; any object for a function that is not strict."""
     try:
         if tool.is_raw:
-            compiler.compile(lark(tool.definition, param=tool.param))
+            compiler.compile(_definition(tool))
         else:
             compiler.compile(lark(f"start: %json {json.dumps(node)}", param=tool.param))
     except InvalidRequestError:
@@ -112,6 +115,10 @@ def _enforced(
             raise
         return _loose_node(replace(tool, as_given=None, strict=False), dropped)
     return node
+
+
+def _definition(tool: Tool) -> GrammarSource:
+    return lark("start: @input", param=tool.param, named={"input": tool.definition})
 
 
 class _Rules:
