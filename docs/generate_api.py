@@ -86,6 +86,15 @@ chat completions and responses ask it by its own chat completions. Its key is re
   wrong key, an unknown model, an answer that breaks off are 502, silence is 504, no connection 503.
 
 `--model none` serves models elsewhere alone.
+
+## Usage and costs
+
+`GET /v1/organization/usage/completions`, `/embeddings` and `GET /v1/organization/costs` need an admin key:
+`start_time` (required), `end_time`, `bucket_width` (`1m`, `1h`, `1d`; costs `1d`), `group_by` (`project_id`,
+`api_key_id`, `model`, `batch`; costs also `line_item`, the model), `project_ids`, `api_key_ids`, `models`,
+`batch`, `limit`, `page`. `user_id` and `service_tier` are told as null and `default`. OpenAI's other kinds of
+usage answer with empty buckets; any other parameter is a 400. `num_model_requests` counts what a model worked
+for.
 """
 
 

@@ -12,6 +12,7 @@ from pennyweight.answers.endpoints import endpoints_over
 from pennyweight.answers.exchange import Backend
 from pennyweight.answers.foreign_ids import ForeignIds, ForeignTexts
 from pennyweight.answers.served import AnsweringModel, EmbeddingModel, LocalTokens, ServedModel, ServedModels
+from pennyweight.cost.price_list import read_prices
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -60,7 +61,7 @@ def serving(
         models.append(EmbeddingModel(name=encoder.name, created=encoder.created))
     served = ServedModels(models, aliases=settings.aliases)
     return Serving(
-        backend=Backend(served=served),
+        backend=Backend(served=served, pricing=read_prices(settings.prices)),
         vectors=EmbeddingBackend(
             source=encoder,
             served=served,

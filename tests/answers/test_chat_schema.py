@@ -51,6 +51,7 @@ EXAMPLES: dict[str, object] = {
     "response_format": {"type": "json_object"},
     "prediction": {"type": "content", "content": "x"},
     "chat_template_kwargs": {"thinking": False},
+    "usage": {"include": True},
 }
 
 

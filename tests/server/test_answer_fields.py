@@ -113,6 +113,7 @@ COMPLETIONS: dict[str, Proof] = SAMPLING | {
     "stream_options": lambda ask: (
         ask(stream=True, stream_options={"include_usage": True}).chunks[-1]["usage"]["total_tokens"] > 0
     ),
+    "usage": lambda ask: ask(usage={"include": True}).body["usage"]["cost"] > 0,
 }
 RESPONSES: dict[str, Proof] = SAMPLING | {
     "input": lambda ask: text(ask(input="Something else.")) != text(ask()),
@@ -154,6 +155,7 @@ RESPONSES: dict[str, Proof] = SAMPLING | {
     "top_logprobs": lambda ask: len(scores(ask(top_logprobs=2))[0]["top_logprobs"]) == 2,
     "include": lambda ask: len(scores(ask(include=[LOGPROBS]))) > 0,
     "chat_template_kwargs": lambda ask: text(ask(chat_template_kwargs={"greeting": "Hail"})) != text(ask()),
+    "usage": lambda ask: ask(usage={"include": True}).body["usage"]["cost"] > 0,
 }
 ENDPOINTS: dict[str, tuple[dict[str, Proof], list[str], dict[str, Any]]] = {
     "/v1/completions": (

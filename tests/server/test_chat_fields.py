@@ -59,6 +59,10 @@ def model(ask: Asker) -> None:
     assert ask(model="nobody").status == 404
 
 
+def usage(ask: Asker) -> None:
+    assert ask(usage={"include": True}).body["usage"]["cost"] > 0
+
+
 def max_completion_tokens(ask: Asker) -> None:
     assert ask(max_tokens=None, max_completion_tokens=3, ignore_eos=True).num_tokens == 3
 
@@ -218,6 +222,7 @@ PROOFS: dict[str, Proof] = {
             response_format,
             prediction,
             chat_template_kwargs,
+            usage,
         )
     },
 }

@@ -154,6 +154,11 @@ def test_an_answer_that_is_repeated_is_not_used_again(keyed: LiveServer) -> None
     eventually(lambda: len(usage_rows(keyed)) == 1)
 
 
+def test_rows_that_wait_are_counted(server: LiveServer) -> None:
+    usage_rows(server)
+    assert "pennyweight_usage_rows_waiting 0.0" in httpx.get(f"{server.url}/metrics").text
+
+
 def test_own_prices_hold(engine: Engine) -> None:
     with live_server(engine, prices=[{"input": 1, "output": 2}]) as server:
         reply = post(server, "/v1/completions", prompt="Hi", max_tokens=3)

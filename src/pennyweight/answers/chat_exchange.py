@@ -11,6 +11,7 @@ from pennyweight.answers.chat_schema import parse_chat
 from pennyweight.answers.events import Finished, ignored_of, total_usage
 from pennyweight.answers.exchange import Answered, compact_json, whole_answer
 from pennyweight.answers.served import AnsweringModel
+from pennyweight.answers.usage_cost import CostTeller
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
@@ -37,23 +38,25 @@ class ChatExchange:
         self._shape = asked.shape
         self._identity = ChatIdentity(model=model.name, fingerprint=model.fingerprint)
         self._chunks = ChatChunks(self._identity, asked.shape)
+        self._cost = CostTeller(backend.pricing, wanted=asked.include_cost, model=model.name)
 
     def events(
         self, principal: Principal, *, priority: Priority = "interactive", account: Account = FREE
     ) -> AsyncGenerator[AnswerEvent]:
         """As `Answerer.answer`."""
         options = replace(self._options, priority=priority)
+        self._cost.batch = priority == "batch"
         return self._answers.answer(self._conversation, options, principal, account)
 
     def pieces(self, event: AnswerEvent) -> Iterable[dict[str, Any]]:
         """Chunks of the stream."""
-        return self._chunks.of(event)
+        return self._cost.all_told(self._chunks.of(event))
 
     def answered(self, events: Sequence[AnswerEvent]) -> Answered:
         """The `chat.completion` object."""
         finished = [event for event in events if isinstance(event, Finished)]
         return Answered(
-            body=compact_json(chat_completion(events, self._identity, self._shape)),
+            body=compact_json(self._cost.told(chat_completion(events, self._identity, self._shape))),
             model=self._identity.model,
             usage=total_usage(finished),
             timings=finished[-1].timings,

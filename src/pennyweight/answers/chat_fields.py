@@ -17,6 +17,7 @@ from pennyweight.answers.tool_fields import (
     PARALLEL_DOC,
     TOOLS_SCHEMA,
 )
+from pennyweight.answers.usage_cost import USAGE_FIELD
 
 HONOURED: tuple[Field, ...] = (
     Field(
@@ -36,6 +37,7 @@ HONOURED: tuple[Field, ...] = (
         kind=Compound(STREAM_OPTIONS_SCHEMA),
         doc="With `stream`: `include_usage` sends the usage in one more chunk at the end.",
     ),
+    USAGE_FIELD,
     Field(
         name="tools",
         kind=Compound(TOOLS_SCHEMA),

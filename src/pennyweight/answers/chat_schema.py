@@ -34,6 +34,7 @@ class ChatRequest:
     options: Options
     stream: bool
     shape: ChatShape
+    include_cost: bool
     ignored: tuple[str, ...]
 
 
@@ -48,7 +49,8 @@ def parse_chat(body: Mapping[str, object]) -> ChatRequest:
         prediction=read_prediction(values.get("prediction"), ignored=ignored),
         chat_template_kwargs=values.get("chat_template_kwargs", {}),
     )
-    stream = values.get("stream", False)
+    stream, include_cost = values.get("stream", False), values.get("usage", False)
+    asked_usage = read_include_usage(values.get("stream_options"), stream=stream)
     return ChatRequest(
         model=values["model"],
         conversation=conversation,
@@ -57,9 +59,10 @@ def parse_chat(body: Mapping[str, object]) -> ChatRequest:
         shape=ChatShape(
             num_choices=options.num_choices,
             logprobs=options.sampling.top_logprobs is not None,
-            include_usage=read_include_usage(values.get("stream_options"), stream=stream),
+            include_usage=asked_usage or (stream and include_cost),
             call_style="function_call" if "functions" in values else "tool_calls",
         ),
+        include_cost=include_cost,
         ignored=tuple(sorted(ignored)),
     )
 

@@ -20,6 +20,7 @@ from pennyweight.answers.completion_schema import parse_completion
 from pennyweight.answers.events import Finished
 from pennyweight.answers.exchange import Answered, compact_json, whole_answer
 from pennyweight.answers.served import AnsweringModel
+from pennyweight.answers.usage_cost import CostTeller
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
@@ -62,12 +63,14 @@ class CompletionExchange:
         self._identity = CompletionIdentity(model=model.name, fingerprint=model.fingerprint)
         self._prompts: tuple[EncodedPrompt, ...] = ()
         self._chunks: CompletionChunks | None = None
+        self._cost = CostTeller(backend.pricing, wanted=asked.include_cost, model=model.name)
 
     async def events(
         self, principal: Principal, *, priority: Priority = "interactive", account: Account = FREE
     ) -> AsyncGenerator[NumberedEvent]:
         """As `answer_prompts`; a prompt that the model cannot take raises before the first."""
         options = replace(self._asked.options, priority=priority)
+        self._cost.batch = priority == "batch"
         self._prompts = await encode_prompts(self._asked.prompts, options, self._answerer)
         if self.stream:
             tokenizer = self._answerer.tokenizer
@@ -80,14 +83,14 @@ class CompletionExchange:
     def pieces(self, event: NumberedEvent) -> Iterable[dict[str, Any]]:
         """Chunks of the stream."""
         assert self._chunks is not None, "asked to be streamed, and begun"
-        return self._chunks.of(*event)
+        return self._cost.all_told(self._chunks.of(*event))
 
     def answered(self, events: Sequence[NumberedEvent]) -> Answered:
         """The `text_completion` object."""
         body = completion(events, self._identity, self._asked, self._prompts, self._answerer.tokenizer)
         ends = [event for _, event in events if isinstance(event, Finished)]
         return Answered(
-            body=compact_json(body),
+            body=compact_json(self._cost.told(body)),
             model=self._identity.model,
             usage=completion_usage(events),
             timings=ends[-1].timings,

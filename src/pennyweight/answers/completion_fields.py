@@ -11,6 +11,7 @@ from typing import Any
 from pennyweight.answers.field_tables import STREAM_OPTIONS_SCHEMA, FieldTables, Neutral
 from pennyweight.answers.fields import Compound, Field, Flag, Integer, Text
 from pennyweight.answers.sampling_fields import SAMPLING_FIELDS
+from pennyweight.answers.usage_cost import USAGE_FIELD
 
 DEFAULT_MAX_TOKENS = 16
 MAX_PROMPTS = 2048
@@ -67,6 +68,7 @@ COMPLETION_FIELDS = FieldTables(
             kind=Compound(STREAM_OPTIONS_SCHEMA),
             doc="With `stream`: `include_usage` sends the usage in one more chunk at the end.",
         ),
+        USAGE_FIELD,
     ),
     advisory=(Field(name="user", kind=Text(), doc="Accepted; asks nothing of the answer.", advisory=True),),
     neutral=(Neutral(name="suffix", values=("",), reason="the model continues text and does not fill gaps"),),

@@ -34,6 +34,7 @@ class CompletionRequest:
     echo: bool
     stream: bool
     include_usage: bool
+    include_cost: bool = False
 
     @property
     def logprobs(self) -> bool:
@@ -44,14 +45,16 @@ def parse_completion(body: Mapping[str, object]) -> CompletionRequest:
     """Raises ParameterError naming the field that is missing, unknown, malformed or not supported."""
     values = COMPLETION_FIELDS.read(body)
     stream = values.get("stream", False)
-    echo = values.get("echo", False)
+    echo, include_cost = values.get("echo", False), values.get("usage", False)
+    asked_usage = read_include_usage(values.get("stream_options"), stream=stream)
     return CompletionRequest(
         model=values["model"],
         prompts=read_prompts(values["prompt"]),
         options=_options(values, echo=echo),
         echo=echo,
         stream=stream,
-        include_usage=read_include_usage(values.get("stream_options"), stream=stream),
+        include_usage=asked_usage or (stream and include_cost),
+        include_cost=include_cost,
     )
 
 

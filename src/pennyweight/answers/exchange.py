@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pennyweight.answers.account import Account
     from pennyweight.answers.principal import Principal
     from pennyweight.answers.served import ServedModels
+    from pennyweight.answers.usage_cost import Pricing
     from pennyweight.core import Priority, Timings, Usage
 
 E = TypeVar("E")
@@ -25,9 +26,10 @@ E = TypeVar("E")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
-    """What answers, by name."""
+    """What answers, by name, and what that costs."""
 
     served: ServedModels
+    pricing: Pricing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

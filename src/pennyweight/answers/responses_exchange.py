@@ -14,6 +14,7 @@ from pennyweight.answers.responses_events import ResponseEvents
 from pennyweight.answers.responses_object import ResponseIdentity
 from pennyweight.answers.responses_schema import parse_response
 from pennyweight.answers.served import AnsweringModel
+from pennyweight.answers.usage_cost import CostTeller
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
@@ -42,12 +43,14 @@ class ResponsesExchange:
         self._conversation = asked.conversation
         self._options = model.in_own_ids(asked.options, asked=asked.model)
         self._making = ResponseEvents(ResponseIdentity(model=model.name), asked)
+        self._cost = CostTeller(backend.pricing, wanted=asked.include_cost, model=model.name)
 
     async def events(
         self, principal: Principal, *, priority: Priority = "interactive", account: Account = FREE
     ) -> AsyncGenerator[AnswerEvent]:
         """As `Answerer.answer`, its errors told in this interface's names."""
         options = replace(self._options, priority=priority)
+        self._cost.batch = priority == "batch"
         with renamed_params(RESPONSES_NAMES):
             answering = self._answers.answer(self._conversation, options, principal, account)
             async with aclosing(answering) as events:
@@ -56,7 +59,7 @@ class ResponsesExchange:
 
     def pieces(self, event: AnswerEvent) -> Iterable[dict[str, Any]]:
         """Typed events of the stream."""
-        return self._making.of(event)
+        return self._cost.all_told(self._making.of(event))
 
     def failed(self, error: PennyweightError) -> Iterable[dict[str, Any]]:
         """The typed event of an answer that broke off."""
@@ -70,7 +73,7 @@ class ResponsesExchange:
         assert self._making.result is not None
         (finished,) = (event for event in events if isinstance(event, Finished))
         return Answered(
-            body=compact_json(self._making.result),
+            body=compact_json(self._cost.told(self._making.result)),
             model=self.model,
             usage=finished.usage,
             timings=finished.timings,

@@ -12,6 +12,7 @@ from pennyweight.answers.field_tables import FieldTables, Neutral
 from pennyweight.answers.fields import AnyObject, Compound, Field, Flag, Integer, ListOf, Text
 from pennyweight.answers.sampling_fields import SAMPLING_FIELDS
 from pennyweight.answers.tool_fields import CHOICE_SCHEMA, MAX_TOOLS, PARALLEL_DOC
+from pennyweight.answers.usage_cost import USAGE_FIELD
 
 _OTHERWISE_HERE = ("max_completion_tokens", "max_tokens", "n", "logprobs", "top_logprobs")
 _OBJECT: dict[str, Any] = {"type": "object"}
@@ -120,6 +121,7 @@ RESPONSES_FIELDS = FieldTables(
             doc="Further variables of the model's chat template; one the template does not read is refused.",
         ),
         Field(name="stream", kind=Flag(), doc="Send typed server-sent events while the answer is written."),
+        USAGE_FIELD,
     ),
     advisory=(
         *ADVISORY,

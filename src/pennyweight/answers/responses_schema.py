@@ -47,6 +47,7 @@ class ResponseRequest:
     options: Options
     stream: bool
     given: Mapping[str, Any]
+    include_cost: bool
     ignored: tuple[str, ...]
 
 
@@ -73,6 +74,7 @@ def parse_response(body: Mapping[str, object]) -> ResponseRequest:
         options=_options(values, ignored),
         stream=stream,
         given=values,
+        include_cost=values.get("usage", False),
         ignored=tuple(sorted(ignored)),
     )
 

@@ -7,6 +7,7 @@ models whose names are aliases here: GPT-4o mini and text-embedding-3-small.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -79,6 +80,11 @@ class Prices:
                 if row := _newest(rows, model=name, kind=kind, at=at):
                     return row
         raise AssertionError("the default list has a price for every kind")
+
+    def dollars(self, usage: Usage, *, model: str, batch: bool) -> float:
+        """What completions cost now, for showing it: accounts are kept in picodollars."""
+        price = self.price(model=model, kind="completions", at=time.time())
+        return price.of(usage, batch=batch) / PICODOLLARS
 
 
 def _newest(rows: Iterable[Price], *, model: str, kind: Kind, at: float) -> Price | None:

@@ -88,6 +88,7 @@ def create_app(
     if engine is not None:
         info |= {"model": engine.name, "target": engine.target}
     metrics = Metrics(None if engine is None else engine.stats, encoder.stats, info=info)
+    metrics.watch_usage(lambda: services.usage.num_waiting)
     house = serving(
         engine,
         encoder,

@@ -9,7 +9,7 @@ import time
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.registry import Collector
 
@@ -94,6 +94,12 @@ class Metrics:
         self._broken = Counter(
             "pennyweight_answers_broken", "Answers that failed in the middle.", registry=self.registry
         )
+
+    def watch_usage(self, num_waiting: Callable[[], int]) -> None:
+        """`num_waiting`: usage rows that are not durable yet."""
+        text = "Usage rows not written yet; some for a moment, many while the disk is full."
+        waiting = Gauge("pennyweight_usage_rows_waiting", text, registry=self.registry)
+        waiting.set_function(num_waiting)
 
     def count_response(self, path: str, status: int) -> None:
         """`path` is a route's pattern: what clients make up has no place in a label."""
