@@ -7,7 +7,7 @@ JOBS ?= $(shell nproc)
 CXX_FILES := $(wildcard native/bind/*.cc native/bind/*.h native/include/pennyweight/*.h native/src/*.cc \
 	native/src/*.h native/src/*/*.cc native/src/*/*.h native/src/*/*.inl native/tests/*.cc native/tests/*.h)
 
-.PHONY: setup test clients lint lint-ruff lint-mypy lint-cxx fix native native-test lm-eval emulated instructions bench bench-peers bench-context docs wheels
+.PHONY: setup test crash clients lint lint-ruff lint-mypy lint-cxx fix native native-test lm-eval emulated instructions bench bench-peers bench-context docs wheels
 
 setup:  ## a virtual environment with the package (editable) and everything below needs
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -15,6 +15,9 @@ setup:  ## a virtual environment with the package (editable) and everything belo
 
 test:  ## the Python tests
 	$(BIN)/python -m pytest
+
+crash:  ## a server killed at fifty random moments, during batches and uploads
+	CRASH_ROUNDS=50 $(BIN)/python -m pytest tests/jobs/test_crashes.py
 
 clients:  ## clients people use, in throw-away environments from the package index, against a real server
 	$(BIN)/python -m tests.clients.run

@@ -12,6 +12,7 @@ from pennyweight.answers.embedding_schema import EMBEDDING_FIELDS
 from pennyweight.answers.responses_fields import INPUT_TOKENS_FIELDS, RESPONSES_FIELDS
 from pennyweight.answers.tokens_schema import DETOKENIZE_FIELDS, TOKENIZE_FIELDS
 from pennyweight.answers.tool_fields import HOSTED
+from pennyweight.jobs.batch_request import BATCH_FIELDS
 from pennyweight.server.organization_fields import (
     CREATE_ACCOUNT,
     CREATE_ADMIN_KEY,
@@ -39,6 +40,7 @@ ENDPOINTS: tuple[tuple[str, FieldTables], ...] = (
     ("POST /tokenize", TOKENIZE_FIELDS),
     ("POST /detokenize", DETOKENIZE_FIELDS),
     ("POST /v1/embeddings", EMBEDDING_FIELDS),
+    ("POST /v1/batches", BATCH_FIELDS),
     ("POST /v1/organization/projects", CREATE_PROJECT),
     ("POST /v1/organization/projects/{id}", UPDATE_PROJECT),
     ("POST /v1/organization/projects/{id}/spend_limit", SPEND_LIMIT),

@@ -13,7 +13,7 @@ import openai
 import uvicorn
 
 from pennyweight.config import Settings
-from pennyweight.server.app import create_app
+from pennyweight.server.app import create_app, working
 from pennyweight.server.serve import bind, server_config
 from pennyweight.server.services import open_services
 
@@ -51,7 +51,9 @@ def live_server(engine: Engine, *, max_body_bytes: int = 2**20, **settings: Any)
     with tempfile.TemporaryDirectory() as folder:
         own = Settings(**{"data": folder, "max_body_bytes": max_body_bytes, **settings})
         with open_services(own) as services:
-            yield from _served(create_app(engine, own, services), engine, services)
+            app = create_app(engine, own, services)
+            with working(app):
+                yield from _served(app, engine, services)
 
 
 def _served(app: FastAPI, engine: Engine, services: Services) -> Iterator[LiveServer]:

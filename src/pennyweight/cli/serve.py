@@ -112,7 +112,7 @@ def _prepared(
 ) -> tuple[ASGIApp, str]:
     """The application over a store and an engine that `stack` closes, and the names of what it serves."""
     from pennyweight.config import NO_MODEL
-    from pennyweight.server.app import create_app
+    from pennyweight.server.app import create_app, working
     from pennyweight.server.services import open_services
 
     services = stack.enter_context(open_services(settings))
@@ -125,6 +125,7 @@ def _prepared(
         engine = _engine(stack, settings, flags, check)
         app = create_app(engine, settings, services)
         names.insert(0, engine.name)
+    stack.enter_context(working(app))
     return app, ", ".join(names) or "embeddings"
 
 

@@ -16,6 +16,7 @@ from pennyweight.errors import error_object
 
 if TYPE_CHECKING:
     from pennyweight.answers.exchange import Answered
+    from pennyweight.core import Timings
     from pennyweight.errors import PennyweightError
 
 
@@ -32,6 +33,8 @@ class LineResult:
     response: bytes
     usage: Usage = field(default_factory=Usage)
     model: str | None = None
+    timings: Timings | None = None
+    seconds: float = 0.0  # that the line was under way
     id: str = field(default_factory=_new_id)
     request_id: str = field(default_factory=lambda: f"req_{uuid4().hex}")
 
@@ -51,7 +54,12 @@ class LineResult:
 def answered(custom_id: str, answer: Answered) -> LineResult:
     """A line that got what a route answers with 200."""
     return LineResult(
-        custom_id=custom_id, status=200, response=answer.body, usage=answer.usage, model=answer.model
+        custom_id=custom_id,
+        status=200,
+        response=answer.body,
+        usage=answer.usage,
+        model=answer.model,
+        timings=answer.timings,
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from pennyweight.answers.fields import ParameterError
@@ -58,7 +60,9 @@ async def run_lines(ledger: Ledger, endpoints: Endpoints, principal: Principal, 
 
 async def _run_some(ledger: Ledger, endpoints: Endpoints, principal: Principal) -> None:
     while (line := ledger.next_line()) is not None:
-        await ledger.keep(line, await answer_line(line, endpoints, principal))
+        started_s = time.monotonic()
+        result = await answer_line(line, endpoints, principal)
+        await ledger.keep(line, replace(result, seconds=time.monotonic() - started_s))
 
 
 async def answer_line(line: BatchLine, endpoints: Endpoints, principal: Principal) -> LineResult:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from starlette.middleware.cors import CORSMiddleware
 
+from pennyweight.jobs.batch_input import InputLimits
+from pennyweight.jobs.batch_run import Workshop
+from pennyweight.jobs.batch_worker import BatchWorker
 from pennyweight.quota.rates import RATE_KINDS
 from pennyweight.server.auth import Authentication
 from pennyweight.server.doors import Doors
@@ -19,10 +23,12 @@ from pennyweight.server.openapi import DescribedApp
 from pennyweight.server.organization import Office
 from pennyweight.server.request_id import RequestId
 from pennyweight.server.routes.admin_keys import admin_key_routes
+from pennyweight.server.routes.batches import batch_routes
 from pennyweight.server.routes.chat import ChatLimits, chat_routes
 from pennyweight.server.routes.completions import completions_routes
 from pennyweight.server.routes.docs import docs_routes
 from pennyweight.server.routes.embeddings import embedding_routes
+from pennyweight.server.routes.files import file_routes
 from pennyweight.server.routes.health import health_routes
 from pennyweight.server.routes.metrics import metrics_routes
 from pennyweight.server.routes.models import models_routes
@@ -36,12 +42,15 @@ from pennyweight.server.routes.usage import usage_routes
 from pennyweight.serving import serving
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from fastapi import FastAPI
 
     from pennyweight.api import Engine
     from pennyweight.config import Settings
     from pennyweight.encoder import EncoderSlot
     from pennyweight.server.services import Services
+    from pennyweight.serving import Serving
 
 PING_S = 15.0
 _RATE_HEADERS = tuple(
@@ -102,6 +111,7 @@ def create_app(
     app.include_router(embedding_routes(house.vectors, max_body_bytes=settings.max_body_bytes))
     app.include_router(models_routes(house.served))
     app.include_router(moderations_routes())
+    _add_jobs(app, house, services, settings)
     office = Office(database=services.database, max_body_bytes=settings.max_body_bytes)
     for about in (project_routes, service_account_routes, project_key_routes, admin_key_routes):
         app.include_router(about(office))
@@ -111,6 +121,33 @@ def create_app(
     app.include_router(docs_routes())
     _add_middleware(app, settings, services, metrics)
     return app
+
+
+@contextmanager
+def working(app: FastAPI) -> Iterator[None]:
+    """While this is open, the application's batches are run. It closes before the engine does."""
+    worker: BatchWorker = app.state.batches
+    worker.start()
+    try:
+        yield
+    finally:
+        worker.close()
+
+
+def _add_jobs(app: FastAPI, house: Serving, services: Services, settings: Settings) -> None:
+    limits = InputLimits(max_line_bytes=settings.max_body_bytes)
+    workshop = Workshop(
+        database=services.database,
+        blobs=services.blobs,
+        endpoints=house.endpoints,
+        check_model=house.check_model,
+        limits=limits,
+    )
+    alone = services.database.url.get_backend_name() == "sqlite"  # whose folder one process has
+    app.state.batches = BatchWorker(workshop, alone=alone)
+    app.include_router(file_routes(services))
+    routes = batch_routes(services, app.state.batches, limits, max_body_bytes=settings.max_body_bytes)
+    app.include_router(routes)
 
 
 def _add_middleware(app: FastAPI, settings: Settings, services: Services, metrics: Metrics) -> None:

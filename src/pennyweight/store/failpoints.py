@@ -12,6 +12,12 @@ from itertools import count
 
 FAILPOINTS = (
     "backup.placed",  # a backup is durable and has its name
+    "batch.added",
+    "batch.begun",  # its input was checked
+    "batch.cancelling",
+    "batch.ended",  # with its files, but the blobs nobody uses any more are still there
+    "batch.finalizing",
+    "batch.line",  # a line is answered, and its usage counted
     "blob.synced",  # a blob's bytes are durable, but have no name yet
     "blob.placed",  # a blob is durable under its name, but nothing uses it yet
     "blob.removed",
@@ -19,6 +25,8 @@ FAILPOINTS = (
     "database.copied",  # the copy before a migration is durable
     "database.restored",  # a backup's database is durable in its new place
     "database.migrated",  # the new schema is durable
+    "file.added",
+    "file.deleted",  # but its bytes are still there
 )
 """Every failpoint there is; a test proves each is reached."""
 

@@ -6,8 +6,10 @@ from here, where it is complete.
 
 from pennyweight.store.metadata import metadata
 from pennyweight.store.tables import (
+    batches,
     blobs,
     conversations,
+    files,
     generations,
     idempotent_answers,
     keys,
@@ -16,8 +18,10 @@ from pennyweight.store.tables import (
 )
 
 __all__ = [
+    "batches",
     "blobs",
     "conversations",
+    "files",
     "generations",
     "idempotent_answers",
     "keys",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pennyweight.store.migrations.first import (
+    batches,
     blobs,
     conversations,
+    files,
     generations,
     keys,
     projects,
@@ -25,3 +27,5 @@ def upgrade() -> None:
     blobs.create()
     conversations.create()
     generations.create()
+    files.create()
+    batches.create()

@@ -1,0 +1,282 @@
+"""One batch from where it is to its end, by one worker: checked, answered line by line, put together."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import time
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar
+
+from pennyweight.answers.principal import Principal
+from pennyweight.errors import PennyweightError
+from pennyweight.jobs.batch_input import InputLimits, read_input
+from pennyweight.jobs.line_result import never_run
+from pennyweight.jobs.line_runner import run_lines, window_for
+from pennyweight.store.batch_work import BatchWork, LineRow, WrittenFile
+from pennyweight.store.batches import BatchState
+from pennyweight.store.failpoints import failpoint
+from pennyweight.store.files import StoredFile
+from pennyweight.store.identifiers import new_id
+from pennyweight.store.usage import UsageRow, UsageRows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from sqlalchemy import Connection
+
+    from pennyweight.answers.endpoints import Endpoints
+    from pennyweight.jobs.batch_input import BatchInput
+    from pennyweight.jobs.batch_line import BatchLine
+    from pennyweight.jobs.line_result import LineResult
+    from pennyweight.store.batch_work import BatchLease
+    from pennyweight.store.batches import Batch
+    from pennyweight.store.blob import Blob
+    from pennyweight.store.blobs import BlobStore
+    from pennyweight.store.database import Database
+
+T = TypeVar("T")
+_EXPIRED: Final = "This request could not be executed before the completion window expired."
+_ROWS: Final = 100  # results read at a time
+_NO_LIMIT: Final = 2**62
+_PATIENCE_S: Final = 2.0  # before a result that could not be stored is tried again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workshop:
+    """What batches are run with. `check_model(url, model)` raises for a model that is not served there."""
+
+    database: Database
+    blobs: BlobStore
+    endpoints: Endpoints
+    check_model: Callable[[str, str], object]
+    limits: InputLimits
+
+
+class BatchRun:
+    """Raises LeaseLostError, UnavailableError, StorageFullError; then nothing of it is lost."""
+
+    def __init__(self, workshop: Workshop, batch: Batch, lease: BatchLease, *, lease_s: int) -> None:
+        self._shop = workshop
+        self._batch = batch
+        self._lease = lease
+        self._lease_s = lease_s
+        self._work = BatchWork()
+        self._usage = UsageRows()
+        self._news = asyncio.Event()
+
+    def look(self) -> None:
+        """Something may have changed: see how the batch is."""
+        self._news.set()
+
+    async def run(self) -> None:
+        """Until it ends, or nothing more may be begun."""
+        keeper = asyncio.create_task(self._keep_lease())
+        try:
+            blob = await self._read(lambda connection: self._work.input_blob(connection, self._batch))
+            with self._shop.blobs.open(blob) as source:
+                await self._run(source)
+        finally:
+            keeper.cancel()
+            await asyncio.gather(keeper, return_exceptions=True)
+
+    @property
+    def may_begin_lines(self) -> bool:
+        return self._batch.state is BatchState.IN_PROGRESS and time.time() < self._batch.expires_at
+
+    async def _run(self, source: BinaryIO) -> None:
+        first = self._batch.state is BatchState.VALIDATING
+        checked, errors = await asyncio.to_thread(
+            read_input,
+            source,
+            urls=(self._batch.endpoint,),
+            # Who restarts a server with another model gets errors line by line, not a batch that failed.
+            check_model=self._shop.check_model if first else lambda *_: None,
+            limits=self._shop.limits,
+        )
+        if errors:
+            problems = [error.payload() for error in errors]
+            await asyncio.to_thread(self._end, BatchState.FAILED, problems=problems)
+            return
+        assert checked.model is not None
+        model, num_lines = checked.model, len(checked)
+        await self._write(
+            lambda c: self._work.begin(c, self._lease, model=model, num_lines=num_lines, now=_now())
+        )
+        failpoint("batch.begun")
+        done = await self._read(lambda c: self._work.done_lines(c, self._lease))
+        ledger = _StoreLedger(self, checked, source, done)
+        principal = Principal(project=self._batch.project_id, key=self._batch.key_id)
+        window = window_for(max(checked.lengths))
+        await run_lines(ledger, self._shop.endpoints, principal, window=window)
+        await self._finish(checked, source, ledger.done)
+
+    async def _finish(self, checked: BatchInput, source: BinaryIO, done: set[int]) -> None:
+        state = BatchState.CANCELLED
+        if len(done) == len(checked):
+            await self._write(lambda c: self._work.finalize(c, self._lease, now=_now()))
+            failpoint("batch.finalizing")
+            if self._batch.state is BatchState.FINALIZING:
+                state = BatchState.COMPLETED
+        elif self._batch.state is not BatchState.CANCELLING:
+            state = BatchState.EXPIRED
+        missing: Iterable[tuple[int, bytes]] = ()
+        num_never_run = 0
+        if state is BatchState.EXPIRED:
+            num_never_run = len(checked) - len(done)
+            missing = (
+                (number, never_run(checked.line(source, i).custom_id, code="batch_expired", message=_EXPIRED))
+                for i, number in enumerate(checked.numbers)
+                if number not in done
+            )
+        await asyncio.to_thread(self._end, state, missing=missing, num_never_run=num_never_run)
+
+    def _end(
+        self,
+        state: BatchState,
+        *,
+        problems: list[dict[str, object]] | None = None,
+        missing: Iterable[tuple[int, bytes]] = (),
+        num_never_run: int = 0,
+    ) -> None:
+        """Write the files and enter the last state, all or nothing."""
+        if problems and self._batch.state is BatchState.CANCELLING:
+            state = BatchState.CANCELLED
+        with ExitStack() as stack:
+            output = self._written(stack, "output", self._rows(succeeded=True))
+            rows = heapq.merge(self._rows(succeeded=False), missing, key=lambda row: row[0])
+            errors = self._written(stack, "error", rows)
+            unused = self._shop.database.write_now(
+                lambda connection: self._work.end(
+                    connection,
+                    self._lease,
+                    state,
+                    now=_now(),
+                    output=output,
+                    errors=errors,
+                    problems=problems or (),
+                    num_never_run=num_never_run,
+                )
+            )
+            failpoint("batch.ended")
+        for blob in unused:
+            self._shop.blobs.collect(blob)
+
+    def _written(self, stack: ExitStack, kind: str, rows: Iterator[tuple[int, bytes]]) -> WrittenFile | None:
+        """A file of `rows`, durable but not yet anybody's; None for none."""
+        first = next(rows, None)
+        if first is None:
+            return None
+        batch, now = self._batch, _now()
+        incoming = stack.enter_context(self._shop.blobs.receive(batch.project_id, max_bytes=_NO_LIMIT))
+        incoming.write(first[1])
+        for _, line in rows:
+            incoming.write(line)
+        blob: Blob = incoming.finish()
+        file = StoredFile(
+            id=new_id("file-"),
+            project_id=batch.project_id,
+            filename=f"{batch.id}_{kind}.jsonl",
+            purpose="batch_output",
+            num_bytes=blob.num_bytes,
+            created_at=now,
+            expires_at=None if batch.output_expires_after is None else now + batch.output_expires_after,
+        )
+        return WrittenFile(file=file, blob=blob)
+
+    def _rows(self, *, succeeded: bool) -> Iterator[tuple[int, bytes]]:
+        after = 0
+        while rows := self._shop.database.read_now(
+            lambda c, after=after: self._work.lines(  # type: ignore[misc]
+                c, self._lease, succeeded=succeeded, after=after, limit=_ROWS
+            )
+        ):
+            yield from rows
+            after = rows[-1][0]
+
+    async def keep(self, line: BatchLine, result: LineResult) -> None:
+        """The result and its usage in one transaction; a full disk is waited for."""
+        row = LineRow(line=line.number, succeeded=result.succeeded, result=result.line(), usage=result.usage)
+        usage = self._usage_row(line, result)
+
+        def both(connection: Connection) -> None:
+            self._work.add_line(connection, self._lease, row)
+            self._usage.add(connection, [usage])
+
+        while True:
+            try:
+                await self._shop.database.write(both)
+            except PennyweightError as error:
+                if error.status != 507:
+                    raise
+                await asyncio.sleep(_PATIENCE_S)
+                continue
+            failpoint("batch.line")
+            return
+
+    def _usage_row(self, line: BatchLine, result: LineResult) -> UsageRow:
+        usage, timings = result.usage, result.timings
+        return UsageRow(
+            request_id=result.request_id,
+            ended_at=_now(),
+            project_id=self._batch.project_id,
+            key_id=self._batch.key_id,
+            kind="embeddings" if line.url == "/v1/embeddings" else "completions",
+            endpoint=line.url,
+            model_asked=line.model,
+            model=result.model,
+            batch=True,
+            prompt_tokens=usage.prompt_tokens,
+            cached_tokens=usage.cached_tokens,
+            completion_tokens=usage.completion_tokens,
+            accepted_prediction_tokens=usage.accepted_prediction_tokens,
+            rejected_prediction_tokens=usage.rejected_prediction_tokens,
+            queue_ms=None if timings is None else round(1000 * timings.queue_s),
+            ttft_ms=None if timings is None else round(1000 * timings.ttft_s),
+            total_ms=round(1000 * result.seconds),
+            outcome="completed" if result.succeeded else "refused" if result.status < 500 else "failed",
+            status=result.status,
+        )
+
+    async def _keep_lease(self) -> None:
+        """Renew it in time, and see meanwhile whether the batch is to be cancelled."""
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), self._lease_s / 3)
+            self._news.clear()
+            with suppress(PennyweightError):  # a full disk: it may pass before the lease does
+                await self._write(
+                    lambda c: self._work.renew(c, self._lease, now=_now(), lease_s=self._lease_s)
+                )
+
+    async def _write(self, work: Callable[[Connection], Batch]) -> None:
+        self._batch = await self._shop.database.write(work)
+
+    async def _read(self, work: Callable[[Connection], T]) -> T:
+        return await self._shop.database.read(work)
+
+
+class _StoreLedger:
+    """Lines without a row, in the order that shares most, as long as the batch may go on."""
+
+    def __init__(self, run: BatchRun, checked: BatchInput, source: BinaryIO, done: set[int]) -> None:
+        self.done = done
+        self._run = run
+        self._checked = checked
+        self._source = source
+        self._left = iter([index for index in checked.order if checked.numbers[index] not in done])
+
+    def next_line(self) -> BatchLine | None:
+        if not self._run.may_begin_lines:
+            return None
+        index = next(self._left, None)
+        return None if index is None else self._checked.line(self._source, index)
+
+    async def keep(self, line: BatchLine, result: LineResult) -> None:
+        await self._run.keep(line, result)
+        self.done.add(line.number)
+
+
+def _now() -> int:
+    return int(time.time())

@@ -1,0 +1,102 @@
+"""`/v1/batches`: many requests in one file, answered within a day, by project."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response  # noqa: TC002  FastAPI reads the annotation at run time
+
+from pennyweight.errors import InvalidRequestError, NotFoundError
+from pennyweight.jobs.batch_request import BATCH_FIELDS, WINDOW_S
+from pennyweight.server.auth import principal_of
+from pennyweight.server.batch_shapes import batch_object
+from pennyweight.server.body import read_object
+from pennyweight.server.envelope import json_response
+from pennyweight.server.paging import list_object, read_page, read_query
+from pennyweight.store.batches import Batches, NewBatch
+from pennyweight.store.failpoints import failpoint
+from pennyweight.store.files import Files
+from pennyweight.store.identifiers import new_id
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from pennyweight.jobs.batch_input import InputLimits
+    from pennyweight.jobs.batch_worker import BatchWorker
+    from pennyweight.server.services import Services
+    from pennyweight.store.batches import Batch
+
+_MAX_LISTED = 100
+_LISTED = 20
+_BODY = {"content": {"application/json": {"schema": BATCH_FIELDS.schema}}, "required": True}
+
+
+def batch_routes(
+    services: Services, worker: BatchWorker, limits: InputLimits, *, max_body_bytes: int
+) -> APIRouter:
+    """The routes over one store; `worker` is told of what is new."""
+    router = APIRouter(prefix="/v1/batches", tags=["batches"])
+    database, batches = services.database, Batches()
+
+    @router.post("", summary="Create a batch", response_model=None, openapi_extra={"requestBody": _BODY})
+    async def create(request: Request) -> Response:
+        values = BATCH_FIELDS.read(await read_object(request, limit=max_body_bytes))
+        principal, now = principal_of(request), int(time.time())
+        new = NewBatch(
+            id=new_id("batch_"),
+            project_id=principal.project,
+            key_id=principal.key,
+            endpoint=values["endpoint"],
+            input_file_id=values["input_file_id"],
+            created_at=now,
+            expires_at=now + WINDOW_S,
+            metadata=values.get("metadata"),
+            output_expires_after=values.get("output_expires_after"),
+        )
+        batch = await database.write(lambda connection: _added(connection, batches, new, limits))
+        failpoint("batch.added")
+        worker.wake()
+        return json_response(batch_object(batch))
+
+    @router.get("", summary="List batches", response_model=None)
+    async def list_batches(request: Request) -> Response:
+        page = read_page(read_query(request, "after", "limit"), most=_MAX_LISTED, default=_LISTED)
+        project = principal_of(request).project
+        found, more = await database.read(lambda connection: batches.page(connection, project, page))
+        return json_response(list_object([batch_object(batch) for batch in found], more=more))
+
+    @router.get("/{batch_id}", summary="Retrieve a batch", response_model=None)
+    async def retrieve(request: Request, batch_id: str) -> Response:
+        project = principal_of(request).project
+        batch = await database.read(lambda connection: batches.get(connection, project, batch_id))
+        return json_response(batch_object(batch))
+
+    @router.post("/{batch_id}/cancel", summary="Cancel a batch", response_model=None)
+    async def cancel(request: Request, batch_id: str) -> Response:
+        project, now = principal_of(request).project, int(time.time())
+        batch = await database.write(
+            lambda connection: batches.cancel(connection, project, batch_id, now=now)
+        )
+        failpoint("batch.cancelling")
+        worker.wake()
+        return json_response(batch_object(batch))
+
+    return router
+
+
+def _added(connection: Connection, batches: Batches, new: NewBatch, limits: InputLimits) -> Batch:
+    """The file is read and the batch made in one transaction: it cannot be deleted in between."""
+    try:
+        file, blob = Files().content(connection, new.project_id, new.input_file_id, now=new.created_at)
+    except NotFoundError as error:
+        raise InvalidRequestError(error.message, param="input_file_id") from error
+    if file.purpose != "batch":
+        message = f"The file has the purpose '{file.purpose}'; upload it with the purpose 'batch'."
+        raise InvalidRequestError(message, param="input_file_id")
+    if file.num_bytes > limits.max_bytes:
+        message = f"The file has {file.num_bytes} bytes; a batch may have {limits.max_bytes}. Split it."
+        raise InvalidRequestError(message, param="input_file_id")
+    batches.add(connection, new, blob)
+    return batches.get(connection, new.project_id, new.id)

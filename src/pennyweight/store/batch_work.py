@@ -1,0 +1,212 @@
+"""The repository of the work on batches: leases, answered lines, ends.
+
+A lease counts the fence up, and everything written under one names it: what an outlived worker still writes
+finds no batch. One row for each line is what makes a line answered once.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import delete, insert, or_, select, update
+
+from pennyweight.store.batches import Batch, BatchState, batch_of
+from pennyweight.store.blob import BlobUses
+from pennyweight.store.files import Files
+from pennyweight.store.tables.batches import batch_lines, batches
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import ColumnElement, Connection
+
+    from pennyweight.core import Usage
+    from pennyweight.store.blob import Blob
+    from pennyweight.store.files import StoredFile
+
+_UNDER_WAY: Final = (
+    BatchState.VALIDATING,
+    BatchState.IN_PROGRESS,
+    BatchState.FINALIZING,
+    BatchState.CANCELLING,
+)
+
+
+class LeaseLostError(Exception):
+    """Another worker has the batch; this one must write nothing more of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchLease:
+    """The right to work on one batch until `expires_at`."""
+
+    batch_id: str
+    fence: int
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineRow:
+    """One answered line; `result` is its line of the output or the error file."""
+
+    line: int
+    succeeded: bool
+    result: bytes
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrittenFile:
+    """A file that a batch ends with, and its bytes."""
+
+    file: StoredFile
+    blob: Blob
+
+
+def _is_free(now: int) -> ColumnElement[bool]:
+    free = or_(batches.c.lease_expires_at.is_(None), batches.c.lease_expires_at <= now)
+    return batches.c.state.in_(_UNDER_WAY) & free
+
+
+class BatchWork:
+    """`now` is in seconds since 1970. Workers come here for batches of every project."""
+
+    def __init__(self) -> None:
+        self._uses = BlobUses()
+        self._files = Files()
+
+    def waits(self, connection: Connection, *, now: int) -> bool:
+        """Whether there is something to claim."""
+        waiting = select(batches.c.id).where(_is_free(now)).limit(1)
+        return connection.execute(waiting).one_or_none() is not None
+
+    def claim(
+        self, connection: Connection, *, owner: str, now: int, lease_s: int
+    ) -> tuple[Batch, BatchLease] | None:
+        """The batch that waits longest, or whose worker is gone."""
+        row = connection.execute(
+            select(batches.c.id, batches.c.fence)
+            .where(_is_free(now))
+            .order_by(batches.c.created_at, batches.c.id)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+        ).one_or_none()
+        if row is None:
+            return None
+        lease = BatchLease(batch_id=row.id, fence=row.fence + 1, expires_at=now + lease_s)
+        values = {"fence": lease.fence, "lease_owner": owner, "lease_expires_at": lease.expires_at}
+        connection.execute(update(batches).where(batches.c.id == row.id).values(**values))
+        return self.read(connection, lease), lease
+
+    def forget_leases(self, connection: Connection) -> None:
+        """Nobody works on anything: for the one process of a data folder, when it starts."""
+        connection.execute(update(batches).values(lease_owner=None, lease_expires_at=None))
+
+    def renew(self, connection: Connection, lease: BatchLease, *, now: int, lease_s: int) -> Batch:
+        """The same lease for longer, and the batch as it is now. Raises LeaseLostError."""
+        self._change(connection, lease, {"lease_expires_at": now + lease_s})
+        return self.read(connection, lease)
+
+    def read(self, connection: Connection, lease: BatchLease) -> Batch:
+        """The batch as it is now. Raises LeaseLostError."""
+        condition = (batches.c.id == lease.batch_id) & (batches.c.fence == lease.fence)
+        row = connection.execute(select(batches).where(condition)).one_or_none()
+        if row is None:
+            raise LeaseLostError
+        return batch_of(row._mapping)
+
+    def input_blob(self, connection: Connection, batch: Batch) -> Blob:
+        """The bytes of the input, which stay as long as the batch is under way."""
+        blob = self._uses.of(connection, batch.project_id, batch.id)
+        assert blob is not None, "a batch under way has its input"
+        return blob
+
+    def begin(
+        self, connection: Connection, lease: BatchLease, *, model: str, num_lines: int, now: int
+    ) -> Batch:
+        """The input is good. A batch that is being cancelled learns its counts and stays so."""
+        self._change(connection, lease, {"model": model, "num_lines": num_lines})
+        validating = (batches.c.id == lease.batch_id) & (batches.c.state == BatchState.VALIDATING)
+        values = {"state": BatchState.IN_PROGRESS, "in_progress_at": now}
+        connection.execute(update(batches).where(validating).values(**values))
+        return self.read(connection, lease)
+
+    def done_lines(self, connection: Connection, lease: BatchLease) -> set[int]:
+        """Numbers of the lines that have a row."""
+        chosen = select(batch_lines.c.line).where(batch_lines.c.batch_id == lease.batch_id)
+        return set(connection.execute(chosen).scalars())
+
+    def add_line(self, connection: Connection, lease: BatchLease, row: LineRow) -> None:
+        """Once for each line, in the transaction that has its usage too. Raises LeaseLostError."""
+        counted = batches.c.num_completed if row.succeeded else batches.c.num_failed
+        usage = row.usage
+        values = {
+            counted.name: counted + 1,
+            "prompt_tokens": batches.c.prompt_tokens + usage.prompt_tokens,
+            "cached_tokens": batches.c.cached_tokens + usage.cached_tokens,
+            "completion_tokens": batches.c.completion_tokens + usage.completion_tokens,
+        }
+        self._change(connection, lease, values)
+        own = {"batch_id": lease.batch_id, "line": row.line}
+        connection.execute(insert(batch_lines).values(**own, succeeded=row.succeeded, result=row.result))
+
+    def lines(
+        self, connection: Connection, lease: BatchLease, *, succeeded: bool, after: int, limit: int
+    ) -> Sequence[tuple[int, bytes]]:
+        """Up to `limit` results in the order of the lines, those behind line `after`."""
+        chosen = (
+            select(batch_lines.c.line, batch_lines.c.result)
+            .where(
+                batch_lines.c.batch_id == lease.batch_id,
+                batch_lines.c.succeeded == succeeded,
+                batch_lines.c.line > after,
+            )
+            .order_by(batch_lines.c.line)
+            .limit(limit)
+        )
+        return [(row.line, row.result) for row in connection.execute(chosen)]
+
+    def finalize(self, connection: Connection, lease: BatchLease, *, now: int) -> Batch:
+        """All lines are done. A batch that is being cancelled stays so. Raises LeaseLostError."""
+        running = (batches.c.id == lease.batch_id) & (batches.c.state == BatchState.IN_PROGRESS)
+        values = {"state": BatchState.FINALIZING, "finalizing_at": now}
+        connection.execute(update(batches).where(running).values(**values))
+        return self.read(connection, lease)
+
+    def end(
+        self,
+        connection: Connection,
+        lease: BatchLease,
+        state: BatchState,
+        *,
+        now: int,
+        output: WrittenFile | None = None,
+        errors: WrittenFile | None = None,
+        problems: Sequence[Any] = (),
+        num_never_run: int = 0,
+    ) -> list[Blob]:
+        """Enter the last state, with the files written. What is returned goes to `BlobStore.collect`."""
+        batch = self.read(connection, lease)
+        for written in (output, errors):
+            if written is not None:
+                self._files.add(connection, written.file, written.blob)
+        values = {
+            "state": state,
+            f"{state}_at": now,
+            "output_file_id": None if output is None else output.file.id,
+            "error_file_id": None if errors is None else errors.file.id,
+            "errors": json.dumps(list(problems)) if problems else None,
+            "num_failed": batch.num_failed + num_never_run,
+            "lease_owner": None,
+            "lease_expires_at": None,
+        }
+        self._change(connection, lease, values)
+        connection.execute(delete(batch_lines).where(batch_lines.c.batch_id == lease.batch_id))
+        return self._uses.drop(connection, batch.project_id, batch.id)
+
+    def _change(self, connection: Connection, lease: BatchLease, values: dict[str, Any]) -> None:
+        mine = (batches.c.id == lease.batch_id) & (batches.c.fence == lease.fence)
+        if connection.execute(update(batches).where(mine).values(**values)).rowcount != 1:
+            raise LeaseLostError
