@@ -14,7 +14,7 @@ from pennyweight.store.batch_work import BatchWork, LeaseLostError, LineRow
 from pennyweight.store.batches import Batches, BatchState, NewBatch
 from pennyweight.store.blob import Blob
 from pennyweight.store.files import Files, StoredFile
-from pennyweight.store.listing import Page
+from pennyweight.store.pages import Cursor
 from pennyweight.store.projects import Projects
 
 if TYPE_CHECKING:
@@ -62,20 +62,18 @@ def row(number: int) -> LineRow:
 def test_projects_do_not_see_each_other(database: Database) -> None:
     other = database.write_now(lambda c: Projects().create(c, name="other", now=NOW)).id
     mine, theirs = add_batch(database, 1), add_batch(database, 2, project=other)
-    everything = Page(limit=10)
+    everything = Cursor(limit=10)
     for project, own, strange, file in (("default", mine, theirs, "file-2"), (other, theirs, mine, "file-1")):
-        batches, _ = database.read_now(lambda c, p=project: BATCHES.page(c, p, everything))  # type: ignore[misc]
-        assert [batch.id for batch in batches] == [own]
-        files, _ = database.read_now(lambda c, p=project: FILES.page(c, p, everything, now=NOW))  # type: ignore[misc]
-        assert [found.project_id for found in files] == [project]
+        batches = database.read_now(lambda c, p=project: BATCHES.page(c, p, everything))  # type: ignore[misc]
+        assert [batch.id for batch in batches.items] == [own]
+        files = database.read_now(lambda c, p=project: FILES.page(c, p, everything, now=NOW))  # type: ignore[misc]
+        assert [found.project_id for found in files.items] == [project]
         for work in (
             lambda c, p=project, b=strange: BATCHES.get(c, p, b),
             lambda c, p=project, b=strange: BATCHES.cancel(c, p, b, now=NOW),
-            lambda c, p=project, b=strange: BATCHES.page(c, p, Page(limit=1, after=b)),
             lambda c, p=project, f=file: FILES.get(c, p, f, now=NOW),
             lambda c, p=project, f=file: FILES.content(c, p, f, now=NOW),
             lambda c, p=project, f=file: FILES.delete(c, p, f, now=NOW),
-            lambda c, p=project, f=file: FILES.page(c, p, Page(limit=1, after=f), now=NOW),
         ):
             with pytest.raises(NotFoundError):
                 database.write_now(work)
@@ -100,9 +98,10 @@ def test_pages_in_both_orders_with_equal_times(database: Database) -> None:
         found: list[str] = []
         more, after = True, None
         while more:
-            page = Page(limit=2, after=after, order="asc" if order == "asc" else "desc")
-            files, more = database.read_now(lambda c, p=page: FILES.page(c, "default", p, now=NOW))  # type: ignore[misc]
-            found += [file.id for file in files]
+            page = Cursor(limit=2, after=after, order="asc" if order == "asc" else "desc")
+            files = database.read_now(lambda c, p=page: FILES.page(c, "default", p, now=NOW))  # type: ignore[misc]
+            found += [file.id for file in files.items]
+            more = files.has_more
             after = found[-1]
         assert found == wanted
 

@@ -1,14 +1,14 @@
-"""Query parameters of a list, and the list as it is answered."""
+"""Query parameters of a list."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pennyweight.answers.fields import Integer, OneOf, unknown, wrong_type
-from pennyweight.store.listing import Page
+from pennyweight.store.pages import Cursor
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from starlette.requests import Request
 
@@ -23,7 +23,7 @@ def read_query(request: Request, *names: str) -> dict[str, str]:
     return dict(request.query_params)
 
 
-def read_page(query: Mapping[str, str], *, most: int, default: int) -> Page:
+def read_page(query: Mapping[str, str], *, most: int, default: int) -> Cursor:
     """`after`, `limit` and `order`. Raises ParameterError."""
     limit = default
     if "limit" in query:
@@ -33,15 +33,4 @@ def read_page(query: Mapping[str, str], *, most: int, default: int) -> Page:
         limit = Integer(low=1, high=most).read(int(text[:10]), "limit")
     order = query.get("order", "desc")
     _ORDER.read(order, "order")
-    return Page(limit=limit, after=query.get("after"), order="asc" if order == "asc" else "desc")
-
-
-def list_object(objects: Sequence[Mapping[str, Any]], *, more: bool) -> dict[str, Any]:
-    """OpenAI's list: the client goes on after `last_id` as long as there is more."""
-    return {
-        "object": "list",
-        "data": objects,
-        "first_id": objects[0]["id"] if objects else None,
-        "last_id": objects[-1]["id"] if objects else None,
-        "has_more": more,
-    }
+    return Cursor(limit=limit, after=query.get("after"), order="asc" if order == "asc" else "desc")

@@ -12,7 +12,7 @@ from sqlalchemy import insert, select, update
 from pennyweight.core import Usage
 from pennyweight.errors import InvalidRequestError, NotFoundError
 from pennyweight.store.blob import BlobUses
-from pennyweight.store.listing import read_page
+from pennyweight.store.pages import page_of
 from pennyweight.store.tables.batches import batches as table
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, RowMapping
 
     from pennyweight.store.blob import Blob
-    from pennyweight.store.listing import Page
+    from pennyweight.store.pages import Cursor, Page
 
 
 class BatchState(StrEnum):
@@ -115,10 +115,10 @@ class Batches:
             raise NotFoundError(f"No batch found with id '{batch_id:.80}'.", param="id")
         return batch_of(row._mapping)
 
-    def page(self, connection: Connection, project_id: str, page: Page) -> tuple[list[Batch], bool]:
-        """One page, and whether there are more. Raises NotFoundError for a strange `after`."""
-        rows, more = read_page(connection, table, table.c.project_id == project_id, page)
-        return [batch_of(row) for row in rows], more
+    def page(self, connection: Connection, project_id: str, cursor: Cursor) -> Page[Batch]:
+        """One page of the project's."""
+        wanted = select(table).where(table.c.project_id == project_id)
+        return page_of(connection, wanted, table, cursor, lambda row: batch_of(row._mapping))
 
     def cancel(self, connection: Connection, project_id: str, batch_id: str, *, now: int) -> Batch:
         """What is done stays; a second time changes nothing. Raises NotFoundError, InvalidRequestError."""

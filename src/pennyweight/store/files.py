@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, insert, select
 
 from pennyweight.errors import NotFoundError
 from pennyweight.store.blob import BlobUses
-from pennyweight.store.listing import read_page
+from pennyweight.store.pages import page_of
 from pennyweight.store.tables.files import files as table
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection
 
     from pennyweight.store.blob import Blob
-    from pennyweight.store.listing import Page
+    from pennyweight.store.pages import Cursor, Page
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,14 +61,13 @@ class Files:
         return file, blob
 
     def page(
-        self, connection: Connection, project_id: str, page: Page, *, now: int, purpose: str | None = None
-    ) -> tuple[list[StoredFile], bool]:
-        """One page, and whether there are more. Raises NotFoundError for a strange `after`."""
-        condition = _visible(project_id, now)
+        self, connection: Connection, project_id: str, cursor: Cursor, *, now: int, purpose: str | None = None
+    ) -> Page[StoredFile]:
+        """One page of the project's, of one purpose if it is given."""
+        wanted = select(table).where(_visible(project_id, now))
         if purpose is not None:
-            condition &= table.c.purpose == purpose
-        rows, more = read_page(connection, table, condition, page)
-        return [_file(row) for row in rows], more
+            wanted = wanted.where(table.c.purpose == purpose)
+        return page_of(connection, wanted, table, cursor, lambda row: StoredFile(**row._mapping))
 
     def delete(self, connection: Connection, project_id: str, file_id: str, *, now: int) -> list[Blob]:
         """What it had is to be given to `BlobStore.collect` after the commit. Raises NotFoundError."""
@@ -94,7 +93,3 @@ class Files:
 def _visible(project_id: str, now: int) -> ColumnElement[bool]:
     lives = table.c.expires_at.is_(None) | (table.c.expires_at > now)
     return (table.c.project_id == project_id) & lives
-
-
-def _file(row: Any) -> StoredFile:
-    return StoredFile(**row)

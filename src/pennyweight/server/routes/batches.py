@@ -14,7 +14,8 @@ from pennyweight.server.auth import principal_of
 from pennyweight.server.batch_shapes import batch_object
 from pennyweight.server.body import read_object
 from pennyweight.server.envelope import json_response
-from pennyweight.server.paging import list_object, read_page, read_query
+from pennyweight.server.organization_shapes import list_object
+from pennyweight.server.paging import read_page, read_query
 from pennyweight.store.batches import Batches, NewBatch
 from pennyweight.store.failpoints import failpoint
 from pennyweight.store.files import Files
@@ -64,8 +65,8 @@ def batch_routes(
     async def list_batches(request: Request) -> Response:
         page = read_page(read_query(request, "after", "limit"), most=_MAX_LISTED, default=_LISTED)
         project = principal_of(request).project
-        found, more = await database.read(lambda connection: batches.page(connection, project, page))
-        return json_response(list_object([batch_object(batch) for batch in found], more=more))
+        found = await database.read(lambda connection: batches.page(connection, project, page))
+        return json_response(list_object(found, batch_object))
 
     @router.get("/{batch_id}", summary="Retrieve a batch", response_model=None)
     async def retrieve(request: Request, batch_id: str) -> Response:

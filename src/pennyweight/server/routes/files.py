@@ -15,7 +15,8 @@ from pennyweight.server.auth import principal_of
 from pennyweight.server.envelope import json_response
 from pennyweight.server.file_shapes import deleted_object, file_object
 from pennyweight.server.openapi_files import UPLOAD_BODY
-from pennyweight.server.paging import list_object, read_page, read_query
+from pennyweight.server.organization_shapes import list_object
+from pennyweight.server.paging import read_page, read_query
 from pennyweight.server.upload import MAX_FILE_BYTES, PURPOSES, receive_upload
 from pennyweight.store.failpoints import failpoint
 from pennyweight.store.files import Files, StoredFile
@@ -64,16 +65,23 @@ def file_routes(services: Services) -> APIRouter:
         if purpose is not None:
             _LISTED_PURPOSES.read(purpose, "purpose")
         project, now = principal_of(request).project, int(time.time())
-        found, more = await database.read(
+        found = await database.read(
             lambda connection: files.page(connection, project, page, now=now, purpose=purpose)
         )
-        return json_response(list_object([file_object(file) for file in found], more=more))
+        return json_response(list_object(found, file_object))
 
     @router.get("/{file_id}", summary="Retrieve a file's description", response_model=None)
     async def retrieve(request: Request, file_id: str) -> Response:
         project, now = principal_of(request).project, int(time.time())
         file = await database.read(lambda connection: files.get(connection, project, file_id, now=now))
         return json_response(file_object(file))
+
+    _add_content_and_deletion(router, services)
+    return router
+
+
+def _add_content_and_deletion(router: APIRouter, services: Services) -> None:
+    database, blobs, files = services.database, services.blobs, Files()
 
     @router.get("/{file_id}/content", summary="Retrieve a file's content", response_model=None)
     async def content(request: Request, file_id: str) -> Response:
@@ -96,8 +104,6 @@ def file_routes(services: Services) -> APIRouter:
         for blob in unused:
             await asyncio.to_thread(blobs.collect, blob)
         return json_response(deleted_object(file_id))
-
-    return router
 
 
 async def _chunks(file: BinaryIO) -> AsyncIterator[bytes]:
