@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 from typing import TYPE_CHECKING
 
@@ -18,12 +19,11 @@ from tests.server.live import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from socket import socket
 
     from starlette.types import ASGIApp
 
 
-def url_of(listener: socket) -> str:
+def url_of(listener: socket.socket) -> str:
     return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
@@ -94,3 +94,9 @@ def test_a_stop_reaches_what_is_under_way() -> None:
     assert begun.wait(60)
     preparation.stop()
     assert ended.is_set()
+
+
+def test_small_answers_do_not_wait_for_acknowledgements() -> None:
+    """asyncio switches Nagle's algorithm off for sockets that say they are TCP, and for no others."""
+    with bind("127.0.0.1", 0) as listener:
+        assert listener.proto == socket.IPPROTO_TCP

@@ -123,9 +123,10 @@ def test_limits_are_replaced_and_removed(database: Database) -> None:
     assert database.read_now(lambda link: allowances.of(link, ("a",))) == ()
 
 
-def test_spending_adds_up(database: Database) -> None:
+def test_runs_write_totals_that_add_up(database: Database) -> None:
     spending, month = Spending(), ("a", "2026-11")
-    for amount in (5, 7):
-        database.write_now(lambda link, more=amount: spending.add(link, {month: more, ("a", "total"): 1}))
-    read = database.read_now(lambda link: spending.of(link, [month, ("a", "total"), ("a", "2026-12")]))
-    assert read == {month: 12, ("a", "total"): 2, ("a", "2026-12"): 0}
+    for run, total in (("one", 5), ("two", 4), ("one", 7), ("one", 7), ("one", 6)):
+        database.write_now(lambda link, by=run, sum_=total: spending.put(link, by, {month: sum_}))
+    places = [month, ("a", "2026-12")]
+    assert database.read_now(lambda link: spending.of(link, places)) == {month: 11, ("a", "2026-12"): 0}
+    assert database.read_now(lambda link: spending.of(link, [month], other_than="one")) == {month: 4}

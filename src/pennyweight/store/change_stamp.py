@@ -21,13 +21,18 @@ class ChangeStamp:
     def __init__(self, url: URL) -> None:
         self._connection: sqlite3.Connection | None = None
         if url.get_backend_name() == "sqlite" and url.database:
-            self._connection = sqlite3.connect(url.database, isolation_level=None, check_same_thread=False)
+            self._connection = sqlite3.connect(
+                url.database, timeout=0, isolation_level=None, check_same_thread=False
+            )
 
     def now(self) -> int | None:
         """Equal numbers: nothing was committed in between. None: nobody knows."""
         if self._connection is None:
             return None
-        (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+        try:
+            (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+        except sqlite3.OperationalError:  # busy with recovery, or the disk is failing: ask by a query
+            return None
         return int(version)
 
     def close(self) -> None:

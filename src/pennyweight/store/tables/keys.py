@@ -49,5 +49,6 @@ spending = Table(
     metadata,
     Column("subject", Text, primary_key=True),
     Column("period", Text, primary_key=True),  # 2026-11, or total
+    Column("run", Text, primary_key=True),  # of a server, from start to end: each writes rows of its own
     Column("amount", BigInteger, nullable=False),  # picodollars
 )

@@ -83,6 +83,7 @@ def _create_usage() -> None:
         "spending",
         sa.Column("subject", sa.Text(), nullable=False),
         sa.Column("period", sa.Text(), nullable=False),
+        sa.Column("run", sa.Text(), nullable=False),
         sa.Column("amount", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("subject", "period", name="pk_spending"),
+        sa.PrimaryKeyConstraint("subject", "period", "run", name="pk_spending"),
     )
