@@ -1,7 +1,8 @@
 """What a server is asked over HTTP: each task starts from a fresh server and returns one `Sample`.
 
 Prompts are real, distinct passages, the same ones for every server, so that no cache flatters and no server
-gets easier text. Greedy unless the task says sampled; answers run to their full length (`ignore_eos`).
+gets easier text. Greedy unless the task says sampled; answers run to their full length: no end token is
+sampled (`ignore_eos` of llama-server, `min_tokens` here).
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ class Disturbed:
 
     def measure(self, server: RunningServer, passages: Passages) -> Sample:
         solo = _ask(server, self._arrivals(passages, start_s=0.0))
-        stream = _chat("Tell a long story.", self.stream_tokens, "greedy")
+        stream = _chat("Tell a long story.", self.stream_tokens, "sampled")  # greedy it would repeat itself: too easy
         arrivals = self._arrivals(passages, start_s=self.lead_s)
         together = _ask(server, [(0.0, stream), *arrivals], background=1)
         written, read = together[0], together[1:]
@@ -150,7 +151,8 @@ def _chat(prompt: str, max_tokens: int, sampling: Sampling, *, system: str | Non
     chosen: dict[str, float] = {"temperature": 0}
     if sampling == "sampled":
         chosen = {"temperature": TEMPERATURE, "top_p": TOP_P, "top_k": TOP_K, "min_p": 0.0, "seed": 1}
-    return {"messages": messages, "max_tokens": max_tokens, "ignore_eos": True, **chosen}
+    full = {"max_tokens": max_tokens, "min_tokens": max_tokens, "ignore_eos": True}
+    return {"messages": messages, **full, **chosen}
 
 
 def _ask(

@@ -8,7 +8,10 @@ namespace pennyweight {
 namespace {
 
 constexpr int kSegmentTokens = kSegmentPages * Cache::kPageTokens;
-constexpr int kTilePays = 24;  // query rows of a sequence and KV head from which a tile beats single rows
+// Query rows of a KV head from which a tile beats single rows: over pages that streams share, and within a sequence,
+// where few tiles would leave threads without work.
+constexpr int kSharedTilePays = 24;
+constexpr int kTilePays = 40;
 
 constexpr int kStateHeader = 16;  // floats of a stored state before its output: maximum, sum, padding
 
@@ -117,7 +120,7 @@ void AttentionStage::cut_shared(const std::vector<SequenceSpan>& sequences, Plan
   for (const SequenceSpan& s : sequences)
     if (s.count == 1 && s.position >= kSegmentTokens) by_first_page[s.pages[0]].push_back(&s);
   for (const auto& [page, members] : by_first_page) {
-    if (members.size() * model_.group() < kTilePays) continue;
+    if (members.size() * model_.group() < kSharedTilePays) continue;
     const SequenceSpan& lead = *members.front();
     int common = lead.position / kSegmentTokens * kSegmentPages;
     for (const SequenceSpan* s : members) {
@@ -228,7 +231,7 @@ int AttentionStage::fill_tile(const Task& task, int window, const Query* queries
   std::fill_n(total.output, static_cast<size_t>(dim_) * kTileRows, 0.0F);
   for (int i = 0; i < kTileRows; ++i) {
     tile.first[i] = 0;
-    tile.last[i] = -1;
+    tile.last[i] = task.last_position;  // rows beyond the last are zeros that nobody reads: they hide nothing
     for (int g = 0; g < head_groups(dim_); ++g) {
       tile.scale[g][i] = 0;
       tile.minus_128_sums[g][i] = 0;
@@ -262,8 +265,7 @@ void AttentionStage::run_tile(const Task& task, int layer, const Query* queries,
     for (int page = segment * kSegmentPages; page < end; ++page) {
       if (page < last_page) fetch_ahead(cache_.head(layer, task.pages[page + 1], task.kv_head), dim_);
       const int start = page * Cache::kPageTokens;
-      const bool all_visible =
-          task.num_pairs == kTileRows && start + Cache::kPageTokens - 1 <= earliest_last && start >= latest_first;
+      const bool all_visible = start + Cache::kPageTokens - 1 <= earliest_last && start >= latest_first;
       kernels_.attend_tile(cache_.head(layer, task.pages[page], task.kv_head), dim_, start, all_visible, tile,
                            scratch.tile_scratch.get());
     }

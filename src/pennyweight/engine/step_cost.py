@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from itertools import pairwise
 
-GAP_S = 0.058  # wanted gap between tokens of running streams beside prompts: 80 ms is the limit
+GAP_S = 0.052  # wanted gap between tokens of running streams beside prompts: 80 ms is the limit
 IDLE_STEP_S = 0.250  # longest step when no stream runs: what an arrival or a cancel may have to wait
 MIN_CHUNK = 16  # a prompt advances by as much however slow the decode rows are
 MAX_CHUNK = 1024
