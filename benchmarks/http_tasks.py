@@ -100,7 +100,8 @@ class Disturbed:
 
     def measure(self, server: RunningServer, passages: Passages) -> Sample:
         solo = _ask(server, self._arrivals(passages, start_s=0.0))
-        stream = _chat("Tell a long story.", self.stream_tokens, "sampled")  # greedy it would repeat itself: too easy
+        # Greedily it would repeat itself, which can be guessed ahead.
+        stream = _chat("Tell a long story.", self.stream_tokens, "sampled")
         arrivals = self._arrivals(passages, start_s=self.lead_s)
         together = _ask(server, [(0.0, stream), *arrivals], background=1)
         written, read = together[0], together[1:]
