@@ -46,7 +46,7 @@ SCHEMAS = (
     "Kubernetes---kb_1066_Normalized",
     "BFCL_multiple_191",
 )
-_REPEATS = 3  # of both sides, in turn
+_REPEATS = 5  # of both sides, in turn
 _MAX_TOKENS = 200
 _PREDICTED_TOKENS = 256
 _NUM_PREDICTIONS = 4

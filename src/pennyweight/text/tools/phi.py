@@ -1,7 +1,8 @@
 """Phi 4 mini: a JSON list of calls between `<|tool_call|>` and `<|/tool_call|>`.
 
 Its template takes the tools as JSON text in the system message. Calls of the past are the assistant's text.
-Source: the model card and chat template of microsoft/Phi-4-mini-instruct.
+Source: the model card of microsoft/Phi-4-mini-instruct. The tests' template is reconstructed: the model's own
+has not been run here.
 """
 
 from __future__ import annotations
