@@ -1,0 +1,179 @@
+"""A disk that is full, a folder that is not writable: refused, nothing half-done, and well again after."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pennyweight.errors import ConfigError, StorageFullError
+from pennyweight.server.envelope import error_response
+from pennyweight.store.blob import BlobUses
+from pennyweight.store.blobs import BlobStore, stored_blobs
+from pennyweight.store.data_folder import DataFolder
+from pennyweight.store.database import Database
+from pennyweight.store.projects import Projects
+from pennyweight.store.verify import verify
+from tests.store.filled import fill
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sqlalchemy import Connection
+
+DISK_BYTES = 3 * 2**20
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of a few megabytes; the test is skipped where nothing can be mounted."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    options = f"size={DISK_BYTES},mode=0700"
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], check=False, capture_output=True
+    )
+    if mounted.returncode != 0:
+        pytest.skip(f"no small disk can be mounted here: {mounted.stderr.decode().strip()}")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill_up(disk: Path, *, leave: int = 0) -> Path:
+    """A file that takes all the room but `leave` bytes."""
+    path = disk / "filler"
+    with path.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        except OSError:
+            pass
+        file.truncate(max(0, path.stat().st_size - leave))
+    return path
+
+
+def creation(connection: Connection) -> str:
+    return Projects().create(connection, name="x" * 50_000, now=1).id
+
+
+def test_a_full_disk_refuses_and_is_well_again(small_disk: Path) -> None:
+    folder = DataFolder.open(str(small_disk / "data"))
+    with Database.open(folder.database_url) as database:
+        blobs = BlobStore(folder.path, database)
+        fill(database, blobs)
+        before = database.write_now(creation)
+        filler = fill_up(small_disk)
+        with pytest.raises(StorageFullError):
+            database.write_now(creation)
+        with pytest.raises(StorageFullError):
+            fill(database, blobs)
+        assert database.read_now(lambda c: Projects().get(c, before).id) == before
+        assert all(not verdict.findings for verdict in verify(database, folder.path))
+        filler.unlink()
+        after = database.write_now(creation)
+        fill(database, blobs)
+    with Database.open(folder.database_url) as database:
+        assert database.read_now(lambda c: Projects().get(c, after).id) == after
+        assert all(not verdict.findings for verdict in verify(database, folder.path))
+        assert len(list(stored_blobs(folder.path / "blobs"))) == 2
+    assert list((folder.path / "incoming").iterdir()) == []
+
+
+def test_a_disk_that_becomes_full_under_many_writers(small_disk: Path) -> None:
+    """Whoever was told of success finds what was written; everybody else was told of the disk."""
+    folder = DataFolder.open(str(small_disk / "data"))
+
+    async def write_all(database: Database) -> list[object]:
+        return await asyncio.gather(*(database.write(creation) for _ in range(200)), return_exceptions=True)
+
+    with Database.open(folder.database_url) as database:
+        outcomes = asyncio.run(write_all(database))
+    kept = [outcome for outcome in outcomes if isinstance(outcome, str)]
+    assert {type(outcome) for outcome in outcomes} <= {str, StorageFullError}
+    assert len(kept) < 200
+    with Database.open(folder.database_url) as database:
+        for project in kept:
+            database.read_now(lambda c, project=project: Projects().get(c, project))  # type: ignore[misc]
+
+
+def test_blobs_stop_at_a_full_disk_and_leave_no_rest(small_disk: Path) -> None:
+    folder = DataFolder.open(str(small_disk / "data"))
+
+    def store(blobs: BlobStore, num_bytes: int) -> None:
+        with blobs.receive("default", max_bytes=2**30) as incoming:
+            for _ in range(0, num_bytes, 2**16):
+                incoming.write(os.urandom(2**16))
+            blob = incoming.finish()
+            database.write_now(lambda c: BlobUses().add(c, blob, owner_id="file-a", now=1))
+
+    with Database.open(folder.database_url) as database:
+        blobs = BlobStore(folder.path, database)
+        with pytest.raises(StorageFullError):
+            store(blobs, 2 * DISK_BYTES)
+        assert list((folder.path / "incoming").iterdir()) == []
+        store(blobs, 2**20)
+
+
+def test_what_a_client_is_told() -> None:
+    response = error_response(StorageFullError("It cannot be stored (disk full)."))
+    assert response.status_code == 507
+    assert response.headers["x-should-retry"] == "false"
+
+
+_DENIED = """
+import sys
+from pathlib import Path
+from pennyweight.errors import ConfigError, StorageFullError
+from pennyweight.store.blobs import BlobStore
+from pennyweight.store.data_folder import DataFolder
+from pennyweight.store.database import Database
+from pennyweight.store.projects import Projects
+folder = DataFolder.open(sys.argv[1])
+with Database.open(folder.database_url) as database:
+    blobs = BlobStore(folder.path, database)
+    for path in (folder.path, folder.path / "incoming", folder.path / "blobs"):
+        path.chmod(0o500)
+    try:
+        with blobs.receive("default", max_bytes=9) as incoming:
+            print("stored")
+    except StorageFullError as error:
+        print(error.status, error.message)
+    database.write_now(lambda c: Projects().create(c, name="x", now=1))
+    for path in (folder.path, folder.path / "incoming", folder.path / "blobs"):
+        path.chmod(0o700)
+    with blobs.receive("default", max_bytes=9) as incoming:
+        print("stored")
+folder.path.chmod(0o500)
+try:
+    DataFolder.open(sys.argv[1])
+except ConfigError as error:
+    print(error.message)
+"""
+
+
+def test_a_folder_that_may_not_be_written_to(tmp_path: Path) -> None:
+    """Root writes anywhere, unless it gives up that right."""
+    folder, program = tmp_path / "data", [sys.executable, "-c", _DENIED]
+    if os.geteuid() == 0:
+        if (setpriv := shutil.which("setpriv")) is None:
+            pytest.skip("root cannot give up its rights here: setpriv is not installed")
+        program = [setpriv, "--bounding-set=-dac_override,-dac_read_search", *program]
+    done = subprocess.run([*program, str(folder)], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    refused, stored, closed = done.stdout.splitlines()
+    assert refused.startswith("507 It cannot be stored (Permission denied)")
+    assert stored == "stored"
+    assert closed == f"the data folder {folder} cannot be written to; choose another with --data"
+
+
+def test_a_start_on_a_full_disk_says_so(small_disk: Path) -> None:
+    fill_up(small_disk, leave=8192)
+    folder = DataFolder.open(str(small_disk / "data"))
+    with pytest.raises((StorageFullError, ConfigError)):
+        Database.open(folder.database_url)
