@@ -63,12 +63,15 @@ WRONG: list[tuple[dict[str, Any] | str, str, str | None]] = [
     ({**chat_line(1), "custom_id": None}, "missing_required_parameter", "custom_id"),
     ({**chat_line(1), "custom_id": ""}, "invalid_custom_id", "custom_id"),
     ({**chat_line(1), "custom_id": 7}, "invalid_custom_id", "custom_id"),
+    ({**chat_line(1), "custom_id": "\ud800"}, "invalid_custom_id", "custom_id"),
     ({**chat_line(1), "method": "GET"}, "invalid_method", "method"),
     ({**chat_line(1), "url": "/v1/embeddings"}, "invalid_url", "url"),
     ({**chat_line(1), "url": ["/v1/x"]}, "invalid_url", "url"),
     ({**chat_line(1), "body": []}, "invalid_type", "body"),
     ({**chat_line(1), "body": {"messages": []}}, "missing_required_parameter", "body.model"),
     ({**chat_line(1), "priority": 1}, "unknown_parameter", "priority"),
+    ({**chat_line(1), "\ud800": 1}, "unknown_parameter", "\\ud800"),
+    (chat_line(1, model="\udfff"), "mismatched_model", "body.model"),
     (chat_line(1, model="other"), "mismatched_model", "body.model"),
     (chat_line(0), "duplicate_custom_id", "custom_id"),
 ]
@@ -83,7 +86,7 @@ def test_a_wrong_line_is_told_with_its_number(
     assert (error.line, error.code, error.param) == (3, code, param)
     assert error.message
     assert set(error.payload()) == {"code", "line", "message", "param"}
-    json.dumps(error.payload()).encode()
+    json.dumps(error.payload(), ensure_ascii=False).encode()
 
 
 def test_bytes_that_are_no_utf_8() -> None:

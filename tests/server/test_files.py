@@ -130,6 +130,7 @@ WRONG: list[tuple[dict[str, Any], str | None]] = [
     ({"content": b"--x\r\nnonsense", "headers": {"content-type": "multipart/form-data; boundary=x"}}, None),
     ({"content": b"", "headers": {"content-type": "multipart/form-data; boundary=x"}}, None),
     ({"content": b"x", "headers": {"content-type": "multipart/form-data"}}, None),
+    ({"content": b"x", "headers": {"content-type": f"multipart/form-data; boundary={'b' * 999}"}}, None),
 ]
 
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from pennyweight.server import recording
-from tests.server.issuing import new_key, new_project
+from tests.server.issuing import new_admin_key, new_key, new_project
 from tests.server.live import LiveServer, eventually, live_server
 
 if TYPE_CHECKING:
@@ -101,6 +101,23 @@ def test_keys_are_a_projects_own(engine: Engine) -> None:
         assert "idempotent-replayed" not in theirs.headers
         assert post(server, "shared", secret=one).content == mine.content
         assert post(server, "shared", secret="wrong").status_code == 401
+
+
+@pytest.mark.parametrize("path", ["projects/default/service_accounts", "admin_api_keys"])
+def test_secrets_are_not_kept(engine: Engine, tmp_path: Path, path: str) -> None:
+    """The key is made once, and its secret is told once."""
+    data = tmp_path / "data"
+    with live_server(engine, data=str(data)) as server:
+        headers = {"idempotency-key": "one", "authorization": f"Bearer {new_admin_key(server)}"}
+        url = f"{server.url}/v1/organization/{path}"
+        first, again = (httpx.post(url, json={"name": "x"}, headers=headers) for _ in range(2))
+        assert first.status_code == 200, first.text
+        assert (again.status_code, again.json()["error"]["code"]) == (400, "idempotent_answer_not_kept")
+        made = first.json()
+        secret = made["value"] if "value" in made else made["api_key"]["value"]
+        assert not [file for file in data.glob("*.db*") if secret.encode() in file.read_bytes()]
+        own = [made for made in httpx.get(url, headers=headers).json()["data"] if made["name"] == "x"]
+        assert len(own) == 1
 
 
 def test_answers_outlive_the_server(engine: Engine, tmp_path: Path) -> None:

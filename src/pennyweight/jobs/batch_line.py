@@ -23,7 +23,8 @@ class LineError(InvalidRequestError):
     """A line that makes its file no batch."""
 
     def __init__(self, message: str, *, code: str, param: str | None = None) -> None:
-        super().__init__(message, param=param)
+        # Kept and told as UTF-8, which halves of surrogate pairs in what it quotes do not have.
+        super().__init__(_as_utf8(message), param=None if param is None else _as_utf8(param))
         self.code = code
 
 
@@ -36,6 +37,10 @@ class BatchLine:
     url: str
     model: str
     body: dict[str, object]
+
+
+def _as_utf8(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def parse_line(raw: bytes, *, number: int, urls: Collection[str]) -> BatchLine:
@@ -56,6 +61,9 @@ def parse_line(raw: bytes, *, number: int, urls: Collection[str]) -> BatchLine:
     custom_id, body = fields["custom_id"], fields["body"]
     if not isinstance(custom_id, str) or not custom_id:
         message = "'custom_id' must be a string that is not empty."
+        raise LineError(message, code="invalid_custom_id", param="custom_id")
+    if _as_utf8(custom_id) != custom_id:
+        message = "'custom_id' has half a surrogate pair; send whole characters."
         raise LineError(message, code="invalid_custom_id", param="custom_id")
     if fields["method"] != "POST":
         raise LineError("'method' must be POST.", code="invalid_method", param="method")

@@ -1,8 +1,9 @@
 """`Idempotency-Key`: a POST repeated within a day gets the answer it got before, and nothing is done twice.
 
 Answers are kept per project in the database, complete ones alone: a request that failed, or whose client went
-away, is answered afresh. The key belongs to the exact request; with another body it is refused. A stream is
-repeated byte for byte, at once. The last piece of an answer is sent when the answer is safely kept.
+away, is answered afresh. Of an answer that tells a secret only that it was given is kept. The key belongs to
+the exact request; with another body it is refused. A stream is repeated byte for byte, at once. The last
+piece of an answer is sent when the answer is safely kept.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 _HEADER: Final = "idempotency-key"
 _LONGEST: Final = 255
+_MAKING_KEYS: Final = ("/api_keys", "/admin_api_keys", "/service_accounts")
 _log = logging.getLogger(__name__)
 Place = tuple[str, str]
 """A project and its key."""
@@ -98,8 +100,11 @@ class Idempotency:
             await error_response(error)(scope, request.receive, send)
             return
 
+        secret = request.url.path.endswith(_MAKING_KEYS)
+
         async def keep(status: int, headers: tuple[tuple[str, str], ...], answer: bytes | None) -> None:
-            made = KeptAnswer(fingerprint=fingerprint, status=status, headers=headers, body=answer)
+            body = None if secret else answer
+            made = KeptAnswer(fingerprint=fingerprint, status=status, headers=headers, body=body)
             at = int(self._clock())
             await self._database.write(lambda link: self._answers.put(link, *place, made, now=at))
 
@@ -133,8 +138,8 @@ def _repeated(kept: KeptAnswer, fingerprint: str) -> Response:
         raise _reused()
     if kept.body is None:
         error = InvalidRequestError(
-            "The answer to this request was given once and was too large to keep; to get a new one, use "
-            "another Idempotency-Key."
+            "The answer to this request was given once and is not kept, because it was too large or told a "
+            "secret; to get a new one, use another Idempotency-Key."
         )
         error.code = "idempotent_answer_not_kept"
         raise error

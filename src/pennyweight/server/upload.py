@@ -88,7 +88,10 @@ class _Reader:
             "on_part_data": self._add,
             "on_end": self._finish,
         }
-        self._parser = MultipartParser(boundary, callbacks)
+        try:
+            self._parser = MultipartParser(boundary, callbacks)
+        except FormParserError as error:
+            raise InvalidRequestError(f"The boundary of the upload is refused: {error}") from error
 
     def feed(self, chunk: bytes) -> None:
         try:
