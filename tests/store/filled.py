@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pennyweight.store.blob import BlobUses
+from pennyweight.core import Usage
+from pennyweight.store.batch_work import BatchWork, LineRow
+from pennyweight.store.batches import Batches, NewBatch
 from pennyweight.store.conversations import Conversations
 from pennyweight.store.events import Event, Events
+from pennyweight.store.files import Files, StoredFile
 from pennyweight.store.generation import NewGeneration, State
 from pennyweight.store.generations import Generations
 from pennyweight.store.identifiers import new_id
@@ -17,6 +20,7 @@ from pennyweight.store.usage import UsageRow, UsageRows
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from pennyweight.store.blob import Blob
     from pennyweight.store.blobs import BlobStore
     from pennyweight.store.database import Database
 
@@ -28,10 +32,39 @@ def fill(database: Database, blobs: BlobStore) -> None:
     with blobs.receive("default", max_bytes=100) as incoming:
         incoming.write(new_id("content of ").encode())
         blob = incoming.finish()
-        database.write_now(lambda c: BlobUses().add(c, blob, owner_id=new_id("file-"), now=NOW))
+        database.write_now(lambda c: _add_batch(c, blob))
     database.write_now(_add_usage)
     database.write_now(_add_key)
     database.write_now(_add_answers)
+
+
+def _add_batch(connection: Connection, blob: Blob) -> None:
+    """A file, and a batch over it with one answered line."""
+    file = StoredFile(
+        id=new_id("file-"),
+        project_id="default",
+        filename="ü.jsonl",
+        purpose="batch",
+        num_bytes=blob.num_bytes,
+        created_at=NOW,
+    )
+    Files().add(connection, file, blob)
+    new = NewBatch(
+        id=new_id("batch_"),
+        project_id="default",
+        key_id=None,
+        endpoint="/v1/completions",
+        input_file_id=file.id,
+        created_at=NOW,
+        expires_at=NOW + 86_400,
+    )
+    Batches().add(connection, new, blob)
+    claimed = BatchWork().claim(connection, owner="w", now=NOW, lease_s=30)
+    assert claimed is not None
+    _, lease = claimed
+    BatchWork().begin(connection, lease, model="tiny", num_lines=2, now=NOW)
+    row = LineRow(line=1, succeeded=True, result=b"{}\n", usage=Usage())
+    BatchWork().add_line(connection, lease, row)
 
 
 def _add_usage(connection: Connection) -> None:

@@ -77,6 +77,21 @@ def test_nothing_is_found_in_a_store_that_is_well(filled: Database, tmp_path: Pa
         ("items", "UPDATE items SET wire = 'x'", "is no JSON"),
         ("items", "UPDATE items SET project_id = 'proj_x'", "of another project"),
         ("blobs", "UPDATE blob_uses SET num_bytes = 1", "its row says 1"),
+        ("files", "UPDATE files SET num_bytes = 1", "says 1 bytes, its content has"),
+        ("files", "DELETE FROM blob_uses", "has 0 contents"),
+        ("batches", "DELETE FROM blob_uses", "is under way without its input"),
+        ("batches", "UPDATE batches SET state = 'asleep'", "in an unknown state, 'asleep'"),
+        (
+            "batches",
+            "UPDATE batches SET num_completed = 2",
+            "counts 2 completed and 0 failed lines, its rows say 1",
+        ),
+        ("batches", "UPDATE batches SET num_failed = 2", "1 completed and 2 failed of 2 lines"),
+        ("batches", "DELETE FROM batch_lines", "its rows say 0 completed and 0 failed"),
+        ("batches", "UPDATE batches SET state = 'expired'", "expired and does not say since when"),
+        ("batches", "UPDATE batches SET state = 'completed'", "completed and has 1 rows of lines left"),
+        ("batches", "UPDATE batches SET state = 'cancelled'", "cancelled and still holds its input"),
+        ("batches", "UPDATE batches SET state = 'completed'", "not all its lines are done"),
     ],
 )
 def test_each_kind_of_damage_is_found(

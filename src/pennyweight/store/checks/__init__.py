@@ -1,8 +1,10 @@
 """What `penny store verify` looks at: one file per noun, each a `Check`; all of them in `CHECKS`."""
 
+from pennyweight.store.checks.batches import check_batches
 from pennyweight.store.checks.blobs import check_blobs
 from pennyweight.store.checks.check import Check, Finding, Scope
 from pennyweight.store.checks.database import check_database
+from pennyweight.store.checks.files import check_files
 from pennyweight.store.checks.generations import check_generations
 from pennyweight.store.checks.items import check_items
 from pennyweight.store.checks.references import check_references
@@ -11,6 +13,8 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("database", check_database),
     ("references", check_references),
     ("blobs", check_blobs),
+    ("files", check_files),
+    ("batches", check_batches),
     ("generations", check_generations),
     ("items", check_items),
 )
