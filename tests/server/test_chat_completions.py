@@ -148,6 +148,18 @@ def test_ignored_keys_are_named_in_a_header(client: openai.OpenAI, server: LiveS
         raw.parse()
 
 
+def test_long_ignored_keys_leave_room_for_others(client: openai.OpenAI, server: LiveServer) -> None:
+    keys = {"a" * 5000: 1, **{f"k{number:03}": 1 for number in range(500)}}
+    messages: list[Any] = [{"role": "user", "content": "Hi", **keys}]
+    raw = client.chat.completions.with_raw_response.create(
+        model=server.model, messages=messages, max_tokens=1
+    )
+    long, *others = raw.headers["x-pennyweight-ignored"].split(", ")
+    assert (len(long), long[-4:]) == (203, "a...")
+    assert others[:2] == ["messages[].k000", "messages[].k001"]
+    assert (others[-1], len(others[-2])) == ("...", len(others[0]))
+
+
 def test_headers_on_every_answer(server: LiveServer) -> None:
     for path in ("/v1/models", "/health", "/docs", "/nowhere", "/openapi.json"):
         headers = httpx.get(server.url + path).headers

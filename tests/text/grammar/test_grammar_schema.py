@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pennyweight.text.tokenizer import Tokenizer
 
 _OLD = "http://json-schema.org/draft-07/schema#"
+_ENDLESS = {"$defs": {"a": {"type": "array", "items": {"$ref": "#/$defs/a"}, "minItems": 1}}}
+_NODE: dict[str, Any] = {"type": ["object", "null"], "properties": {"a": {"$ref": "#"}}, "required": ["a"]}
 
 REFUSED: list[tuple[Any, str]] = [
     ({"properties": {"a": {"not": {}}}}, "properties.a.not"),
@@ -36,6 +38,10 @@ REFUSED: list[tuple[Any, str]] = [
     ({"$ref": "https://example.com/x"}, "$ref"),
     ({"$ref": "#/$defs/none"}, "$ref"),
     ({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}}, "$ref"),
+    ({"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]}, "properties.a.$ref"),
+    ({"type": "array", "items": {"$ref": "#"}, "minItems": 1}, "items.$ref"),
+    ({"anyOf": [{"type": "null"}, {"$ref": "#/$defs/a"}], **_ENDLESS}, "anyOf[1].$ref"),
+    ({"properties": {"a": {"$ref": "#/$defs/a"}}, **_ENDLESS}, "properties.a.$ref"),
     ({"$ref": "#/$defs/a", "$defs": {"a": {"pattern": "a(?=b)"}}}, "$defs.a.pattern"),
     ({"$ref": "#/$defs/a", "$defs": {"a": {"$id": "x", "type": "integer"}}}, "$defs.a.$id"),
     ({"$dynamicRef": "#x"}, "$dynamicRef"),
@@ -181,6 +187,19 @@ def test_hostile_sizes_are_refused() -> None:
 def test_a_schema_nothing_satisfies_is_refused(compiler: GrammarCompiler, schema: Any) -> None:
     with pytest.raises(InvalidRequestError):
         compiler.compile(json_schema(schema, param="x"))
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        _NODE,
+        {**_NODE, "type": "object", "properties": {"a": {"anyOf": [{"$ref": "#"}, {"type": "null"}]}}},
+        {**_NODE, "type": "object", "properties": {"a": {"type": "array", "items": {"$ref": "#"}}}},
+        {**_NODE, "type": "object", "required": []},
+    ],
+)
+def test_references_that_may_end_are_followed(schema: Any) -> None:
+    assert enforceable(schema).dropped == ()
 
 
 def test_not_strict_enforces_what_it_can(compiler: GrammarCompiler, tiny_tokenizer: Tokenizer) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pennyweight.text.grammar.disjoint import Disjointness
+from pennyweight.text.grammar.endless import Endings
 from pennyweight.text.grammar.node import SchemaNode
 from pennyweight.text.grammar.numbers import MAX_SUM_OF_MULTIPLES, fit_together, keep_off_zero
 from pennyweight.text.grammar.references import PointerError, resolve
@@ -91,6 +92,7 @@ class SchemaWalk:
     disjointness: Disjointness = field(init=False)
     _nested: int = 0
     _seen: set[int] = field(default_factory=set)
+    _visited: list[tuple[dict[str, Any], Path]] = field(default_factory=list)
     _nested_ids: list[Path] = field(default_factory=list)
     _references: list[Path] = field(default_factory=list)
 
@@ -110,6 +112,7 @@ class SchemaWalk:
         self._seen.add(id(schema))
         if len(path) > MAX_DEPTH or len(self._seen) > MAX_NODES or self._nested >= MAX_NESTED:
             raise _too_deep(self.param)
+        self._visited.append((schema, path))
         self._nested += 1
         try:
             SchemaNode(self, schema, path).check()
@@ -155,6 +158,8 @@ class SchemaWalk:
             if self.strict:
                 raise error
             self.dropped.append(error.param or "$id")
+        if self._references:
+            self._check_ends()
         multiples = [multiple for multiple, _ in self.multiples]
         if self.combined and multiples and not fit_together(multiples):
             why = "the numbers of this schema have no common multiple that is small enough"
@@ -164,6 +169,14 @@ class SchemaWalk:
             raise refuse("multipleOf", self.multiples[0][1], why, param=self.param)
         for schema, digits, path in self.exclusive:
             self._limit_digits(schema, digits, multiples, path)
+
+    def _check_ends(self) -> None:
+        endings = Endings([schema for schema, _ in self._visited], lambda name: self.resolve(name, ()))
+        for schema, path in self._visited:
+            if endings.endless(schema):
+                # Only references make endless values; the first one may be another schema's.
+                place = path if "$ref" in schema else self._references[0]
+                raise refuse("$ref", place, "it leads to values that never end", param=self.param)
 
     def _limit_digits(
         self, schema: dict[str, Any], digits: int, multiples: list[Fraction], path: Path
