@@ -14,6 +14,7 @@ from pennyweight.answers.events import Finished, RefusalDelta, TextDelta, TokenD
 from pennyweight.answers.upstream.chunks import ChunkReader, ReportedError
 from pennyweight.answers.upstream.event_stream import StreamError
 from pennyweight.core import Timings, Usage
+from pennyweight.cost.prices import PRICE_LIST
 
 if TYPE_CHECKING:
     from pennyweight.answers.events import AnswerEvent
@@ -63,6 +64,18 @@ def test_a_service_that_does_not_count() -> None:
     (end,) = reader.finished(TIMINGS)
     assert end.usage == Usage(prompt_tokens=9, completion_tokens=2)
     assert reader.running == {}
+
+
+def test_counts_that_can_be_priced() -> None:
+    usage = {
+        "prompt_tokens": 5,
+        "completion_tokens": 2**31 - 1,
+        "prompt_tokens_details": {"cached_tokens": 9},
+    }
+    *_, end = read(chunk({"content": "a"}), END, {"choices": [], "usage": usage})
+    assert isinstance(end, Finished)
+    assert end.usage == Usage(prompt_tokens=5, completion_tokens=2**31 - 1, cached_tokens=5)
+    assert PRICE_LIST[0].of(Usage(prompt_tokens=2**31, completion_tokens=2**31)) < 2**63
 
 
 def test_several_choices_share_one_count() -> None:
@@ -120,6 +133,11 @@ def test_a_call_without_id_gets_one_and_a_demanded_call_ends_as_a_call() -> None
     assert end.reason == "tool_calls"
 
 
+def test_no_end_may_be_an_empty_text_and_no_index_null() -> None:
+    events = read(chunk({"content": "a"}, finish_reason=""), call(None, "{}", id="c", name="f"), END)
+    assert [type(event) for event in events] == [TextDelta, ToolCallDelta, Finished]
+
+
 @pytest.mark.parametrize(
     ("chunks", "says"),
     [
@@ -138,7 +156,7 @@ def test_a_call_without_id_gets_one_and_a_demanded_call_ends_as_a_call() -> None
         ([chunk(finish_reason=[1])], "finish reason"),
         ([END, chunk({"content": "x"})], "after its end"),
         ([{"usage": {"prompt_tokens": -1}}], "prompt_tokens"),
-        ([{"usage": {"prompt_tokens": 2**60}}], "prompt_tokens"),
+        ([{"usage": {"prompt_tokens": 2**31}}], "prompt_tokens"),
         ([{"usage": "many"}], "usage"),
         ([call(0, "{}")], "without a name"),
         ([call([], "{}", name="f")], "index of a call"),

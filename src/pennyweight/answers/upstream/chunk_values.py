@@ -10,7 +10,7 @@ from pennyweight.answers.events import TokenDetail
 from pennyweight.answers.upstream.event_stream import StreamError
 from pennyweight.core import Usage
 
-_LARGEST_COUNT = 2**53
+_LARGEST_COUNT = 2**31  # tokens: prices in picodollars of as many still fit 64 bits
 _MOST_ALTERNATIVES = 20
 
 
@@ -62,10 +62,12 @@ def read_usage(value: object) -> Usage:
     usage = as_object(value, "the usage")
     prompt = as_object(usage.get("prompt_tokens_details"), "prompt_tokens_details")
     written = as_object(usage.get("completion_tokens_details"), "completion_tokens_details")
+    num_prompt = _count(usage, "prompt_tokens")
     return Usage(
-        prompt_tokens=_count(usage, "prompt_tokens"),
+        prompt_tokens=num_prompt,
         completion_tokens=_count(usage, "completion_tokens"),
-        cached_tokens=_count(prompt, "cached_tokens"),
+        # Some services count all that their cache held; what is not of the prompt would lower its price.
+        cached_tokens=min(_count(prompt, "cached_tokens"), num_prompt),
         accepted_prediction_tokens=_count(written, "accepted_prediction_tokens"),
         rejected_prediction_tokens=_count(written, "rejected_prediction_tokens"),
     )

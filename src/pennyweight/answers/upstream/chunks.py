@@ -104,7 +104,7 @@ class _Choice:
         self.num_tokens += len(events)
         yield from events
         reason = choice.get("finish_reason")
-        if reason is not None:
+        if reason is not None and reason != "":  # some services send no text for no end
             if not isinstance(reason, str) or reason not in _REASONS:
                 raise StreamError(f"the finish reason {reason!r:.40} is unknown")
             # Services say `stop` of a call that was demanded by name.
@@ -126,7 +126,7 @@ class _Choice:
 
     def _call(self, item: dict[str, Any]) -> ToolCallDelta:
         identifier = as_text(item.get("id"), "the id of a call")
-        number = item.get("index", identifier)
+        number = identifier if item.get("index") is None else item["index"]
         if not isinstance(number, int | str):
             raise StreamError("the index of a call is not a number")
         begins = not self._calls or (number != self._calls[-1] and number != "")
