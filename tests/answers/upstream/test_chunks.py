@@ -206,12 +206,14 @@ NESTED = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(KEYS + MORE_KEYS), inner, max_size=5)
     ),
-    max_leaves=30,
+    max_leaves=12,
 )
 
 
 @given(
-    st.fixed_dictionaries({"choices": st.lists(st.fixed_dictionaries({"delta": NESTED, "logprobs": NESTED}))})
+    st.fixed_dictionaries(
+        {"choices": st.lists(st.fixed_dictionaries({"delta": NESTED, "logprobs": NESTED}), max_size=3)}
+    )
 )
 def test_any_json_is_events_or_a_stream_error(body: dict[str, Any]) -> None:
     with contextlib.suppress(StreamError):
