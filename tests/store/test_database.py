@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, func, insert, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from pennyweight.errors import ConfigError, DatabaseUnavailableError, NotFoundError
+from pennyweight.errors import ConfigError, DatabaseUnavailableError, InvalidRequestError, NotFoundError
 from pennyweight.store.database import Database
 from pennyweight.store.projects import DEFAULT_PROJECT, Projects
 from pennyweight.store.tables.projects import projects as table
@@ -61,6 +61,15 @@ def test_a_work_that_raises_undoes_itself_alone(database: Database) -> None:
     outcomes = asyncio.run(all_at_once())
     assert [type(outcome) for outcome in outcomes] == [str, ValueError, str, IntegrityError, str]
     assert database.read_now(count) == 1 + 3
+
+
+def test_a_text_postgresql_cannot_hold_is_the_requests_fault(postgres: PostgresServer) -> None:
+    with Database.open(postgres.new_database()) as database:
+        with pytest.raises(InvalidRequestError, match="cannot hold"):
+            database.read_now(lambda connection: projects.get(connection, "a\0b"))
+        with pytest.raises(InvalidRequestError, match="cannot hold"):
+            database.write_now(creation("a\0b"))
+        assert database.write_now(creation("a")).startswith("proj_")
 
 
 def test_works_that_wait_share_a_commit(database: Database) -> None:

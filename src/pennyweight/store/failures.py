@@ -9,9 +9,14 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING, Literal
 
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError
 
-from pennyweight.errors import DatabaseUnavailableError, PennyweightError, StorageFullError
+from pennyweight.errors import (
+    DatabaseUnavailableError,
+    InvalidRequestError,
+    PennyweightError,
+    StorageFullError,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy.exc import DBAPIError
@@ -52,6 +57,13 @@ def failure_of(error: DBAPIError) -> Failure:
     return "lost" if silent or error.connection_invalidated or _gone(state) else "own"
 
 
+def _unwritable(error: DBAPIError) -> PennyweightError | None:
+    """Texts come from clients as they are; PostgreSQL's driver refuses those with a character of code 0."""
+    if isinstance(error, DataError) and getattr(error.orig, "sqlstate", None) is None:
+        return InvalidRequestError(f"The request has a text that the database cannot hold: {error.orig}.")
+    return None
+
+
 def _gone(state: str | None) -> bool:
     return state is not None and state.startswith(("08", "57P"))
 
@@ -60,7 +72,7 @@ def translated(error: DBAPIError) -> PennyweightError | None:
     """What the caller is told; None: the driver's own error is the caller's business."""
     failure = failure_of(error)
     if failure == "own":
-        return None
+        return _unwritable(error)
     if failure == "storage":
         return StorageFullError(
             f"It cannot be stored ({error.orig}); free space where the data folder or the database is."

@@ -142,6 +142,6 @@ def _run_one(connection: Connection, work: Work) -> _Outcome:
     except DBAPIError as error:
         if failure_of(error) != "own":
             raise  # the whole transaction is gone
-        return _Outcome(error=error)
+        return _Outcome(error=translated(error) or error)
     except BaseException as error:  # raised again where the result is awaited
         return _Outcome(error=error)
