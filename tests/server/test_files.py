@@ -6,7 +6,7 @@ import http.client
 import io
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import httpx
 import openai
@@ -14,10 +14,12 @@ import pytest
 
 from pennyweight.server import upload
 from pennyweight.store.blobs import stored_blobs
+from pennyweight.store.files import Files
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pennyweight.store.blob import Blob
     from tests.server.live import LiveServer
 
 DATA = b'{"a": 1}\n' * 1000
@@ -149,6 +151,22 @@ def test_an_upload_cut_off_leaves_nothing(server: LiveServer) -> None:
     kind = {"content-type": "multipart/form-data; boundary=x"}
     assert post(server, content=body, headers=kind).status_code == 400
     assert not list(server.services.blobs._incoming.iterdir())
+
+
+def test_deleted_between_looking_up_and_opening(
+    client: openai.OpenAI, server: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = client.files.create(file=("a", b"x"), purpose="user_data").id
+    database, blobs, really = server.services.database, server.services.blobs, server.services.blobs.open
+
+    def deleted_first(blob: Blob) -> BinaryIO:
+        unused = database.write_now(lambda link: Files().delete(link, blob.project_id, file, now=0))
+        assert [blobs.collect(one) for one in unused] == [True]
+        return really(blob)
+
+    monkeypatch.setattr(blobs, "open", deleted_first)
+    with pytest.raises(openai.NotFoundError):
+        client.files.content(file)
 
 
 def test_names_are_names(client: openai.OpenAI) -> None:

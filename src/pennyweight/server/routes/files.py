@@ -93,7 +93,11 @@ def _add_content_and_deletion(router: APIRouter, services: Services) -> None:
             "content-length": str(file.num_bytes),
             "content-disposition": f"attachment; filename*=UTF-8''{quote(file.filename)}",
         }
-        opened = blobs.open(blob)  # stays readable while it is sent, even if it is deleted meanwhile
+        try:
+            opened = blobs.open(blob)  # stays readable while it is sent, even if it is deleted meanwhile
+        except FileNotFoundError:  # deleted since it was looked up, which is said as it is of any such file
+            await database.read(lambda connection: files.get(connection, project, file_id, now=now))
+            raise
         return StreamingResponse(_chunks(opened), headers=headers, media_type="application/octet-stream")
 
     @router.delete("/{file_id}", summary="Delete a file", response_model=None)
