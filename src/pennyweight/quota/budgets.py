@@ -12,6 +12,7 @@ import logging
 import time
 from collections import defaultdict
 from datetime import UTC, datetime
+from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 from pennyweight.cost.prices import PICODOLLARS
@@ -36,13 +37,14 @@ Place = tuple[str, str]
 
 
 class Budgets:
-    """`reserve`, then `settle` exactly once with the same places; in picodollars. For one event loop."""
+    """`reserve`, then `settle` exactly once with the same places; in picodollars. For any event loop."""
 
     def __init__(self, database: Database, *, clock: Callable[[], float] = time.time) -> None:
         self._database = database
         self._spending = Spending()
         self._clock = clock
         self._run = new_id("run_")
+        self._gate = Lock()  # routes and batches have loops, and so threads, of their own
         self._reserved: defaultdict[Place, int] = defaultdict(int)
         self._spent: defaultdict[Place, int] = defaultdict(int)  # by this run
         self._written: dict[Place, int] = {}  # of it, what is durable
@@ -57,19 +59,21 @@ class Budgets:
             return ()
         places = {self._place(allowance): allowance for allowance in limited}
         others = await self._spent_by_others(tuple(places))
-        for place, allowance in places.items():
-            assert allowance.budget is not None
-            if others[place] + self._spent[place] + self._reserved[place] + amount > allowance.budget:
-                raise _refusal(allowance)
-        for place in places:
-            self._reserved[place] += amount
+        with self._gate:
+            for place, allowance in places.items():
+                assert allowance.budget is not None
+                if others[place] + self._spent[place] + self._reserved[place] + amount > allowance.budget:
+                    raise _refusal(allowance)
+            for place in places:
+                self._reserved[place] += amount
         return tuple(places)
 
     def settle(self, places: tuple[Place, ...], *, reserved: int, spent: int) -> None:
         """Replace what was set aside by what it cost. Never waits: the database learns of it in a moment."""
-        for place in places:
-            self._reserved[place] -= reserved
-            self._spent[place] += spent
+        with self._gate:
+            for place in places:
+                self._reserved[place] -= reserved
+                self._spent[place] += spent
         if places and spent and (self._writer is None or self._writer.done()):
             self._writer = asyncio.get_running_loop().create_task(self._write())
 
@@ -109,7 +113,9 @@ class Budgets:
         return read
 
     def _owed(self) -> dict[Place, int]:
-        return {place: spent for place, spent in self._spent.items() if spent > self._written.get(place, 0)}
+        with self._gate:
+            spent = dict(self._spent)
+        return {place: total for place, total in spent.items() if total > self._written.get(place, 0)}
 
     def _putting(self, totals: dict[Place, int]) -> Callable[[Connection], None]:
         return lambda connection: self._spending.put(connection, self._run, totals)

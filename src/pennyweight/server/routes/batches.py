@@ -69,13 +69,15 @@ def batch_routes(
         return json_response(list_object(found, batch_object))
 
     @router.get("/{batch_id}", summary="Retrieve a batch", response_model=None)
-    async def retrieve(request: Request, batch_id: str) -> Response:
+    async def retrieve(request: Request) -> Response:
+        batch_id: str = request.path_params["batch_id"]
         project = principal_of(request).project
         batch = await database.read(lambda connection: batches.get(connection, project, batch_id))
         return json_response(batch_object(batch))
 
     @router.post("/{batch_id}/cancel", summary="Cancel a batch", response_model=None)
-    async def cancel(request: Request, batch_id: str) -> Response:
+    async def cancel(request: Request) -> Response:
+        batch_id: str = request.path_params["batch_id"]
         project, now = principal_of(request).project, int(time.time())
         batch = await database.write(
             lambda connection: batches.cancel(connection, project, batch_id, now=now)

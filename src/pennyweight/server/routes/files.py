@@ -71,7 +71,8 @@ def file_routes(services: Services) -> APIRouter:
         return json_response(list_object(found, file_object))
 
     @router.get("/{file_id}", summary="Retrieve a file's description", response_model=None)
-    async def retrieve(request: Request, file_id: str) -> Response:
+    async def retrieve(request: Request) -> Response:
+        file_id: str = request.path_params["file_id"]
         project, now = principal_of(request).project, int(time.time())
         file = await database.read(lambda connection: files.get(connection, project, file_id, now=now))
         return json_response(file_object(file))
@@ -84,7 +85,8 @@ def _add_content_and_deletion(router: APIRouter, services: Services) -> None:
     database, blobs, files = services.database, services.blobs, Files()
 
     @router.get("/{file_id}/content", summary="Retrieve a file's content", response_model=None)
-    async def content(request: Request, file_id: str) -> Response:
+    async def content(request: Request) -> Response:
+        file_id: str = request.path_params["file_id"]
         project, now = principal_of(request).project, int(time.time())
         file, blob = await database.read(
             lambda connection: files.content(connection, project, file_id, now=now)
@@ -101,7 +103,8 @@ def _add_content_and_deletion(router: APIRouter, services: Services) -> None:
         return StreamingResponse(_chunks(opened), headers=headers, media_type="application/octet-stream")
 
     @router.delete("/{file_id}", summary="Delete a file", response_model=None)
-    async def delete(request: Request, file_id: str) -> Response:
+    async def delete(request: Request) -> Response:
+        file_id: str = request.path_params["file_id"]
         project, now = principal_of(request).project, int(time.time())
         unused = await database.write(lambda connection: files.delete(connection, project, file_id, now=now))
         failpoint("file.deleted")
