@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from tests.cli.penny import Penny
 
+WHOLE = ("[DONE]", "event: response.completed", "event: response.incomplete")
+
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("path", ["chat/completions", "responses"])
@@ -32,9 +34,9 @@ def test_what_was_answered_outlives_a_kill(
             text = ""
             for piece in reply.iter_text():
                 text += piece
-                if not stream or "[DONE]" in text or "event: response.completed" in text:
-                    process.send_signal(signal.SIGKILL)  # before the response is formally over
-                    break
+                if not stream or any(mark in text for mark in WHOLE):
+                    break  # before the response is formally over
+            process.send_signal(signal.SIGKILL)
         process.communicate(timeout=60)
         seen.append(text)
     assert seen[0] == seen[1]
