@@ -51,7 +51,7 @@ def settled(service: Service, customer: Customer) -> None:
 def test_killed_once_after_every_durable_write(service: Service) -> None:
     """Every start goes on with what the one before left, and dies at the next place."""
     customer = Customer(service)
-    for place in (*SERVED, "database.committed@3", "database.committed@9", "batch.line@7"):
+    for place in (*SERVED, "database.committed@3", "database.committed@9", "batch.lines@2"):
         service.start(failpoint=place)
         customer.exercise()
         assert service.wait_until_dead() == -signal.SIGKILL, f"{place} was not reached"

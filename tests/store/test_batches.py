@@ -110,9 +110,9 @@ def test_a_line_has_one_row_and_is_counted_once(database: Database) -> None:
     batch_id = add_batch(database, 1)
     lease = claimed(database)
     database.write_now(lambda c: WORK.begin(c, lease, model="m", num_lines=2, now=NOW))
-    database.write_now(lambda c: WORK.add_line(c, lease, row(1)))
+    database.write_now(lambda c: WORK.add_lines(c, lease, [row(1)]))
     with pytest.raises(IntegrityError):
-        database.write_now(lambda c: WORK.add_line(c, lease, row(1)))
+        database.write_now(lambda c: WORK.add_lines(c, lease, [row(1)]))
     batch = database.read_now(lambda c: BATCHES.get(c, "default", batch_id))
     assert (batch.num_completed, batch.usage.prompt_tokens, batch.num_lines) == (1, 2, 2)
     assert database.read_now(lambda c: WORK.done_lines(c, lease)) == {1}
@@ -125,7 +125,7 @@ def test_an_outlived_worker_changes_nothing(database: Database) -> None:
     new = claimed(database, now=NOW + 30)
     assert new.fence == old.fence + 1
     for work in (
-        lambda c: WORK.add_line(c, old, row(1)),
+        lambda c: WORK.add_lines(c, old, [row(1)]),
         lambda c: WORK.renew(c, old, now=NOW, lease_s=30),
         lambda c: WORK.begin(c, old, model="m", num_lines=1, now=NOW),
         lambda c: WORK.finalize(c, old, now=NOW),
@@ -148,7 +148,7 @@ def test_an_end_takes_its_lines_and_its_input_along(database: Database) -> None:
     add_batch(database, 1)
     lease = claimed(database)
     database.write_now(lambda c: WORK.begin(c, lease, model="m", num_lines=1, now=NOW))
-    database.write_now(lambda c: WORK.add_line(c, lease, row(1)))
+    database.write_now(lambda c: WORK.add_lines(c, lease, [row(1)]))
     database.write_now(lambda c: FILES.delete(c, "default", "file-1", now=NOW))
     (unused,) = database.write_now(lambda c: WORK.end(c, lease, BatchState.COMPLETED, now=NOW + 5))
     assert unused.sha256 == f"{1:064x}"

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar
 
 from pennyweight.answers.principal import Principal
+from pennyweight.core import Timings
+from pennyweight.cost.usage import Asked, AskedModel, Ended, usage_row
 from pennyweight.errors import PennyweightError
 from pennyweight.jobs.batch_input import InputLimits, read_input
+from pennyweight.jobs.line_keeper import LineKeeper
 from pennyweight.jobs.line_result import never_run
 from pennyweight.jobs.line_runner import run_lines, window_for
 from pennyweight.store.batch_work import BatchWork, LineRow, WrittenFile
@@ -19,14 +22,15 @@ from pennyweight.store.batches import BatchState
 from pennyweight.store.failpoints import failpoint
 from pennyweight.store.files import StoredFile
 from pennyweight.store.identifiers import new_id
-from pennyweight.store.usage import UsageRow, UsageRows
+from pennyweight.store.usage import UsageRows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from sqlalchemy import Connection
 
     from pennyweight.answers.endpoints import Endpoints
+    from pennyweight.cost.prices import Prices
     from pennyweight.jobs.batch_input import BatchInput
     from pennyweight.jobs.batch_line import BatchLine
     from pennyweight.jobs.line_result import LineResult
@@ -35,12 +39,12 @@ if TYPE_CHECKING:
     from pennyweight.store.blob import Blob
     from pennyweight.store.blobs import BlobStore
     from pennyweight.store.database import Database
+    from pennyweight.store.usage import UsageRow
 
 T = TypeVar("T")
 _EXPIRED: Final = "This request could not be executed before the completion window expired."
 _ROWS: Final = 100  # results read at a time
 _NO_LIMIT: Final = 2**62
-_PATIENCE_S: Final = 2.0  # before a result that could not be stored is tried again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +56,15 @@ class Workshop:
     endpoints: Endpoints
     check_model: Callable[[str, str], object]
     limits: InputLimits
+    prices: Prices
+
+
+@dataclass(frozen=True, slots=True)
+class KeptLine:
+    """One answered line and its usage, on the way to the database."""
+
+    row: LineRow
+    usage: UsageRow
 
 
 class BatchRun:
@@ -106,10 +119,11 @@ class BatchRun:
         )
         failpoint("batch.begun")
         done = await self._read(lambda c: self._work.done_lines(c, self._lease))
-        ledger = _StoreLedger(self, checked, source, done)
         principal = Principal(project=self._batch.project_id, key=self._batch.key_id)
         window = window_for(max(checked.lengths))
-        await run_lines(ledger, self._shop.endpoints, principal, window=window)
+        async with LineKeeper(self._keep) as keeper:
+            ledger = _StoreLedger(self, checked, source, done, keeper)
+            await run_lines(ledger, self._shop.endpoints, principal, window=window)
         await self._finish(checked, source, ledger.done)
 
     async def _finish(self, checked: BatchInput, source: BinaryIO, done: set[int]) -> None:
@@ -195,49 +209,37 @@ class BatchRun:
             yield from rows
             after = rows[-1][0]
 
-    async def keep(self, line: BatchLine, result: LineResult) -> None:
-        """The result and its usage in one transaction; a full disk is waited for."""
+    def kept(self, line: BatchLine, result: LineResult) -> KeptLine:
+        """What is written of one line."""
         row = LineRow(line=line.number, succeeded=result.succeeded, result=result.line(), usage=result.usage)
-        usage = self._usage_row(line, result)
-
-        def both(connection: Connection) -> None:
-            self._work.add_line(connection, self._lease, row)
-            self._usage.add(connection, [usage])
-
-        while True:
-            try:
-                await self._shop.database.write(both)
-            except PennyweightError as error:
-                if error.status != 507:
-                    raise
-                await asyncio.sleep(_PATIENCE_S)
-                continue
-            failpoint("batch.line")
-            return
-
-    def _usage_row(self, line: BatchLine, result: LineResult) -> UsageRow:
-        usage, timings = result.usage, result.timings
-        return UsageRow(
+        asked = Asked(
             request_id=result.request_id,
-            ended_at=_now(),
-            project_id=self._batch.project_id,
-            key_id=self._batch.key_id,
+            project=self._batch.project_id,
+            key=self._batch.key_id,
             kind="embeddings" if line.url == "/v1/embeddings" else "completions",
             endpoint=line.url,
-            model_asked=line.model,
-            model=result.model,
+            model=None if result.model is None else AskedModel(asked=line.model, ran=result.model),
             batch=True,
-            prompt_tokens=usage.prompt_tokens,
-            cached_tokens=usage.cached_tokens,
-            completion_tokens=usage.completion_tokens,
-            accepted_prediction_tokens=usage.accepted_prediction_tokens,
-            rejected_prediction_tokens=usage.rejected_prediction_tokens,
-            queue_ms=None if timings is None else round(1000 * timings.queue_s),
-            ttft_ms=None if timings is None else round(1000 * timings.ttft_s),
-            total_ms=round(1000 * result.seconds),
+        )
+        ended = Ended(
+            at=time.time(),
             outcome="completed" if result.succeeded else "refused" if result.status < 500 else "failed",
             status=result.status,
+            total_s=result.seconds,
+            usage=result.usage,
+            timings=result.timings or Timings(),
         )
+        return KeptLine(row, usage_row(asked, ended, self._shop.prices))
+
+    async def _keep(self, lines: Sequence[KeptLine]) -> None:
+        """Results and their usage in one transaction."""
+
+        def both(connection: Connection) -> None:
+            self._work.add_lines(connection, self._lease, [kept.row for kept in lines])
+            self._usage.add(connection, [kept.usage for kept in lines])
+
+        await self._shop.database.write(both)
+        failpoint("batch.lines")
 
     async def _keep_lease(self) -> None:
         """Renew it in time, and see meanwhile whether the batch is to be cancelled."""
@@ -260,8 +262,16 @@ class BatchRun:
 class _StoreLedger:
     """Lines without a row, in the order that shares most, as long as the batch may go on."""
 
-    def __init__(self, run: BatchRun, checked: BatchInput, source: BinaryIO, done: set[int]) -> None:
+    def __init__(
+        self,
+        run: BatchRun,
+        checked: BatchInput,
+        source: BinaryIO,
+        done: set[int],
+        keeper: LineKeeper[KeptLine],
+    ) -> None:
         self.done = done
+        self._keeper = keeper
         self._run = run
         self._checked = checked
         self._source = source
@@ -274,7 +284,7 @@ class _StoreLedger:
         return None if index is None else self._checked.line(self._source, index)
 
     async def keep(self, line: BatchLine, result: LineResult) -> None:
-        await self._run.keep(line, result)
+        await self._keeper.add(self._run.kept(line, result))
         self.done.add(line.number)
 
 

@@ -138,19 +138,30 @@ class BatchWork:
         chosen = select(batch_lines.c.line).where(batch_lines.c.batch_id == lease.batch_id)
         return set(connection.execute(chosen).scalars())
 
-    def add_line(self, connection: Connection, lease: BatchLease, row: LineRow) -> None:
-        """Once for each line, in the transaction that has its usage too. Raises LeaseLostError."""
-        counted = batches.c.num_completed if row.succeeded else batches.c.num_failed
-        usage = row.usage
+    def add_lines(self, connection: Connection, lease: BatchLease, rows: Sequence[LineRow]) -> None:
+        """Each line once, in the transaction that has its usage too. Raises LeaseLostError."""
+        succeeded = sum(row.succeeded for row in rows)
         values = {
-            counted.name: counted + 1,
-            "prompt_tokens": batches.c.prompt_tokens + usage.prompt_tokens,
-            "cached_tokens": batches.c.cached_tokens + usage.cached_tokens,
-            "completion_tokens": batches.c.completion_tokens + usage.completion_tokens,
+            "num_completed": batches.c.num_completed + succeeded,
+            "num_failed": batches.c.num_failed + len(rows) - succeeded,
+            "prompt_tokens": batches.c.prompt_tokens + sum(row.usage.prompt_tokens for row in rows),
+            "cached_tokens": batches.c.cached_tokens + sum(row.usage.cached_tokens for row in rows),
+            "completion_tokens": batches.c.completion_tokens
+            + sum(row.usage.completion_tokens for row in rows),
         }
         self._change(connection, lease, values)
-        own = {"batch_id": lease.batch_id, "line": row.line}
-        connection.execute(insert(batch_lines).values(**own, succeeded=row.succeeded, result=row.result))
+        connection.execute(
+            insert(batch_lines),
+            [
+                {
+                    "batch_id": lease.batch_id,
+                    "line": row.line,
+                    "succeeded": row.succeeded,
+                    "result": row.result,
+                }
+                for row in rows
+            ],
+        )
 
     def lines(
         self, connection: Connection, lease: BatchLease, *, succeeded: bool, after: int, limit: int

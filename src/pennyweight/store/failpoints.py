@@ -17,7 +17,7 @@ FAILPOINTS = (
     "batch.cancelling",
     "batch.ended",  # with its files, but the blobs nobody uses any more are still there
     "batch.finalizing",
-    "batch.line",  # a line is answered, and its usage counted
+    "batch.lines",  # lines are answered, and their usage counted
     "blob.synced",  # a blob's bytes are durable, but have no name yet
     "blob.placed",  # a blob is durable under its name, but nothing uses it yet
     "blob.removed",
