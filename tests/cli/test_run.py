@@ -29,7 +29,7 @@ def test_only_the_answer_is_on_standard_output(penny: Penny, tiny_llama_path: Pa
     assert report["finish_reason"] == "length"
     assert report["usage"]["completion_tokens"] == 8
     assert report["usage"]["total_tokens"] == report["usage"]["prompt_tokens"] + 8
-    assert set(report["timings"]) == {"queue_s", "ttft_s", "decode_s"}
+    assert set(report["timings"]) == {"queue_s", "ttft_s", "decode_s", "cpu_s"}
 
 
 def test_piped_text_comes_after_the_prompt(penny: Penny, tiny_llama_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 import pytest
@@ -59,6 +60,17 @@ def database(tmp_path: Path) -> Iterator[FailingDisk]:
 def kept(database: Database) -> list[str]:
     rows = database.read_now(lambda link: UsageRows().rows_of(link, "default"))
     return [row.request_id for row in rows]
+
+
+def test_a_row_that_no_database_takes_is_lost_alone(
+    database: FailingDisk, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = UsageJournal(database, interval_s=0.001)
+    for number, tokens in enumerate((5, 2**70, 7)):
+        journal.add(replace(row(number), prompt_tokens=tokens))
+    journal.close()
+    assert kept(database) == ["req_0", "req_2"]
+    assert "the usage of request req_1 cannot be written" in caplog.text
 
 
 def test_rows_are_written_without_being_asked_for(database: FailingDisk) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 STREAMS = 4
 LIMITS = Limits(vocab_size=10, context_length=100_000, num_pages=10_000)
-LONGEST_S = 1.15 * GAP_S  # what an undisturbed step may take: 75 ms
+LONGEST_S = 1.15 * GAP_S  # what an undisturbed step may take: 60 ms
 
 
 def long_prompts(count: int) -> list[Sequence]:
@@ -85,7 +85,7 @@ def test_the_first_mixed_step_is_small(decoded: int, num_prompts: int) -> None:
 
 
 @pytest.mark.parametrize("decoded", [0, 5])
-@pytest.mark.parametrize("token_s", [2e-4, 5e-4, 1e-3, 2.5e-3])
+@pytest.mark.parametrize("token_s", [2e-4, 5e-4, 1e-3, 2e-3])
 @pytest.mark.parametrize("num_prompts", [1, 3])
 def test_no_step_is_long_on_a_quiet_machine(decoded: int, token_s: float, num_prompts: int) -> None:
     machine = Machine(token_s=token_s, prompts=long_prompts(num_prompts))

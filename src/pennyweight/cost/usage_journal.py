@@ -85,14 +85,19 @@ class UsageJournal:
 
     def _write(self) -> None:
         """Everything that waits now, oldest first, until one transaction fails."""
-        left = len(self._waiting)
+        left, most = len(self._waiting), _GROUP
         while left > 0:
-            group = self._waiting[: min(left, _GROUP)]
+            group = self._waiting[: min(left, most)]
             try:
                 self._database.write_now(partial(self._repository.add, rows=group))
             except (StorageFullError, DatabaseUnavailableError) as error:
                 self._note(error)
                 return
+            except Exception:  # the thread's edge: a row that no database takes must not end all metering
+                if len(group) > 1:
+                    most = 1
+                    continue
+                _log.exception("the usage of request %s cannot be written and is lost", group[0].request_id)
             with self._news:
                 del self._waiting[: len(group)]
             left -= len(group)
