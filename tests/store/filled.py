@@ -64,7 +64,7 @@ def _add_batch(connection: Connection, blob: Blob) -> None:
     _, lease = claimed
     BatchWork().begin(connection, lease, model="tiny", num_lines=2, now=NOW)
     row = LineRow(line=1, succeeded=True, result=b"{}\n", usage=Usage())
-    BatchWork().add_line(connection, lease, row)
+    BatchWork().add_lines(connection, lease, [row])
 
 
 def _add_usage(connection: Connection) -> None:
