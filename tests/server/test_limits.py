@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ import pytest
 from pennyweight.core import Allowance, Usage
 from pennyweight.cost.prices import PICODOLLARS, Prices
 from pennyweight.store.spending import Spending
+from tests.jobs.requests import CHAT, chat_line, jsonl
 from tests.server.issuing import ORGANIZATION, new_key, new_project
 from tests.server.live import LiveServer, eventually, live_server
 
@@ -189,6 +191,21 @@ def test_an_exhausted_budget_is_told_as_one(keyed: LiveServer) -> None:
     assert caught.value.code == "insufficient_quota"
     assert caught.value.type == "insufficient_quota"
     assert caught.value.response.headers["x-should-retry"] == "false"
+
+
+def test_a_batch_is_no_way_around_a_budget(keyed: LiveServer) -> None:
+    issued = new_key(keyed, budget=1)  # a picodollar
+    client = keyed.client(api_key=issued.secret.text)
+    raw = jsonl(*(chat_line(number, model=keyed.model) for number in range(3)))
+    file = client.files.create(file=("in.jsonl", raw), purpose="batch")
+    batch = client.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h")
+    eventually(lambda: client.batches.retrieve(batch.id).status == "completed")
+    done = client.batches.retrieve(batch.id)
+    assert done.output_file_id is None
+    lines = client.files.content(done.error_file_id or "").read().splitlines()
+    answers = [json.loads(line)["response"] for line in lines]
+    codes = [(each["status_code"], each["body"]["error"]["code"]) for each in answers]
+    assert codes == [(429, "insufficient_quota")] * 3
 
 
 def test_a_projects_budget_holds_for_all_its_keys(keyed: LiveServer) -> None:

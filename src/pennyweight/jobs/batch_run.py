@@ -17,6 +17,7 @@ from pennyweight.jobs.batch_input import InputLimits, read_input
 from pennyweight.jobs.line_keeper import LineKeeper
 from pennyweight.jobs.line_result import never_run
 from pennyweight.jobs.line_runner import run_lines, window_for
+from pennyweight.store.allowances import Allowances
 from pennyweight.store.batch_work import BatchWork, LineRow, WrittenFile
 from pennyweight.store.batches import BatchState
 from pennyweight.store.failpoints import failpoint
@@ -30,10 +31,11 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from pennyweight.answers.endpoints import Endpoints
-    from pennyweight.cost.prices import Prices
+    from pennyweight.cost.prices import Kind
     from pennyweight.jobs.batch_input import BatchInput
     from pennyweight.jobs.batch_line import BatchLine
     from pennyweight.jobs.line_result import LineResult
+    from pennyweight.quota.accounts import Accounts
     from pennyweight.store.batch_work import BatchLease
     from pennyweight.store.batches import Batch
     from pennyweight.store.blob import Blob
@@ -56,7 +58,7 @@ class Workshop:
     endpoints: Endpoints
     check_model: Callable[[str, str], object]
     limits: InputLimits
-    prices: Prices
+    accounts: Accounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +121,26 @@ class BatchRun:
         )
         failpoint("batch.begun")
         done = await self._read(lambda c: self._work.done_lines(c, self._lease))
-        principal = Principal(project=self._batch.project_id, key=self._batch.key_id)
+        principal = await self._read(self._principal)
         window = window_for(max(checked.lengths))
         async with LineKeeper(self._keep) as keeper:
             ledger = _StoreLedger(self, checked, source, done, keeper)
-            await run_lines(ledger, self._shop.endpoints, principal, window=window)
+            await run_lines(
+                ledger,
+                self._shop.endpoints,
+                principal,
+                window=window,
+                account_for=lambda url, model: self._shop.accounts.of_batch(
+                    principal, model=model, kind=_kind(url)
+                ),
+            )
         await self._finish(checked, source, ledger.done)
+
+    def _principal(self, connection: Connection) -> Principal:
+        """Who made the batch, with the budgets of the key and its project."""
+        project, key = self._batch.project_id, self._batch.key_id
+        subjects = (project,) if key is None else (key, project)
+        return Principal(project=project, key=key, allowances=Allowances().of(connection, subjects))
 
     async def _finish(self, checked: BatchInput, source: BinaryIO, done: set[int]) -> None:
         state = BatchState.CANCELLED
@@ -216,7 +232,7 @@ class BatchRun:
             request_id=result.request_id,
             project=self._batch.project_id,
             key=self._batch.key_id,
-            kind="embeddings" if line.url == "/v1/embeddings" else "completions",
+            kind=_kind(line.url),
             endpoint=line.url,
             model=None if result.model is None else AskedModel(asked=line.model, ran=result.model),
             batch=True,
@@ -229,7 +245,7 @@ class BatchRun:
             usage=result.usage,
             timings=result.timings or Timings(),
         )
-        return KeptLine(row, usage_row(asked, ended, self._shop.prices))
+        return KeptLine(row, usage_row(asked, ended, self._shop.accounts.prices))
 
     async def _keep(self, lines: Sequence[KeptLine]) -> None:
         """Results and their usage in one transaction."""
@@ -286,6 +302,10 @@ class _StoreLedger:
     async def keep(self, line: BatchLine, result: LineResult) -> None:
         await self._keeper.add(self._run.kept(line, result))
         self.done.add(line.number)
+
+
+def _kind(url: str) -> Kind:
+    return "embeddings" if url == "/v1/embeddings" else "completions"
 
 
 def _now() -> int:

@@ -8,15 +8,21 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
+from pennyweight.answers.account import FREE
 from pennyweight.answers.fields import ParameterError
 from pennyweight.errors import InsufficientQuotaError, PennyweightError, UnavailableError
 from pennyweight.jobs.line_result import answered, refused
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pennyweight.answers.account import Account
     from pennyweight.answers.endpoints import Endpoints
     from pennyweight.answers.principal import Principal
     from pennyweight.jobs.batch_line import BatchLine
     from pennyweight.jobs.line_result import LineResult
+
+    AccountFor = Callable[[str, str], Account]  # of a line's URL and the model that runs
 
 _log = logging.getLogger(__name__)
 _PATIENCE_S: Final = 1.0  # before a line the engine had no room for is tried again
@@ -26,6 +32,11 @@ _ATTEMPTS: Final = 3  # of a line that the engine, or the model's service, faile
 MAX_LINES: Final = 64
 """Lines under way at a time: as many as the engine runs."""
 _MAX_BYTES: Final = 64 * 2**20  # of lines under way
+
+
+def free(url: str, model: str) -> Account:  # noqa: ARG001
+    """Nobody pays for lines that run offline."""
+    return FREE
 
 
 def window_for(longest_line: int) -> int:
@@ -45,27 +56,33 @@ class Ledger(Protocol):
         ...
 
 
-async def run_lines(ledger: Ledger, endpoints: Endpoints, principal: Principal, *, window: int) -> None:
-    """Run every line of `ledger`, `window` at a time.
+async def run_lines(
+    ledger: Ledger, endpoints: Endpoints, principal: Principal, *, window: int, account_for: AccountFor = free
+) -> None:
+    """Run every line of `ledger`, `window` at a time, each charged to an account of its own.
 
     What `keep` raises, and UnavailableError, ends all and is raised here.
     """
     try:
         async with asyncio.TaskGroup() as group:
             for _ in range(window):
-                group.create_task(_run_some(ledger, endpoints, principal))
+                group.create_task(_run_some(ledger, endpoints, principal, account_for))
     except ExceptionGroup as failed:
         raise failed.exceptions[0] from None  # the others were cancelled for it, or fell with it
 
 
-async def _run_some(ledger: Ledger, endpoints: Endpoints, principal: Principal) -> None:
+async def _run_some(
+    ledger: Ledger, endpoints: Endpoints, principal: Principal, account_for: AccountFor
+) -> None:
     while (line := ledger.next_line()) is not None:
         started_s = time.monotonic()
-        result = await answer_line(line, endpoints, principal)
+        result = await answer_line(line, endpoints, principal, account_for)
         await ledger.keep(line, replace(result, seconds=time.monotonic() - started_s))
 
 
-async def answer_line(line: BatchLine, endpoints: Endpoints, principal: Principal) -> LineResult:
+async def answer_line(
+    line: BatchLine, endpoints: Endpoints, principal: Principal, account_for: AccountFor
+) -> LineResult:
     """What a route would answer to `line`. Raises UnavailableError only if the engine is gone."""
     attempts = 0
     while True:
@@ -75,7 +92,10 @@ async def answer_line(line: BatchLine, endpoints: Endpoints, principal: Principa
             if exchange.stream:
                 message = "'stream' has no meaning in a batch; leave it out."
                 raise ParameterError(message, param="stream", code="unsupported_value")
-            return answered(line.custom_id, await exchange.whole(principal, priority="batch"))
+            account = account_for(line.url, exchange.model)
+            return answered(
+                line.custom_id, await exchange.whole(principal, priority="batch", account=account)
+            )
         except PennyweightError as error:
             if error.code == UnavailableError.code:
                 raise  # nothing more will be answered: the line is left for whoever goes on

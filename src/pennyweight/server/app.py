@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from starlette.middleware.cors import CORSMiddleware
 
-from pennyweight.cost.price_list import read_prices
 from pennyweight.jobs.batch_input import InputLimits
 from pennyweight.jobs.batch_run import Workshop
 from pennyweight.jobs.batch_worker import BatchWorker
@@ -143,7 +142,7 @@ def _add_jobs(app: FastAPI, house: Serving, services: Services, settings: Settin
         endpoints=house.endpoints,
         check_model=house.check_model,
         limits=limits,
-        prices=read_prices(settings.prices),
+        accounts=services.accounts,
     )
     alone = services.database.url.get_backend_name() == "sqlite"  # whose folder one process has
     app.state.batches = BatchWorker(workshop, alone=alone)
