@@ -208,6 +208,28 @@ def test_a_batch_is_no_way_around_a_budget(keyed: LiveServer) -> None:
     assert codes == [(429, "insufficient_quota")] * 3
 
 
+def test_a_batch_is_charged_half_the_price_once(keyed: LiveServer) -> None:
+    issued = new_key(keyed, budget=DOLLAR, budget_period="total")
+    client = keyed.client(api_key=issued.secret.text)
+    raw = jsonl(*(chat_line(number, model=keyed.model) for number in range(3)))
+    file = client.files.create(file=("in.jsonl", raw), purpose="batch")
+    batch = client.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h")
+    eventually(lambda: client.batches.retrieve(batch.id).status == "completed")
+    lines = client.files.content(client.batches.retrieve(batch.id).output_file_id or "").read().splitlines()
+    used = [usage_of(json.loads(line)["response"]["body"]) for line in lines]
+    prices = Prices().price(model=keyed.model, kind="completions", at=0)
+    wanted = sum(prices.of(usage, batch=True) for usage in used)
+    eventually(lambda: spent(keyed, issued.key.id) == wanted)
+
+
+def test_batches_need_the_right_to_ask_models(keyed: LiveServer) -> None:
+    issued = new_key(keyed, scopes=frozenset({"api.files.write", "api.batches.write"}))
+    with pytest.raises(openai.PermissionDeniedError, match=r"model\.request"):
+        keyed.client(api_key=issued.secret.text).batches.create(
+            input_file_id="file-x", endpoint=CHAT, completion_window="24h"
+        )
+
+
 def test_a_projects_budget_holds_for_all_its_keys(keyed: LiveServer) -> None:
     project = new_project(keyed)
     secrets = [new_key(keyed, project).secret.text for _ in range(2)]

@@ -74,7 +74,7 @@ class Authentication:
             return holder.principal
         if holder.has_key:
             _check_headers(holder.principal, headers)
-        _check_scope(holder.principal, needed_scope(scope["method"], path))
+        check_scope(holder.principal, needed_scope(scope["method"], path))
         return holder.principal
 
 
@@ -104,7 +104,8 @@ def _check_headers(principal: Principal, headers: Headers) -> None:
         raise error
 
 
-def _check_scope(principal: Principal, wanted: str | None) -> None:
+def check_scope(principal: Principal, wanted: str | None) -> None:
+    """Raise PermissionDeniedError unless `principal` has the scope; None asks for nothing."""
     if wanted is not None and not principal.may(wanted):
         error = PermissionDeniedError(
             f"You have insufficient permissions for this operation. Missing scopes: {wanted}. "

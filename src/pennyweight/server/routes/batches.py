@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, Request
 from starlette.responses import Response  # noqa: TC002  FastAPI reads the annotation at run time
 
+from pennyweight.answers.scopes import MODEL_REQUEST
 from pennyweight.errors import InvalidRequestError, NotFoundError
 from pennyweight.jobs.batch_request import BATCH_FIELDS, WINDOW_S
-from pennyweight.server.auth import principal_of
+from pennyweight.server.auth import check_scope, principal_of
 from pennyweight.server.batch_shapes import batch_object
 from pennyweight.server.body import read_object
 from pennyweight.server.envelope import json_response
@@ -43,8 +44,9 @@ def batch_routes(
 
     @router.post("", summary="Create a batch", response_model=None, openapi_extra={"requestBody": _BODY})
     async def create(request: Request) -> Response:
-        values = BATCH_FIELDS.read(await read_object(request, limit=max_body_bytes))
         principal, now = principal_of(request), int(time.time())
+        check_scope(principal, MODEL_REQUEST)  # beside the right to make batches: its lines ask a model
+        values = BATCH_FIELDS.read(await read_object(request, limit=max_body_bytes))
         new = NewBatch(
             id=new_id("batch_"),
             project_id=principal.project,
