@@ -112,7 +112,9 @@ def test_wrong_masks(masks: list[tuple[int, bytes]]) -> None:
 
 def test_one_plan_at_a_time() -> None:
     driver = Driver(TINY)
-    driver.decoder.begin([_native.Row(**GOOD)])
+    slot = driver.decoder.open_sampler(seed=0)
+    # A plan that cannot end before its mask arrives, so that the calls below always find it running.
+    driver.decoder.begin([sampled(**GOOD, slot=slot, masked=True)])
     for busy in (
         lambda: driver.decoder.begin([_native.Row(**GOOD)]),
         lambda: driver.decoder.open_sampler(seed=0),
@@ -121,8 +123,7 @@ def test_one_plan_at_a_time() -> None:
     ):
         with pytest.raises(RuntimeError, match="while a plan runs"):
             busy()
-    while not driver.decoder.finish()[1]:
-        pass
+    assert driver.decoder.finish([(0, b"\x08" + bytes(19))])[1]
     assert driver.decoder.finish() == ([], True)
 
 
