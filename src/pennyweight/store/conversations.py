@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, func, insert, select, update
 
 from pennyweight.errors import NotFoundError
 from pennyweight.store.identifiers import new_id
 from pennyweight.store.items import Item, Items
+from pennyweight.store.pages import page_by
 from pennyweight.store.tables.conversations import conversation_items, conversations, items
+from pennyweight.store.text_map import read_text_map, write_text_map
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sqlalchemy import ColumnElement, Connection
+    from sqlalchemy import ColumnElement, Connection, Select
+
+    from pennyweight.store.pages import Cursor, Page
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +42,12 @@ class Conversations:
     ) -> Conversation:
         """An empty conversation."""
         made = Conversation(id=new_id("conv_"), metadata=metadata, created_at=now)
-        row = {"id": made.id, "project_id": project_id, "metadata": json.dumps(metadata), "created_at": now}
+        row = {
+            "id": made.id,
+            "project_id": project_id,
+            "metadata": write_text_map(metadata),
+            "created_at": now,
+        }
         connection.execute(insert(conversations).values(**row))
         return made
 
@@ -49,14 +57,14 @@ class Conversations:
         row = connection.execute(select(*columns).where(*_named(project_id, conversation_id))).one_or_none()
         if row is None:
             raise NotFoundError(f"No conversation has the id '{conversation_id}'.")
-        return Conversation(**dict(row._mapping) | {"metadata": json.loads(row.metadata)})
+        return Conversation(**dict(row._mapping) | {"metadata": read_text_map(row.metadata)})
 
     def set_metadata(
         self, connection: Connection, project_id: str, conversation_id: str, metadata: Mapping[str, str]
     ) -> Conversation:
         """Replace the metadata. Raises NotFoundError."""
         named = _named(project_id, conversation_id)
-        connection.execute(update(conversations).where(*named).values(metadata=json.dumps(metadata)))
+        connection.execute(update(conversations).where(*named).values(metadata=write_text_map(metadata)))
         return self.get(connection, project_id, conversation_id)
 
     def append(
@@ -84,14 +92,27 @@ class Conversations:
     def items(self, connection: Connection, project_id: str, conversation_id: str) -> list[Item]:
         """All items in order. Raises NotFoundError."""
         self.get(connection, project_id, conversation_id)
-        columns = [items.c[name] for name in Item.__slots__]
-        rows = connection.execute(
-            select(*columns)
-            .join(conversation_items, conversation_items.c.item_id == items.c.id)
-            .where(conversation_items.c.conversation_id == conversation_id)
-            .order_by(conversation_items.c.position)
-        )
+        rows = connection.execute(_items_of(conversation_id).order_by(conversation_items.c.position))
         return [Item(**row._mapping) for row in rows]
+
+    def page(
+        self, connection: Connection, project_id: str, conversation_id: str, cursor: Cursor
+    ) -> Page[Item]:
+        """One page of its items. Raises NotFoundError."""
+        self.get(connection, project_id, conversation_id)
+        keys = [conversation_items.c.position]
+        wanted = _items_of(conversation_id)
+        return page_by(
+            connection, wanted, cursor, lambda row: Item(**row._mapping), own_id=items.c.id, keys=keys
+        )
+
+    def item(self, connection: Connection, project_id: str, conversation_id: str, item_id: str) -> Item:
+        """One of its items. Raises NotFoundError."""
+        self.get(connection, project_id, conversation_id)
+        row = connection.execute(_items_of(conversation_id).where(items.c.id == item_id)).first()
+        if row is None:
+            raise _no_item(item_id)
+        return Item(**row._mapping)
 
     def remove(self, connection: Connection, project_id: str, conversation_id: str, item_id: str) -> None:
         """Take an item out. Raises NotFoundError."""
@@ -101,7 +122,7 @@ class Conversations:
             place.conversation_id == conversation_id, place.item_id == item_id
         )
         if connection.execute(removed).rowcount == 0:
-            raise NotFoundError(f"No item of this conversation has the id '{item_id}'.")
+            raise _no_item(item_id)
         self._items.delete_unplaced(connection, [item_id])
 
     def delete(self, connection: Connection, project_id: str, conversation_id: str) -> None:
@@ -113,3 +134,13 @@ class Conversations:
 
 def _named(project_id: str, conversation_id: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     return conversations.c.project_id == project_id, conversations.c.id == conversation_id
+
+
+def _items_of(conversation_id: str) -> Select[Any]:
+    columns = [items.c[name] for name in Item.__slots__]
+    joined = select(*columns).join(conversation_items, conversation_items.c.item_id == items.c.id)
+    return joined.where(conversation_items.c.conversation_id == conversation_id)
+
+
+def _no_item(item_id: str) -> NotFoundError:
+    return NotFoundError(f"No item of this conversation has the id '{item_id:.80}'.")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
 
 from pennyweight.errors import InvalidRequestError, PennyweightError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 
 class State(StrEnum):
@@ -104,3 +104,14 @@ class NewGeneration:
     conversation_id: str | None = None
     metadata: Mapping[str, str]
     expires_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationFilter:
+    """Which generations a list shows; None and no `metadata`: whatever it is. All entries must be there."""
+
+    kind: Kind
+    states: Collection[State] | None = None
+    model: str | None = None
+    conversation_id: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)

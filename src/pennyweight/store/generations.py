@@ -23,15 +23,19 @@ from pennyweight.store.generation import (
     WrongStateError,
 )
 from pennyweight.store.items import Items
+from pennyweight.store.pages import page_of
 from pennyweight.store.tables.generations import generation_items
 from pennyweight.store.tables.generations import generations as table
+from pennyweight.store.text_map import has_entry, read_text_map, write_text_map
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sqlalchemy import Connection, RowMapping
+    from sqlalchemy import Connection, RowMapping, Select
 
     from pennyweight.errors import PennyweightError
+    from pennyweight.store.generation import GenerationFilter
+    from pennyweight.store.pages import Cursor, Page
 
 COLUMNS = [table.c[name] for name in Generation.__slots__]
 """What `generation_of` reads."""
@@ -70,6 +74,13 @@ class Generations:
         if row is None:
             raise not_found(generation_id)
         return generation_of(row._mapping)
+
+    def page(
+        self, connection: Connection, project_id: str, wanted: GenerationFilter, cursor: Cursor
+    ) -> Page[Generation]:
+        """One page of the project's, in the order they came in."""
+        rows = _filtered(select(*COLUMNS).where(table.c.project_id == project_id), wanted)
+        return page_of(connection, rows, table, cursor, lambda row: generation_of(row._mapping))
 
     def move(
         self,
@@ -111,7 +122,7 @@ class Generations:
     ) -> Generation:
         """Replace the metadata. Raises NotFoundError."""
         changed = (
-            update(table).where(*_named(project_id, generation_id)).values(metadata=json.dumps(metadata))
+            update(table).where(*_named(project_id, generation_id)).values(metadata=write_text_map(metadata))
         )
         row = connection.execute(changed.returning(*COLUMNS)).one_or_none()
         if row is None:
@@ -144,12 +155,23 @@ class Generations:
 def generation_of(row: RowMapping) -> Generation:
     """The generation that a row with `COLUMNS` stands for."""
     values = {column.name: row[column] for column in COLUMNS}
-    return Generation(**values | {"state": State(row["state"]), "metadata": json.loads(row["metadata"])})
+    return Generation(**values | {"state": State(row["state"]), "metadata": read_text_map(row["metadata"])})
+
+
+def _filtered(rows: Select[Any], wanted: GenerationFilter) -> Select[Any]:
+    rows = rows.where(table.c.kind == wanted.kind)
+    if wanted.states is not None:
+        rows = rows.where(table.c.state.in_(wanted.states))
+    if wanted.model is not None:
+        rows = rows.where(table.c.model == wanted.model)
+    if wanted.conversation_id is not None:
+        rows = rows.where(table.c.conversation_id == wanted.conversation_id)
+    return rows.where(*(has_entry(table.c.metadata, name, value) for name, value in wanted.metadata.items()))
 
 
 def _row(project_id: str, new: NewGeneration, now: int) -> dict[str, Any]:
     values = {name: getattr(new, name) for name in new.__slots__}
-    values |= {"metadata": json.dumps(new.metadata), "project_id": project_id, "created_at": now}
+    values |= {"metadata": write_text_map(new.metadata), "project_id": project_id, "created_at": now}
     return values | {"attempt": 0, "fence": 0}
 
 

@@ -7,17 +7,20 @@ the item is deleted with it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import delete, exists, func, insert, select
 
+from pennyweight.store.pages import page_by
 from pennyweight.store.tables.conversations import conversation_items, items
 from pennyweight.store.tables.generations import generation_items
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Select
+
+    from pennyweight.store.pages import Cursor, Page
 
 Role = Literal["input", "output"]
 
@@ -60,14 +63,17 @@ class Items:
 
     def of(self, connection: Connection, project_id: str, generation_id: str, role: Role) -> list[Item]:
         """The input or output of a generation, in order."""
-        place = generation_items.c
-        rows = connection.execute(
-            select(*_COLUMNS)
-            .join(generation_items, place.item_id == items.c.id)
-            .where(items.c.project_id == project_id, place.generation_id == generation_id, place.role == role)
-            .order_by(place.position)
+        wanted = _held(project_id, generation_id, role).order_by(generation_items.c.position)
+        return [Item(**row._mapping) for row in connection.execute(wanted)]
+
+    def page(
+        self, connection: Connection, project_id: str, generation_id: str, role: Role, cursor: Cursor
+    ) -> Page[Item]:
+        """One page of the input or output of a generation."""
+        wanted, keys = _held(project_id, generation_id, role), [generation_items.c.position]
+        return page_by(
+            connection, wanted, cursor, lambda row: Item(**row._mapping), own_id=items.c.id, keys=keys
         )
-        return [Item(**row._mapping) for row in rows]
 
     def delete_unplaced(self, connection: Connection, item_ids: Collection[str]) -> None:
         """Delete those of `item_ids` that stand nowhere any more."""
@@ -76,6 +82,14 @@ class Items:
         ]
         for some in _portions(sorted(item_ids)):
             connection.execute(delete(items).where(items.c.id.in_(some), ~placed[0], ~placed[1]))
+
+
+def _held(project_id: str, generation_id: str, role: Role) -> Select[Any]:
+    place = generation_items.c
+    joined = select(*_COLUMNS).join(generation_items, place.item_id == items.c.id)
+    return joined.where(
+        items.c.project_id == project_id, place.generation_id == generation_id, place.role == role
+    )
 
 
 def _portions(ids: Sequence[str], size: int = 500) -> list[Sequence[str]]:

@@ -16,10 +16,10 @@ generations = Table(
     Column("model", Text, nullable=False),  # as asked for
     Column("parent_id", Text, ForeignKey("generations.id", ondelete="SET NULL")),  # the one it continues
     Column("conversation_id", Text, ForeignKey("conversations.id", ondelete="SET NULL")),
+    Column("metadata", Text, nullable=False),  # see text_map; before the long texts, which lists then skip
     Column("request", Text, nullable=False),  # the JSON text as received
     Column("result", Text),  # the JSON text of the final object
     Column("error", Text),  # a JSON object with code and message
-    Column("metadata", Text, nullable=False),  # a JSON object of texts
     Column("created_at", BigInteger, nullable=False),
     Column("started_at", BigInteger),  # of the latest attempt
     Column("ended_at", BigInteger),
