@@ -194,6 +194,8 @@ def test_what_is_dropped_from_nested_objects_is_named() -> None:
         ("logit_bias", {"x": 1}, "invalid_value"),
         ("logit_bias", [1], "invalid_type"),
         ("metadata", {str(i): "" for i in range(17)}, "object_above_max_properties"),
+        ("metadata", {"k" * 65: ""}, "property_name_above_max_length"),
+        ("metadata", {"\ud800": ""}, "invalid_value"),
         ("model", 5, "invalid_type"),
         ("model", "", "invalid_value"),
         ("messages", "Hi", "invalid_type"),

@@ -133,6 +133,7 @@ def test_what_is_refused_is_named_by_its_place(items: object, param: str) -> Non
         ({"stream_options": {"include_obfuscation": True}}, "stream_options"),
         ({"stream": True, "stream_options": {"include_usage": True}}, "stream_options.include_usage"),
         ({"service_tier": "golden"}, "service_tier"),
+        ({"metadata": {"who": "x" * 513}}, "metadata.who"),
     ],
 )
 def test_fields_that_are_refused(fields: dict[str, Any], param: str) -> None:

@@ -218,6 +218,7 @@ def test_refusals(client: openai.OpenAI, server: LiveServer) -> None:
         ({"endpoint": "/v1/images"}, "endpoint"),
         ({"completion_window": "48h"}, "completion_window"),
         ({"metadata": {"a": 1}}, "metadata.a"),
+        ({"metadata": {"a": "x" * 513}}, "metadata.a"),
         ({"output_expires_after": {"anchor": "created_at", "seconds": 1}}, "output_expires_after.seconds"),
         ({"extra_body": {"colour": 1}}, "colour"),
     ]

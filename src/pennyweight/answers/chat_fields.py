@@ -86,7 +86,7 @@ ADVISORY: tuple[Field, ...] = tuple(
     for name, kind, doc in (
         ("user", Text(), _NOTHING),
         ("safety_identifier", Text(), _NOTHING),
-        ("metadata", TextMap(high=16), "Accepted; asks nothing of an answer that is not stored."),
+        ("metadata", TextMap(), "Accepted; asks nothing of an answer that is not stored."),
         ("client_metadata", AnyObject(), _NOTHING),
         ("prompt_cache_key", Text(), "Accepted; every prefix is cached without being asked."),
         ("prompt_cache_retention", Text(), "Accepted; prefixes stay cached while there is room."),

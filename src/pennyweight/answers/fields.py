@@ -159,21 +159,45 @@ class ListOf:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextMap:
-    """An object whose values are strings."""
+    """Metadata: an object of `high` texts at most, within OpenAI's lengths, in characters."""
 
-    high: int
+    high: int = 16
+    longest_key: int = 64
+    longest_value: int = 512
 
     def read(self, value: object, param: str) -> dict[str, str]:
         if not isinstance(value, dict):
             raise wrong_type(param, "an object", value)
         if len(value) > self.high:
-            message = f"'{param}' has {len(value)} keys; it may have {self.high}."
+            message = f"'{param}' has {len(value)} entries; it may have {self.high}."
             raise ParameterError(message, param=param, code="object_above_max_properties")
-        return {key: Text().read(item, f"{param}.{key}") for key, item in value.items()}
+        return {self._key(key, param): self._value(item, f"{param}.{key}") for key, item in value.items()}
+
+    def _key(self, key: str, param: str) -> str:
+        Text().read(key, param)
+        if len(key) > self.longest_key:
+            named = f"'{param}' has the key '{key:.64}...' of {len(key)} characters"
+            message = f"{named}; it may have {self.longest_key}."
+            raise ParameterError(message, param=param, code="property_name_above_max_length")
+        return key
+
+    def _value(self, value: object, param: str) -> str:
+        text = Text().read(value, param)
+        if len(text) > self.longest_value:
+            message = f"'{param}' has {len(text)} characters; it may have {self.longest_value}."
+            raise ParameterError(message, param=param, code="string_above_max_length")
+        return text
 
     @property
     def schema(self) -> dict[str, Any]:
-        return {"type": "object", "additionalProperties": {"type": "string"}, "maxProperties": self.high}
+        text = {"type": "string", "maxLength": self.longest_value}
+        names = {"maxLength": self.longest_key}
+        return {
+            "type": "object",
+            "additionalProperties": text,
+            "propertyNames": names,
+            "maxProperties": self.high,
+        }
 
 
 @dataclass(frozen=True, slots=True)

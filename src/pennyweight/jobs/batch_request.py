@@ -49,7 +49,7 @@ BATCH_FIELDS: Final = FieldTables(
         Field(name="input_file_id", kind=Text(empty=False), doc="A file uploaded for the purpose `batch`."),
         Field(name="endpoint", kind=OneOf(ENDPOINTS), doc="What every line asks."),
         Field(name="completion_window", kind=OneOf(("24h",)), doc="What is not done by then expires."),
-        Field(name="metadata", kind=TextMap(high=16), doc="Kept and told again."),
+        Field(name="metadata", kind=TextMap(), doc="Kept and told again."),
         Field(name="output_expires_after", kind=ExpiresAfter(), doc="When the files it writes are deleted."),
     ),
     advisory=(),

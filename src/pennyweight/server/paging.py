@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
-from pennyweight.answers.fields import Integer, OneOf, unknown, wrong_type
+from pennyweight.answers.fields import Integer, OneOf, TextMap, unknown, wrong_type
 from pennyweight.store.pages import Cursor
 
 if TYPE_CHECKING:
@@ -12,25 +13,36 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-_ORDER = OneOf(("asc", "desc"))
+    from pennyweight.store.pages import Order
+
+_ORDER: Final = OneOf(("asc", "desc"))
+_ENTRY: Final = re.compile(r"metadata\[(.*)\]", re.DOTALL)
 
 
 def read_query(request: Request, *names: str) -> dict[str, str]:
-    """The parameters of a request, each of `names`. Raises ParameterError."""
+    """The parameters of a request, each of `names`; `metadata[...]` for `metadata`. Raises ParameterError."""
     for name in request.query_params:
-        if name not in names:
+        if ("metadata" if _ENTRY.fullmatch(name) else name) not in names:
             raise unknown(name, names)
     return dict(request.query_params)
 
 
-def read_page(query: Mapping[str, str], *, most: int, default: int) -> Cursor:
-    """`after`, `limit` and `order`. Raises ParameterError."""
+def read_metadata(query: Mapping[str, str]) -> dict[str, str]:
+    """What a list asks to stand in the metadata: `metadata[name]=value`. Raises ParameterError."""
+    if "metadata" in query:
+        raise wrong_type("metadata", "an object, as in metadata[name]=value", query["metadata"])
+    found = ((_ENTRY.fullmatch(name), value) for name, value in query.items())
+    return TextMap().read({entry[1]: value for entry, value in found if entry}, "metadata")
+
+
+def read_page(query: Mapping[str, str], *, most: int, default: int, order: Order = "desc") -> Cursor:
+    """`after`, `before`, `limit` and `order`, by default as given. Raises ParameterError."""
     limit = default
     if "limit" in query:
         text = query["limit"]
         if not (text.isascii() and text.isdigit()):
             raise wrong_type("limit", "an integer", text)
         limit = Integer(low=1, high=most).read(int(text[:10]), "limit")
-    order = query.get("order", "desc")
-    _ORDER.read(order, "order")
-    return Cursor(limit=limit, after=query.get("after"), order="asc" if order == "asc" else "desc")
+    named = _ORDER.read(query.get("order", order), "order")
+    ordered: Order = "asc" if named == "asc" else "desc"
+    return Cursor(limit=limit, after=query.get("after"), before=query.get("before"), order=ordered)
