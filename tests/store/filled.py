@@ -13,9 +13,14 @@ from pennyweight.store.files import Files, StoredFile
 from pennyweight.store.generation import NewGeneration, State
 from pennyweight.store.generations import Generations
 from pennyweight.store.identifiers import new_id
+from pennyweight.store.ingestion_work import IngestionWork, NewChunk, Portion
 from pennyweight.store.items import Item, Items
 from pennyweight.store.organization import NewKey, Organization
+from pennyweight.store.pages import Cursor
 from pennyweight.store.usage import UsageRow, UsageRows
+from pennyweight.store.vector_store import NewStoreFile, NewVectorStore
+from pennyweight.store.vector_store_files import VectorStoreBatches, VectorStoreFiles
+from pennyweight.store.vector_stores import VectorStores
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -34,6 +39,7 @@ def fill(database: Database, blobs: BlobStore) -> None:
         blob = incoming.finish()
         database.write_now(lambda c: _add_batch(c, blob))
     database.write_now(_add_usage)
+    database.write_now(_add_vector_store)
     database.write_now(_add_key)
     database.write_now(_add_answers)
 
@@ -65,6 +71,23 @@ def _add_batch(connection: Connection, blob: Blob) -> None:
     BatchWork().begin(connection, lease, model="tiny", num_lines=2, now=NOW)
     row = LineRow(line=1, succeeded=True, result=b"{}\n", usage=Usage())
     BatchWork().add_lines(connection, lease, [row])
+
+
+def _add_vector_store(connection: Connection) -> None:
+    """A store with a file that is half read."""
+    new = NewVectorStore(id=new_id("vs_"), project_id="default", created_at=NOW, metadata={"a": "ü"})
+    store = VectorStores().add(connection, new)
+    (file,) = Files().page(connection, "default", Cursor(limit=1), now=NOW).items
+    batch_id = new_id("vsfb_")
+    VectorStoreBatches().add(connection, store, batch_id, now=NOW)
+    put = NewStoreFile(id=file.id, attributes={"year": 2024.0})
+    VectorStoreFiles().add(connection, store, [put], now=NOW, batch_id=batch_id)
+    work = IngestionWork().claim(connection, now=NOW, lease_s=30)
+    assert work is not None
+    IngestionWork().begin(connection, work.lease, recipe="r")
+    chunks = [NewChunk(text=word, words=f" {word} ", num_words=1) for word in ("eins", "zwei")]
+    portion = Portion(chunks=chunks, encoder="e", vectors=b"\0\1")
+    IngestionWork().add(connection, work.file, work.lease, portion)
 
 
 def _add_usage(connection: Connection) -> None:

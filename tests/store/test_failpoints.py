@@ -32,7 +32,8 @@ _MIGRATING = """
 import sys
 from pennyweight.store import migrate, migrations
 from pennyweight.store.database import Database
-migrations.HEAD, migrations.REVISIONS, migrate.upgrade = "0002", ("0001", "0002"), lambda connection: None
+migrations.REVISIONS, migrations.HEAD = (*migrations.REVISIONS, "9998"), "9998"
+migrate.upgrade = lambda connection: None
 Database.open(sys.argv[1])
 """
 _STORING = """

@@ -25,7 +25,12 @@ def test_migrations_make_what_the_tables_say(database: Database) -> None:
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
-    options = {"compare_type": True, "compare_server_default": True}
+    options = {
+        "compare_type": True,
+        "compare_server_default": True,
+        # The text index is made of what SQLAlchemy has no words for.
+        "include_name": lambda name, *_: not str(name).startswith("chunk_index"),
+    }
     with database._engines.writing.connect() as connection:
         context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, metadata) == []
@@ -55,12 +60,12 @@ def test_the_file_is_copied_before_it_is_changed(
     from pennyweight.store import migrate
 
     applied = []
-    monkeypatch.setattr(migrations, "HEAD", "0002")
-    monkeypatch.setattr(migrations, "REVISIONS", ("0001", "0002"))
+    monkeypatch.setattr(migrations, "HEAD", "9998")
+    monkeypatch.setattr(migrations, "REVISIONS", (*migrations.REVISIONS, "9998"))
     monkeypatch.setattr(migrate, "upgrade", applied.append)
     Database.open(sqlite_url).close()
     assert len(applied) == 1
-    copy = tmp_path / "pennyweight.db.before-0002"
+    copy = tmp_path / "pennyweight.db.before-9998"
     assert copy.stat().st_mode & 0o777 == 0o600
     with closing(sqlite3.connect(copy)) as connection:
         assert connection.execute("SELECT id FROM projects").fetchall() == [("default",)]

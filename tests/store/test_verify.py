@@ -92,6 +92,14 @@ def test_nothing_is_found_in_a_store_that_is_well(filled: Database, tmp_path: Pa
         ("batches", "UPDATE batches SET state = 'completed'", "completed and has 1 rows of lines left"),
         ("batches", "UPDATE batches SET state = 'cancelled'", "cancelled and still holds its input"),
         ("batches", "UPDATE batches SET state = 'completed'", "not all its lines are done"),
+        ("vector stores", "UPDATE vector_store_files SET state = 'asleep'", "in an unknown state, 'asleep'"),
+        (
+            "vector stores",
+            "UPDATE vector_store_files SET num_chunks = 3",
+            "counts 3 chunks of 2 words, has 2 of 2",
+        ),
+        ("vector stores", "UPDATE chunks SET place = 7 WHERE place = 1", "has gaps between its chunks"),
+        ("vector stores", "UPDATE chunk_vectors SET num_vectors = 1", "has 1 vectors for 2 chunks"),
     ],
 )
 def test_each_kind_of_damage_is_found(
@@ -99,6 +107,15 @@ def test_each_kind_of_damage_is_found(
 ) -> None:
     damaged(filled, *statement.split("; "))
     assert any(found in finding for finding in findings(filled, tmp_path)[check])
+
+
+def test_a_text_index_that_lost_a_chunk(sqlite_url: str, tmp_path: Path) -> None:
+    from pennyweight.store.database import Database
+
+    with Database.open(sqlite_url) as database:
+        fill(database, BlobStore(tmp_path, database))
+        damaged(database, "DROP TRIGGER chunk_index_removed", "DELETE FROM chunks WHERE place = 1")
+        assert "the text index has 2 chunks, there are 1" in findings(database, tmp_path)["vector stores"]
 
 
 def test_blobs_are_read_anew(filled: Database, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pennyweight.errors import NotFoundError
 from pennyweight.store.blob import BlobUses
 from pennyweight.store.pages import page_of
 from pennyweight.store.tables.files import files as table
+from pennyweight.store.vector_store_departures import leave_all_stores
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection
@@ -73,6 +74,7 @@ class Files:
         """What it had is to be given to `BlobStore.collect` after the commit. Raises NotFoundError."""
         self.get(connection, project_id, file_id, now=now)
         connection.execute(delete(table).where(table.c.project_id == project_id, table.c.id == file_id))
+        leave_all_stores(connection, project_id, [file_id])
         return self._uses.drop(connection, project_id, file_id)
 
     def have_expired(self, connection: Connection, *, now: int) -> bool:
@@ -86,6 +88,7 @@ class Files:
         blobs: list[Blob] = []
         for row in connection.execute(due).all():
             connection.execute(delete(table).where(table.c.id == row.id))
+            leave_all_stores(connection, row.project_id, [row.id])
             blobs += self._uses.drop(connection, row.project_id, row.id)
         return blobs
 

@@ -8,6 +8,7 @@ from pennyweight.store.checks.files import check_files
 from pennyweight.store.checks.generations import check_generations
 from pennyweight.store.checks.items import check_items
 from pennyweight.store.checks.references import check_references
+from pennyweight.store.checks.vector_stores import check_vector_stores
 
 CHECKS: tuple[tuple[str, Check], ...] = (
     ("database", check_database),
@@ -17,6 +18,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("batches", check_batches),
     ("generations", check_generations),
     ("items", check_items),
+    ("vector stores", check_vector_stores),
 )
 
 __all__ = ["CHECKS", "Check", "Finding", "Scope"]

@@ -15,6 +15,7 @@ from pennyweight.store.tables import (
     keys,
     projects,
     usage,
+    vector_stores,
 )
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "metadata",
     "projects",
     "usage",
+    "vector_stores",
 ]

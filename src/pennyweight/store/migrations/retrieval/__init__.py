@@ -1,0 +1,1 @@
+"""Vector stores: tables and the text index, as revision_0002 makes them."""
