@@ -52,6 +52,7 @@ EXAMPLES: dict[str, object] = {
     "prediction": {"type": "content", "content": "x"},
     "chat_template_kwargs": {"thinking": False},
     "usage": {"include": True},
+    "store": True,
 }
 
 
@@ -129,7 +130,7 @@ def test_neutral_values_pass_and_others_are_refused_by_name(neutral: Any) -> Non
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("store", True),
+        ("store", "yes"),
         ("modalities", ["text", "audio"]),
         ("audio", {"voice": "alloy"}),
         ("reasoning_effort", "high"),

@@ -32,8 +32,9 @@ _MAY_IMPORT = {
     "store": _BASE | {"config"},
     "cost": _BASE | {"config", "store"},
     "quota": _BASE | {"answers", "store", "cost"},
-    "jobs": _BASE | {"config", "answers", "store", "quota", "cost"},
-    "server": _SERVICE | {"config", "store", "jobs", "cost", "quota"},
+    "history": _BASE | {"answers", "store", "quota"},
+    "jobs": _BASE | {"config", "answers", "store", "quota", "cost", "history"},
+    "server": _SERVICE | {"config", "store", "history", "jobs", "cost", "quota"},
 }
 # These put the rooms together; each names what it still may not know.
 _COMPOSITION = {
@@ -77,6 +78,23 @@ def test_submit_has_one_caller_and_it_lives_in_answers() -> None:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "submit"
     ]
     assert callers == ["answers/answer.py"]
+
+
+def test_every_answer_comes_from_the_exchanges() -> None:
+    """No second loop over conversations: what keeps answers asks the same exchanges as everybody."""
+    callers = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in _FILES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "answer"
+    }
+    assert callers == {
+        "answers/chat_exchange.py",
+        "answers/completion_run.py",
+        "answers/responses_exchange.py",
+        "api.py",  # Python programs
+        "server/metrics.py",  # passes answers on, and counts them
+    }
 
 
 def test_the_native_step_has_one_caller() -> None:

@@ -41,6 +41,12 @@ class Reply:
         return tokens
 
     @property
+    def prompt(self) -> int:
+        """Tokens of the input of a response."""
+        tokens: int = self.body["usage"]["input_tokens"]
+        return tokens
+
+    @property
     def chunks(self) -> list[dict[str, Any]]:
         """The events of a stream."""
         assert self.http.headers["content-type"].startswith("text/event-stream"), self.http.text

@@ -151,6 +151,10 @@ RESPONSES: dict[str, Proof] = SAMPLING | {
     "reasoning": lambda ask: (
         (ask(reasoning={"effort": "none"}).status, ask(reasoning={"effort": "low"}).status) == (200, 400)
     ),
+    "store": lambda ask: ask(store=False).body["store"] is False,
+    "previous_response_id": lambda ask: ask(previous_response_id=ask().body["id"]).prompt > ask().prompt,
+    "conversation": lambda ask: ask(conversation="conv_nobody").status == 404,
+    "metadata": lambda ask: ask(metadata={"a": "b"}).body["metadata"] == {"a": "b"},
     "max_output_tokens": lambda ask: tokens(ask(max_output_tokens=3, ignore_eos=True)) == 3,
     "top_logprobs": lambda ask: len(scores(ask(top_logprobs=2))[0]["top_logprobs"]) == 2,
     "include": lambda ask: len(scores(ask(include=[LOGPROBS]))) > 0,

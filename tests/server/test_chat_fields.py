@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
 from pennyweight.answers.chat_fields import CHAT_FIELDS
@@ -188,6 +189,16 @@ def chat_template_kwargs(ask: Asker) -> None:
     assert ask(chat_template_kwargs={"farewell": "Bye."}).status == 400
 
 
+def store(ask: Asker) -> None:
+    assert ask(store=True).body["store"] is True
+
+
+def metadata(ask: Asker) -> None:
+    labelled = ask(store=True, metadata={"a": "b"}).body["id"]
+    kept = httpx.get(f"{ask.url}/{labelled}").json()
+    assert kept["metadata"] == {"a": "b"}
+
+
 PROOFS: dict[str, Proof] = {
     "top_p": only_the_likeliest(top_p=0),
     "top_k": only_the_likeliest(top_k=1),
@@ -223,6 +234,8 @@ PROOFS: dict[str, Proof] = {
             prediction,
             chat_template_kwargs,
             usage,
+            store,
+            metadata,
         )
     },
 }

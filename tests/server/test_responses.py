@@ -59,7 +59,7 @@ def test_an_answer(client: openai.OpenAI, server: LiveServer) -> None:
     assert answer.usage.total_tokens == answer.usage.input_tokens + 12
     assert answer.usage.output_tokens_details.reasoning_tokens == 0
     assert (answer.service_tier, answer.truncation, answer.background) == ("default", "disabled", False)
-    assert answer.model_extra["store"] is False
+    assert answer.model_extra["store"] is True
 
 
 def test_it_says_what_chat_completions_say(client: openai.OpenAI, server: LiveServer) -> None:
@@ -219,15 +219,16 @@ def test_what_is_cached_is_counted(client: openai.OpenAI, server: LiveServer) ->
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
-        ({"store": True}, "store"),
         ({"previous_response_id": "resp_1"}, "previous_response_id"),
-        ({"conversation": "conv_1"}, "conversation"),
+        ({"conversation": {"name": "conv_1"}}, "conversation.name"),
+        ({"store": 1}, "store"),
+        ({"metadata": {"a": "b" * 513}}, "metadata.a"),
         ({"background": True}, "background"),
         ({"prompt": {"id": "pmpt_1"}}, "prompt"),
         ({"truncation": "auto"}, "truncation"),
         ({"reasoning": {"effort": "low"}}, "reasoning.effort"),
         ({"text": {"verbosity": "low"}}, "text.verbosity"),
-        ({"input": [{"type": "item_reference", "id": "msg_1"}]}, "input[0].type"),
+        ({"input": [{"type": "item_reference"}]}, "input[0].id"),
         ({"input": "x" * 40_000}, "input"),
         ({"max_output_tokens": 0}, "max_output_tokens"),
         ({"messages": []}, "messages"),

@@ -89,8 +89,9 @@ def killed(program: str, failpoint: str, *arguments: str) -> list[str]:
 
 
 def test_every_failpoint_has_a_program_that_reaches_it() -> None:
-    """Those of files and batches are reached by a server, in tests/jobs/test_crashes.py."""
-    own = {name for name in FAILPOINTS if not name.startswith(("batch.", "file."))}
+    """Others are reached by a server: tests/jobs/test_crashes.py, tests/history/test_killed_servers.py."""
+    served = ("batch.", "chat.", "conversation.", "file.", "generation.", "response.")
+    own = {name for name in FAILPOINTS if not name.startswith(served)}
     assert set(_PROGRAMS) == own
 
 

@@ -24,10 +24,13 @@ if TYPE_CHECKING:
 
 
 class ChatExchange:
-    """Raises ParameterError or ModelNotFoundError for a body that cannot be honoured."""
+    """Raises ParameterError or ModelNotFoundError for a body that cannot be honoured.
 
-    def __init__(self, backend: Backend, body: Mapping[str, object]) -> None:
-        asked = parse_chat(body)
+    `stores`: whoever asks keeps the answer if the body wants it.
+    """
+
+    def __init__(self, backend: Backend, body: Mapping[str, object], *, stores: bool = False) -> None:
+        asked = parse_chat(body, stores=stores)
         model = backend.served.resolve(asked.model, AnsweringModel)
         self.model, self.asked_model = model.name, asked.model
         self.stream = asked.stream
@@ -36,8 +39,13 @@ class ChatExchange:
         self._conversation = asked.conversation
         self._options = model.in_own_ids(asked.options, asked=asked.model)
         self._shape = asked.shape
-        self._identity = ChatIdentity(model=model.name, fingerprint=model.fingerprint)
-        self._chunks = ChatChunks(self._identity, asked.shape)
+        self.num_choices, self.store, self.metadata = (
+            asked.shape.num_choices,
+            asked.shape.store,
+            asked.metadata,
+        )
+        self.identity = ChatIdentity(model=model.name, fingerprint=model.fingerprint)
+        self._chunks = ChatChunks(self.identity, asked.shape)
         self._cost = CostTeller(backend.pricing, wanted=asked.include_cost, model=model.name)
 
     def events(
@@ -56,8 +64,8 @@ class ChatExchange:
         """The `chat.completion` object."""
         finished = [event for event in events if isinstance(event, Finished)]
         return Answered(
-            body=compact_json(self._cost.told(chat_completion(events, self._identity, self._shape))),
-            model=self._identity.model,
+            body=compact_json(self._cost.told(chat_completion(events, self.identity, self._shape))),
+            model=self.identity.model,
             usage=total_usage(finished),
             timings=finished[-1].timings,
             ignored=ignored_of(events),

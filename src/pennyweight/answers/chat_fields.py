@@ -5,6 +5,8 @@ What is in none of them is unknown and refused. `docs/api.md` and the OpenAPI do
 
 from __future__ import annotations
 
+from typing import Final
+
 from pennyweight.answers.chat_messages import MESSAGES_SCHEMA
 from pennyweight.answers.field_tables import STREAM_OPTIONS_SCHEMA, FieldTables, Neutral
 from pennyweight.answers.fields import AnyObject, Compound, Field, Flag, OneOf, Text, TextMap
@@ -19,6 +21,8 @@ from pennyweight.answers.tool_fields import (
 )
 from pennyweight.answers.usage_cost import USAGE_FIELD
 
+METADATA: Final = TextMap()
+"""OpenAI's limits: 16 entries, names of up to 64 characters, values of up to 512."""
 HONOURED: tuple[Field, ...] = (
     Field(
         name="messages",
@@ -78,6 +82,12 @@ HONOURED: tuple[Field, ...] = (
         kind=AnyObject(),
         doc="Further variables of the model's chat template; one the template does not read is refused.",
     ),
+    Field(
+        name="store",
+        kind=Flag(),
+        doc="Keep the completion, durably before the answer's end is sent; false unless told otherwise.",
+    ),
+    Field(name="metadata", kind=METADATA, doc="Kept with a completion that is stored."),
 )
 
 _NOTHING = "Accepted; asks nothing of the answer."
@@ -86,7 +96,6 @@ ADVISORY: tuple[Field, ...] = tuple(
     for name, kind, doc in (
         ("user", Text(), _NOTHING),
         ("safety_identifier", Text(), _NOTHING),
-        ("metadata", TextMap(), "Accepted; asks nothing of an answer that is not stored."),
         ("client_metadata", AnyObject(), _NOTHING),
         ("prompt_cache_key", Text(), "Accepted; every prefix is cached without being asked."),
         ("prompt_cache_retention", Text(), "Accepted; prefixes stay cached while there is room."),
@@ -100,7 +109,6 @@ ADVISORY: tuple[Field, ...] = tuple(
 )
 
 NEUTRAL: tuple[Neutral, ...] = (
-    Neutral(name="store", values=(False,), reason="answers are not stored yet"),
     Neutral(name="modalities", values=(["text"],), reason="the model answers in text"),
     Neutral(name="audio", values=(), reason="the model answers in text"),
     Neutral(name="reasoning_effort", values=("none",), reason="the model does not reason before it answers"),

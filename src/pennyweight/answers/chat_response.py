@@ -55,12 +55,13 @@ class ChatIdentity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatShape:
-    """What the client wants to see. `call_style` is the form of calls it knows."""
+    """What the client wants to see. `call_style` is the form of calls it knows; `store`: it is kept."""
 
     num_choices: int = 1
     logprobs: bool = False
     include_usage: bool = False
     call_style: CallStyle = "tool_calls"
+    store: bool = False
 
     def finish_reason(self, event: Finished) -> str:
         return self.call_style if event.reason == "tool_calls" else event.reason
@@ -79,7 +80,7 @@ def chat_completion(
         **identity.envelope("chat.completion"),
         "choices": [choice.object(index, shape) for index, choice in enumerate(choices)],
         "usage": usage_object(total_usage(finished)),
-        "store": False,
+        "store": shape.store,
     }
 
 

@@ -35,11 +35,15 @@ class ChatRequest:
     stream: bool
     shape: ChatShape
     include_cost: bool
+    metadata: Mapping[str, str]
     ignored: tuple[str, ...]
 
 
-def parse_chat(body: Mapping[str, object]) -> ChatRequest:
-    """Raises ParameterError naming the field that is missing, unknown, malformed or not supported."""
+def parse_chat(body: Mapping[str, object], *, stores: bool = False) -> ChatRequest:
+    """Raises ParameterError naming the field that is missing, unknown, malformed or not supported.
+
+    `stores`: whoever asks keeps the answer if the body wants it.
+    """
     values = CHAT_FIELDS.read(body)
     ignored: set[str] = set()
     conversation = _with_tools(read_messages(values["messages"], ignored=ignored), values, ignored)
@@ -61,8 +65,10 @@ def parse_chat(body: Mapping[str, object]) -> ChatRequest:
             logprobs=options.sampling.top_logprobs is not None,
             include_usage=asked_usage or (stream and include_cost),
             call_style="function_call" if "functions" in values else "tool_calls",
+            store=stores and values.get("store", False),
         ),
         include_cost=include_cost,
+        metadata=values.get("metadata", {}),
         ignored=tuple(sorted(ignored)),
     )
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pennyweight.answers.events import AnswerEvent
     from pennyweight.answers.exchange import Backend
     from pennyweight.answers.principal import Principal
+    from pennyweight.answers.responses_state import Past
     from pennyweight.core import Priority
     from pennyweight.errors import PennyweightError
 
@@ -31,10 +32,15 @@ RESPONSES_NAMES: Final = {"messages": "input"}
 
 
 class ResponsesExchange:
-    """Raises ParameterError or ModelNotFoundError for a body that cannot be honoured."""
+    """Raises ParameterError or ModelNotFoundError for a body that cannot be honoured.
 
-    def __init__(self, backend: Backend, body: Mapping[str, object]) -> None:
-        asked = parse_response(body)
+    `past` is what the body continues; None where nothing is kept.
+    """
+
+    num_choices = 1
+
+    def __init__(self, backend: Backend, body: Mapping[str, object], past: Past | None = None) -> None:
+        asked = parse_response(body, past)
         model = backend.served.resolve(asked.model, AnsweringModel)
         self.model, self.asked_model = model.name, asked.model
         self.stream = asked.stream
@@ -42,7 +48,10 @@ class ResponsesExchange:
         self._answers = model.answers
         self._conversation = asked.conversation
         self._options = model.in_own_ids(asked.options, asked=asked.model)
-        self._making = ResponseEvents(ResponseIdentity(model=model.name), asked)
+        self.state = asked.state
+        self.metadata: Mapping[str, str] = asked.given.get("metadata", {})
+        self.identity = _identity(model.name, past)
+        self._making = ResponseEvents(self.identity, asked)
         self._cost = CostTeller(backend.pricing, wanted=asked.include_cost, model=model.name)
 
     async def events(
@@ -67,9 +76,10 @@ class ResponsesExchange:
 
     def answered(self, events: Sequence[AnswerEvent]) -> Answered:
         """The `response` object."""
-        for event in events:
-            for _ in self._making.of(event):
-                pass
+        if self._making.result is None:  # nobody has followed the stream
+            for event in events:
+                for _ in self._making.of(event):
+                    pass
         assert self._making.result is not None
         (finished,) = (event for event in events if isinstance(event, Finished))
         return Answered(
@@ -85,3 +95,10 @@ class ResponsesExchange:
     ) -> Answered:
         """As `Exchange.whole`."""
         return await whole_answer(self, principal, priority=priority, account=account)
+
+
+def _identity(model: str, past: Past | None) -> ResponseIdentity:
+    if past is None or past.identity is None:
+        return ResponseIdentity(model=model)
+    own_id, created_at = past.identity
+    return ResponseIdentity(model=model, id=own_id, created_at=created_at)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pennyweight.answers.chat_fields import ADVISORY
+from pennyweight.answers.chat_fields import ADVISORY, METADATA
 from pennyweight.answers.field_tables import FieldTables, Neutral
 from pennyweight.answers.fields import AnyObject, Compound, Field, Flag, Integer, ListOf, Text
+from pennyweight.answers.responses_state import PAST_FIELDS, STATE_FIELDS
 from pennyweight.answers.sampling_fields import SAMPLING_FIELDS
 from pennyweight.answers.tool_fields import CHOICE_SCHEMA, MAX_TOOLS, PARALLEL_DOC
 from pennyweight.answers.usage_cost import USAGE_FIELD
@@ -88,16 +89,15 @@ _ASKED = (
         doc="Only without effort: the model does not reason before it answers.",
     ),
 )
-_STATE = (
-    Neutral(name="previous_response_id", values=(), reason="answers are not stored yet"),
-    Neutral(name="conversation", values=(), reason="conversations are not stored yet"),
-    Neutral(name="truncation", values=("disabled",), reason="an input that does not fit is refused"),
-)
+_TRUNCATION = Neutral(name="truncation", values=("disabled",), reason="an input that does not fit is refused")
+_METADATA = Field(name="metadata", kind=METADATA, doc="Kept with a response that is stored, and told again.")
 
 RESPONSES_FIELDS = FieldTables(
     honoured=(
         _MODEL,
         *_ASKED,
+        *STATE_FIELDS,
+        _METADATA,
         Field(
             name="max_output_tokens",
             kind=Integer(low=1),
@@ -139,9 +139,8 @@ RESPONSES_FIELDS = FieldTables(
         ),
     ),
     neutral=(
-        Neutral(name="store", values=(False,), reason="answers are not stored yet"),
-        *_STATE,
-        Neutral(name="background", values=(False,), reason="answers are not stored yet"),
+        _TRUNCATION,
+        Neutral(name="background", values=(False,), reason="nothing runs in the background yet"),
         Neutral(name="prompt", values=(), reason="there are no stored prompts"),
         Neutral(name="context_management", values=([],), reason="the context is never compacted"),
         Neutral(name="moderation", values=(), reason="there are no moderations yet"),
@@ -150,5 +149,5 @@ RESPONSES_FIELDS = FieldTables(
 )
 
 INPUT_TOKENS_FIELDS = FieldTables(
-    honoured=(_MODEL, *_ASKED), advisory=(), neutral=_STATE, required=("input",)
+    honoured=(_MODEL, *_ASKED, *PAST_FIELDS), advisory=(), neutral=(_TRUNCATION,), required=("input",)
 )

@@ -14,7 +14,7 @@ from pennyweight.answers.conversation import Message, TextPart, ToolCall
 from pennyweight.answers.fields import ParameterError, Text, drop_unknown, missing, wrong_type
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 _LATER = "come with a later version; this one takes text"
 _PART_TYPES = {"input_text": "text", "output_text": "text", "refusal": "refusal"}
@@ -24,9 +24,21 @@ _OUTPUTS = ("function_call_output", "custom_tool_call_output")
 _REPLAYED = frozenset({"id", "status", "annotations", "logprobs"})
 
 
-def read_input(value: object, *, instructions: str | None, ignored: set[str]) -> tuple[Message, ...]:
-    """Raises ParameterError naming the item; adds to `ignored` what was dropped."""
-    history = _History(ignored)
+def read_input(
+    value: object,
+    *,
+    instructions: str | None,
+    ignored: set[str],
+    earlier: Iterable[Mapping[str, object]] = (),
+) -> tuple[Message, ...]:
+    """Raises ParameterError naming the item; adds to `ignored` what was dropped.
+
+    `earlier` are items that come before the input: read long ago, so nothing of them is news.
+    """
+    history = _History(set())
+    for item in earlier:
+        history.read(item, "input")
+    history.ignored = ignored
     if isinstance(value, str):
         history.say(Message(role="user", parts=(TextPart(Text().read(value, "input")),)))
     elif not isinstance(value, list | tuple):
@@ -43,7 +55,7 @@ class _History:
     """Items in order become turns."""
 
     def __init__(self, ignored: set[str]) -> None:
-        self._ignored = ignored
+        self.ignored = ignored
         self._system: list[str] = []
         self._turns: list[Message] = []
         self._waiting: dict[str, str] = {}  # calls without an output yet, and where they are
@@ -59,7 +71,7 @@ class _History:
         elif kind in _OUTPUTS:
             self._output(item, str(kind), param)
         elif kind == "reasoning":
-            self._ignored.add("input[reasoning]")
+            self.ignored.add("input[reasoning]")
         else:
             raise _unsupported_item(kind, f"{param}.type")
 
@@ -83,7 +95,7 @@ class _History:
         role = item.get("role")
         if role is None:
             raise missing(f"{param}.role")
-        drop_unknown(item, {"type", "role", "content", *_REPLAYED}, "input[]", self._ignored)
+        drop_unknown(item, {"type", "role", "content", *_REPLAYED}, "input[]", self.ignored)
         parts = self._parts(item.get("content"), f"{param}.content", by_assistant=role == "assistant")
         if role in ("system", "developer"):
             self._system.append("".join(part.text for part in parts))
@@ -101,7 +113,7 @@ class _History:
 
     def _call(self, item: Mapping[str, object], kind: str, param: str) -> None:
         written = _CALLS[kind]
-        drop_unknown(item, {"type", "call_id", "name", written, *_REPLAYED}, "input[]", self._ignored)
+        drop_unknown(item, {"type", "call_id", "name", written, *_REPLAYED}, "input[]", self.ignored)
         call = ToolCall(
             id=_text(item, "call_id", param),
             name=_text(item, "name", param),
@@ -119,7 +131,7 @@ class _History:
         self._waiting[call.id] = param
 
     def _output(self, item: Mapping[str, object], kind: str, param: str) -> None:
-        drop_unknown(item, {"type", "call_id", "output", *_REPLAYED}, "input[]", self._ignored)
+        drop_unknown(item, {"type", "call_id", "output", *_REPLAYED}, "input[]", self.ignored)
         call_id = _text(item, "call_id", param)
         if self._waiting.pop(call_id, None) is None:
             message = (
@@ -134,7 +146,8 @@ class _History:
         if not self._waiting:
             return
         call_id, param = next(iter(self._waiting.items()))
-        message = f"No tool output found for the call '{call_id}'; send its output right after '{param}'."
+        where = "begin 'input' with its output" if param == "input" else f"send it right after '{param}'"
+        message = f"No tool output found for the call '{call_id}'; {where}."
         raise ParameterError(message, param=param, code="invalid_value")
 
     def _parts(self, content: object, param: str, *, by_assistant: bool) -> tuple[TextPart, ...]:
@@ -159,7 +172,7 @@ class _History:
                 raise missing(f"{param}.type")
             message = f"'{param}.type' is {kind!r:.80}: other parts than text {_LATER}."
             raise ParameterError(message, param=f"{param}.type", code="unsupported_value")
-        drop_unknown(value, {"type", key, *_REPLAYED}, "input[].content[]", self._ignored)
+        drop_unknown(value, {"type", key, *_REPLAYED}, "input[].content[]", self.ignored)
         return TextPart(_text(value, key, param, empty=True))
 
 
@@ -171,7 +184,7 @@ def _text(value: Mapping[str, object], key: str, param: str, *, empty: bool = Fa
 
 def _unsupported_item(kind: object, param: str) -> ParameterError:
     if kind == "item_reference":
-        message = f"'{param}' is 'item_reference': items are not stored yet; send the item itself."
+        message = f"'{param}' is 'item_reference': references are not looked up here; send the item itself."
     else:
         message = (
             f"'{param}' is {kind!r:.80}; it may be message, reasoning, {', '.join(_CALLS)} or "

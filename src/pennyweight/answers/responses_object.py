@@ -81,7 +81,8 @@ def response_usage(usage: Usage) -> dict[str, Any]:
 
 def _repeated(request: ResponseRequest) -> dict[str, Any]:
     given, sampling = request.given, request.options.sampling
-    conversation = request.conversation
+    conversation, state = request.conversation, request.state
+    continued = state.conversation_id
     return {
         "instructions": given.get("instructions"),
         "metadata": given.get("metadata", {}),
@@ -97,9 +98,9 @@ def _repeated(request: ResponseRequest) -> dict[str, Any]:
         "reasoning": {"effort": None, "summary": None},
         "truncation": "disabled",
         "background": False,
-        "store": False,
-        "previous_response_id": None,
-        "conversation": None,
+        "store": state.store,
+        "previous_response_id": state.previous_response_id,
+        "conversation": None if continued is None else {"id": continued},
         "prompt": None,
         "service_tier": "default",
         "prompt_cache_key": given.get("prompt_cache_key"),

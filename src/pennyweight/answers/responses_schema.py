@@ -16,6 +16,7 @@ from pennyweight.answers.responses_settings import (
     read_text_format,
     wants_logprobs,
 )
+from pennyweight.answers.responses_state import read_state, require_statelessness
 from pennyweight.answers.sampling_fields import options_from_values
 from pennyweight.answers.strict_parameters import closed_parameters
 from pennyweight.answers.tool_choice import read_tool_choice
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pennyweight.answers.conversation import Tool
+    from pennyweight.answers.responses_state import AskedState, Past
     from pennyweight.answers.tool_fields import Toolbox
 
 
@@ -45,6 +47,7 @@ class ResponseRequest:
     model: str
     conversation: Conversation
     options: Options
+    state: AskedState
     stream: bool
     given: Mapping[str, Any]
     include_cost: bool
@@ -61,17 +64,25 @@ class InputCount:
     ignored: tuple[str, ...] = ()
 
 
-def parse_response(body: Mapping[str, object]) -> ResponseRequest:
-    """Raises ParameterError naming the field that is missing, unknown, malformed or not supported."""
+def parse_response(body: Mapping[str, object], past: Past | None = None) -> ResponseRequest:
+    """Raises ParameterError naming the field that is missing, unknown, malformed or not supported.
+
+    `past` None: nothing is kept, and the body stands alone.
+    """
     values = RESPONSES_FIELDS.read(body)
     ignored: set[str] = set()
     check_reasoning(values.get("reasoning"), ignored)
+    state = read_state(values)
+    if past is None:
+        require_statelessness(state)
+        state = replace(state, store=False)
     stream = values.get("stream", False)
     check_stream_options(values.get("stream_options"), stream=stream)
     return ResponseRequest(
         model=values["model"],
-        conversation=_conversation(values, ignored),
+        conversation=_conversation(values, ignored, past),
         options=_options(values, ignored),
+        state=state,
         stream=stream,
         given=values,
         include_cost=values.get("usage", False),
@@ -79,24 +90,29 @@ def parse_response(body: Mapping[str, object]) -> ResponseRequest:
     )
 
 
-def parse_input_count(body: Mapping[str, object]) -> InputCount:
+def parse_input_count(body: Mapping[str, object], past: Past | None = None) -> InputCount:
     """The body of `POST /v1/responses/input_tokens`, read as `parse_response` reads its own."""
     values = INPUT_TOKENS_FIELDS.read(body)
     ignored: set[str] = set()
     check_reasoning(values.get("reasoning"), ignored)
     return InputCount(
         model=values.get("model"),
-        conversation=_conversation(values, ignored),
+        conversation=_conversation(values, ignored, past),
         options=Options(response_format=read_text_format(values.get("text"), ignored)),
         ignored=tuple(sorted(ignored)),
     )
 
 
-def _conversation(values: Mapping[str, Any], ignored: set[str]) -> Conversation:
+def _conversation(values: Mapping[str, Any], ignored: set[str], past: Past | None) -> Conversation:
     tools = read_flat_tools(values.get("tools"), ignored=ignored)
     instructions = values.get("instructions")
     return Conversation(
-        messages=read_input(values["input"], instructions=instructions, ignored=ignored),
+        messages=read_input(
+            values["input"],
+            instructions=instructions,
+            ignored=ignored,
+            earlier=() if past is None else past.items,
+        ),
         tools=tools.tools,
         tool_choice=read_tool_choice(values.get("tool_choice"), tools),
         parallel_tool_calls=values.get("parallel_tool_calls"),

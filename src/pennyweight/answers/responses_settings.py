@@ -9,7 +9,7 @@ from pennyweight.answers.format_fields import read_json_schema
 from pennyweight.answers.options import JsonObject, TextFormat
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pennyweight.answers.options import ResponseFormat
 
@@ -31,14 +31,18 @@ _ADDS_NOTHING = frozenset(
 def wants_logprobs(values: Mapping[str, Any], ignored: set[str]) -> bool:
     """Whether `include` or `top_logprobs` ask for log-probabilities."""
     included = values.get("include", ())
-    for index, name in enumerate(included):
-        if name in _ADDS_NOTHING:
-            ignored.add(f"include[{name}]")
-        elif name != LOGPROBS:
+    check_include(included)
+    ignored.update(f"include[{name}]" for name in included if name in _ADDS_NOTHING)
+    return LOGPROBS in included or values.get("top_logprobs", 0) > 0
+
+
+def check_include(names: Sequence[str]) -> None:
+    """Raise ParameterError for one that OpenAI does not have."""
+    for index, name in enumerate(names):
+        if name != LOGPROBS and name not in _ADDS_NOTHING:
             known = ", ".join((LOGPROBS, *sorted(_ADDS_NOTHING)))
             message = f"Invalid value for 'include[{index}]': '{name:.80}'; it may be {known}."
             raise ParameterError(message, param=f"include[{index}]", code="invalid_value")
-    return LOGPROBS in included or values.get("top_logprobs", 0) > 0
 
 
 def read_text_format(value: object, ignored: set[str]) -> ResponseFormat:

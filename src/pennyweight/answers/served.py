@@ -131,6 +131,11 @@ class ServedModels:
                 return model
         raise ModelNotFoundError(f"No model that gives {kind.gives} is served here.", param="model")
 
+    def name_of(self, name: str) -> str:
+        """The model that `name` stands for; of one that is not served any more, its name."""
+        model = self._models.get(name) or self._aliases.get(name)
+        return name if model is None else model.name
+
     def cards(self) -> list[dict[str, Any]]:
         """OpenAI's model objects of all names; `root` of an alias is the model that runs."""
         own = [model.card() for model in self._models.values()]

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from starlette.middleware.cors import CORSMiddleware
 
+from pennyweight.history.chats import Chats
+from pennyweight.history.responses import Responses
 from pennyweight.jobs.batch_input import InputLimits
 from pennyweight.jobs.batch_run import Workshop
 from pennyweight.jobs.batch_worker import BatchWorker
@@ -37,6 +39,8 @@ from pennyweight.server.routes.project_keys import project_key_routes
 from pennyweight.server.routes.projects import project_routes
 from pennyweight.server.routes.responses import responses_routes
 from pennyweight.server.routes.service_accounts import service_account_routes
+from pennyweight.server.routes.stored_chats import stored_chat_routes
+from pennyweight.server.routes.stored_responses import stored_response_routes
 from pennyweight.server.routes.tokens import tokens_routes
 from pennyweight.server.routes.usage import usage_routes
 from pennyweight.serving import serving
@@ -106,8 +110,9 @@ def create_app(
         elsewhere=models_elsewhere(settings.upstream.values(), metrics, environ=os.environ),
     )
     limits = ChatLimits(max_body_bytes=settings.max_body_bytes, ping_s=ping_s)
-    for routes in (chat_routes, completions_routes, responses_routes, tokens_routes):
+    for routes in (completions_routes, tokens_routes):
         app.include_router(routes(house.backend, limits))
+    _add_answers(app, house, services, limits)
     app.include_router(embedding_routes(house.vectors, max_body_bytes=settings.max_body_bytes))
     app.include_router(models_routes(house.served))
     app.include_router(moderations_routes())
@@ -132,6 +137,16 @@ def working(app: FastAPI) -> Iterator[None]:
         yield
     finally:
         worker.close()
+
+
+def _add_answers(app: FastAPI, house: Serving, services: Services, limits: ChatLimits) -> None:
+    """Chats and responses, which may be kept, and what was."""
+    chats = Chats(services.database, house.backend)
+    responses = Responses(services.database, house.backend)
+    app.include_router(chat_routes(chats, limits))
+    app.include_router(stored_chat_routes(chats, max_body_bytes=limits.max_body_bytes))
+    app.include_router(responses_routes(responses, house.served, limits))
+    app.include_router(stored_response_routes(responses))
 
 
 def _add_jobs(app: FastAPI, house: Serving, services: Services, settings: Settings) -> None:

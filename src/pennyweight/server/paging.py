@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from pennyweight.answers.fields import Integer, OneOf, TextMap, unknown, wrong_type
+from pennyweight.answers.responses_settings import check_include
 from pennyweight.store.pages import Cursor
 
 if TYPE_CHECKING:
@@ -33,6 +34,11 @@ def read_metadata(query: Mapping[str, str]) -> dict[str, str]:
         raise wrong_type("metadata", "an object, as in metadata[name]=value", query["metadata"])
     found = ((_ENTRY.fullmatch(name), value) for name, value in query.items())
     return TextMap().read({entry[1]: value for entry, value in found if entry}, "metadata")
+
+
+def check_included(request: Request) -> None:
+    """`include[]` must name what OpenAI has; all there is, is told anyway. Raises ParameterError."""
+    check_include([*request.query_params.getlist("include[]"), *request.query_params.getlist("include")])
 
 
 def read_page(query: Mapping[str, str], *, most: int, default: int, order: Order = "desc") -> Cursor:

@@ -21,12 +21,17 @@ FAILPOINTS = (
     "blob.synced",  # a blob's bytes are durable, but have no name yet
     "blob.placed",  # a blob is durable under its name, but nothing uses it yet
     "blob.removed",
+    "chat.deleted",
+    "chat.kept",  # an answer is durable, its end not told
+    "chat.labelled",
     "database.committed",  # a group of writes is durable, nobody who waits was told
     "database.copied",  # the copy before a migration is durable
     "database.restored",  # a backup's database is durable in its new place
     "database.migrated",  # the new schema is durable
     "file.added",
     "file.deleted",  # but its bytes are still there
+    "response.deleted",
+    "response.kept",  # an answer is durable, its end not told
 )
 """Every failpoint there is; a test proves each is reached."""
 

@@ -80,6 +80,7 @@ class Generation:
     result: str | None
     error: str | None
     metadata: Mapping[str, str]
+    key_id: str | None
     created_at: int
     started_at: int | None
     ended_at: int | None
@@ -94,7 +95,7 @@ class Generation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewGeneration:
-    """What is known of a generation when it comes in."""
+    """What is known of a generation when it comes in. `result` is what is told of it until it has ended."""
 
     id: str
     kind: Kind
@@ -103,6 +104,8 @@ class NewGeneration:
     parent_id: str | None = None
     conversation_id: str | None = None
     metadata: Mapping[str, str]
+    key_id: str | None = None
+    result: str | None = None
     expires_at: int | None = None
 
 

@@ -68,6 +68,13 @@ class Generations:
         connection.execute(insert(table).values(**row | leased))
         return lease
 
+    def keep(
+        self, connection: Connection, project_id: str, new: NewGeneration, *, state: State, now: int
+    ) -> None:
+        """Store a generation that has ended in `state`: nobody knew of it before."""
+        ended = {"state": state, "started_at": now, "ended_at": now, "attempt": 1, "fence": 1}
+        connection.execute(insert(table).values(**_row(project_id, new, now) | ended))
+
     def get(self, connection: Connection, project_id: str, generation_id: str) -> Generation:
         """Raises NotFoundError."""
         row = connection.execute(select(*COLUMNS).where(*_named(project_id, generation_id))).one_or_none()

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import delete, exists, func, insert, select
 
+from pennyweight.errors import NotFoundError
 from pennyweight.store.pages import page_by
 from pennyweight.store.tables.conversations import conversation_items, items
 from pennyweight.store.tables.generations import generation_items
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from sqlalchemy import Connection, Select
 
@@ -74,6 +75,20 @@ class Items:
         return page_by(
             connection, wanted, cursor, lambda row: Item(**row._mapping), own_id=items.c.id, keys=keys
         )
+
+    def find(self, connection: Connection, project_id: str, item_ids: Collection[str]) -> dict[str, Item]:
+        """Those of `item_ids` that the project has, by id."""
+        found = {}
+        for some in _portions(sorted(item_ids)):
+            rows = select(*_COLUMNS).where(items.c.project_id == project_id, items.c.id.in_(some))
+            found.update({row.id: Item(**row._mapping) for row in connection.execute(rows)})
+        return found
+
+    def require(self, connection: Connection, project_id: str, item_ids: Iterable[str]) -> None:
+        """Raise NotFoundError unless the project has them all."""
+        wanted = set(item_ids)
+        for item_id in sorted(wanted - self.find(connection, project_id, wanted).keys()):
+            raise NotFoundError(f"Item with id '{item_id:.80}' not found.")
 
     def delete_unplaced(self, connection: Connection, item_ids: Collection[str]) -> None:
         """Delete those of `item_ids` that stand nowhere any more."""

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, Request
 from starlette.responses import Response  # noqa: TC002  FastAPI reads the annotation at run time
 
-from pennyweight.answers.chat_exchange import ChatExchange
+from pennyweight.server.auth import principal_of
 from pennyweight.server.body import read_object
 from pennyweight.server.openapi import CHAT_REQUEST_BODY, CHAT_RESPONSES
 from pennyweight.server.replies import respond
 
 if TYPE_CHECKING:
-    from pennyweight.answers.exchange import Backend
+    from pennyweight.history.chats import Chats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +25,8 @@ class ChatLimits:
     ping_s: float
 
 
-def chat_routes(backend: Backend, limits: ChatLimits) -> APIRouter:
-    """The route over what answers."""
+def chat_routes(chats: Chats, limits: ChatLimits) -> APIRouter:
+    """The route over what answers, and keeps what it is told to."""
     router = APIRouter(tags=["chat"])
 
     @router.post(
@@ -37,7 +37,8 @@ def chat_routes(backend: Backend, limits: ChatLimits) -> APIRouter:
         responses=CHAT_RESPONSES,
     )
     async def create_chat_completion(request: Request) -> Response:
-        exchange = ChatExchange(backend, await read_object(request, limit=limits.max_body_bytes))
+        body = await read_object(request, limit=limits.max_body_bytes)
+        exchange = chats.exchange(principal_of(request), body)
         return await respond(request, exchange, ping_s=limits.ping_s)
 
     return router

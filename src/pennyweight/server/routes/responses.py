@@ -8,9 +8,11 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response  # noqa: TC002  FastAPI reads the annotation at run time
 
 from pennyweight.answers.renamed_params import renamed_params
-from pennyweight.answers.responses_exchange import RESPONSES_NAMES, ResponsesExchange
+from pennyweight.answers.responses_exchange import RESPONSES_NAMES
 from pennyweight.answers.responses_schema import parse_input_count
 from pennyweight.answers.served import AnsweringModel
+from pennyweight.history.standing import names_items
+from pennyweight.server.auth import check_scope, principal_of
 from pennyweight.server.body import read_object
 from pennyweight.server.envelope import json_response
 from pennyweight.server.ignored import ignored_headers
@@ -24,12 +26,16 @@ from pennyweight.server.replies import respond
 from pennyweight.server.sse import TypedWire
 
 if TYPE_CHECKING:
-    from pennyweight.answers.exchange import Backend
+    from collections.abc import Mapping
+
+    from pennyweight.answers.principal import Principal
+    from pennyweight.answers.served import ServedModels
+    from pennyweight.history.responses import Responses
     from pennyweight.server.routes.chat import ChatLimits
 
 
-def responses_routes(backend: Backend, limits: ChatLimits) -> APIRouter:
-    """The routes over what answers."""
+def responses_routes(responses: Responses, served: ServedModels, limits: ChatLimits) -> APIRouter:
+    """The routes over what answers, and keeps it unless told otherwise."""
     router = APIRouter(tags=["responses"])
 
     @router.post(
@@ -40,7 +46,8 @@ def responses_routes(backend: Backend, limits: ChatLimits) -> APIRouter:
         responses=RESPONSES_RESPONSES,
     )
     async def create_response(request: Request) -> Response:
-        exchange = ResponsesExchange(backend, await read_object(request, limit=limits.max_body_bytes))
+        body = await read_object(request, limit=limits.max_body_bytes)
+        exchange = await responses.exchange(_reader(request, body), body)
         wire = TypedWire(exchange.failed)
         return await respond(request, exchange, ping_s=limits.ping_s, wire=wire)
 
@@ -52,11 +59,25 @@ def responses_routes(backend: Backend, limits: ChatLimits) -> APIRouter:
         responses=INPUT_TOKENS_RESPONSES,
     )
     async def count_input_tokens(request: Request) -> Response:
-        asked = parse_input_count(await read_object(request, limit=limits.max_body_bytes))
-        model = backend.served.named_or_first(asked.model, AnsweringModel)
+        body = await read_object(request, limit=limits.max_body_bytes)
+        asked = parse_input_count(*await responses.past(_reader(request, body), body))
+        model = served.named_or_first(asked.model, AnsweringModel)
         with renamed_params(RESPONSES_NAMES):
             tokens = await model.tokens.answerer.tokens(asked.conversation, asked.options)
         body = {"object": "response.input_tokens", "input_tokens": len(tokens)}
         return json_response(body, headers=ignored_headers(asked.ignored))
 
     return router
+
+
+def _reader(request: Request, body: Mapping[str, object]) -> Principal:
+    """Who asks; beside the right to ask models they need one for each kind of thing they continue.
+
+    Raises PermissionDeniedError: a model can be told to repeat what it was given.
+    """
+    principal = principal_of(request)
+    if body.get("conversation") is not None:
+        check_scope(principal, "api.conversations.write")
+    if body.get("previous_response_id") is not None or names_items(body.get("input")):
+        check_scope(principal, "api.responses.read")
+    return principal

@@ -13,7 +13,8 @@ generations = Table(
     Column("project_id", Text, ForeignKey("projects.id"), nullable=False),
     Column("kind", Text, nullable=False),  # response, chat_completion, batch_line, run
     Column("state", Text, nullable=False),
-    Column("model", Text, nullable=False),  # as asked for
+    Column("key_id", Text),  # who pays for what a worker answers; null: nobody
+    Column("model", Text, nullable=False),  # what answers
     Column("parent_id", Text, ForeignKey("generations.id", ondelete="SET NULL")),  # the one it continues
     Column("conversation_id", Text, ForeignKey("conversations.id", ondelete="SET NULL")),
     Column("metadata", Text, nullable=False),  # see text_map; before the long texts, which lists then skip

@@ -1,0 +1,1 @@
+"""Answers that are kept: views over the store's items, conversations, generations and events."""

@@ -1,0 +1,133 @@
+"""Responses with state: what a body continues is looked up, and its answer kept before its end is told."""
+
+from __future__ import annotations
+
+import json
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from pennyweight.answers.responses_exchange import ResponsesExchange
+from pennyweight.answers.responses_state import Past, asked_state
+from pennyweight.history.item_pages import page_of_wires
+from pennyweight.history.kept_exchange import KeptExchange
+from pennyweight.history.kept_response import KeptAnswer, keep_response
+from pennyweight.history.standing import stand
+from pennyweight.history.wire_items import wires
+from pennyweight.store.chains import Chains
+from pennyweight.store.failpoints import failpoint
+from pennyweight.store.generation import State
+from pennyweight.store.generations import Generations, not_found
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from sqlalchemy import Connection
+
+    from pennyweight.answers.exchange import Answered, Backend
+    from pennyweight.answers.principal import Principal
+    from pennyweight.errors import PennyweightError
+    from pennyweight.history.standing import Standing
+    from pennyweight.store.database import Database
+    from pennyweight.store.generation import Generation
+    from pennyweight.store.pages import Cursor, Page
+
+
+class KeptResponse(KeptExchange[ResponsesExchange]):
+    """A response that is kept."""
+
+    def failed(self, error: PennyweightError) -> Iterable[dict[str, Any]]:
+        """The typed event of an answer that broke off."""
+        return self.inner.failed(error)
+
+
+class Responses:
+    """The stored responses of every project, and the door through which new ones come."""
+
+    def __init__(self, database: Database, backend: Backend) -> None:
+        self._database = database
+        self._backend = backend
+        self._generations = Generations()
+
+    async def exchange(
+        self, principal: Principal, body: Mapping[str, object]
+    ) -> ResponsesExchange | KeptResponse:
+        """What answers `body`. Raises as `ResponsesExchange`; NotFoundError for what the body names."""
+        state = asked_state(body)
+        standing = await self._standing(principal, body)
+        exchange = ResponsesExchange(self._backend, standing.body, Past(items=standing.past))
+        if not state.store and state.conversation_id is None:
+            return exchange
+        return KeptResponse(exchange, partial(self._keep, principal, body, standing, exchange))
+
+    async def past(
+        self, principal: Principal, body: Mapping[str, object]
+    ) -> tuple[Mapping[str, object], Past]:
+        """What `body` continues, and the body with the items its references name."""
+        standing = await self._standing(principal, body)
+        return standing.body, Past(items=standing.past)
+
+    async def get(self, project_id: str, response_id: str) -> dict[str, Any]:
+        """The response as it is now. Raises NotFoundError."""
+        generation = await self._database.read(lambda c: self._found(c, project_id, response_id))
+        return told(generation)
+
+    async def delete(self, project_id: str, response_id: str) -> None:
+        """Raises NotFoundError."""
+
+        def work(connection: Connection) -> None:
+            self._found(connection, project_id, response_id)
+            self._generations.delete(connection, project_id, response_id)
+
+        await self._database.write(work)
+        failpoint("response.deleted")
+
+    async def input_items(self, project_id: str, response_id: str, cursor: Cursor) -> Page[dict[str, Any]]:
+        """A page of what went in, earlier responses of the chain included. Raises NotFoundError."""
+
+        def work(connection: Connection) -> Page[dict[str, Any]]:
+            self._found(connection, project_id, response_id)
+            given = Chains().inputs(connection, project_id, response_id)
+            return page_of_wires(wires(given), cursor)
+
+        return await self._database.read(work)
+
+    async def _standing(self, principal: Principal, body: Mapping[str, object]) -> Standing:
+        state = asked_state(body)
+        return await self._database.read(lambda c: stand(c, principal.project, state, body))
+
+    async def _keep(
+        self,
+        principal: Principal,
+        body: Mapping[str, object],
+        standing: Standing,
+        exchange: ResponsesExchange,
+        answered: Answered,
+    ) -> None:
+        answer = KeptAnswer(
+            body=body,
+            standing=standing,
+            state=exchange.state,
+            model=exchange.model,
+            metadata=exchange.metadata,
+            result=answered.body.decode(),
+        )
+        now = int(time.time())
+        await self._database.write(lambda c: keep_response(c, principal, answer, now=now))
+        failpoint("response.kept")
+
+    def _found(self, connection: Connection, project_id: str, response_id: str) -> Generation:
+        generation = self._generations.get(connection, project_id, response_id)
+        if generation.kind != "response":
+            raise not_found(response_id)
+        return generation
+
+
+def told(generation: Generation) -> dict[str, Any]:
+    """The `response` object of a stored response, whatever its state."""
+    assert generation.result is not None, "a response is stored with what is told of it"
+    body: dict[str, Any] = json.loads(generation.result)
+    if generation.state not in (State.COMPLETED, State.INCOMPLETE):
+        body["status"] = str(generation.state)
+        body["error"] = None if generation.error is None else json.loads(generation.error)
+    return body

@@ -1,0 +1,98 @@
+"""Killed after every durable write: what was acknowledged is there, what was not is whole or not there."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import openai
+import pytest
+
+from pennyweight.store.database import Database
+from pennyweight.store.failpoints import FAILPOINTS
+from pennyweight.store.verify import verify
+from tests.jobs.service import GONE, Service
+from tests.models.tiny import write_tiny_llama
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SERVED = tuple(name for name in FAILPOINTS if name.startswith(("chat.", "response.")))
+ASK: dict[str, Any] = {"model": "gpt-4o-mini"}
+BROKEN = (*GONE, httpx.HTTPError)  # a stream breaks off without the client's own error
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    service = Service(write_tiny_llama(tmp_path / "tiny.gguf"), tmp_path / "data")
+    yield service
+    service.kill()
+
+
+class Writer:
+    """Makes, continues, labels and deletes, and remembers what it was told."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self.chats: dict[str, dict[str, str] | None] = {}  # None: its label is not known
+        self.responses: dict[str, str] = {}
+        self.deleted: set[str] = set()
+
+    def exercise(self) -> None:
+        """Everything once; returns early when the server has gone."""
+        try:
+            self._keep_chats(self._service.client)
+            self._keep_responses(self._service.client)
+        except BROKEN:
+            return
+
+    def check(self) -> None:
+        """All that was acknowledged is there."""
+        client = self._service.client
+        for chat_id, label in self.chats.items():
+            chat = client.chat.completions.retrieve(chat_id)
+            assert label is None or chat.metadata == label
+        for response_id, text in self.responses.items():
+            assert client.responses.retrieve(response_id).output_text == text
+            client.responses.create(**ASK, input="?", previous_response_id=response_id, max_output_tokens=1)
+        for gone in self.deleted:
+            retrieve: Any = client.responses if gone.startswith("resp_") else client.chat.completions
+            with pytest.raises(openai.NotFoundError):
+                retrieve.retrieve(gone)
+
+    def _keep_chats(self, client: openai.OpenAI) -> None:
+        asked: dict[str, Any] = {**ASK, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 4}
+        kept = client.chat.completions.create(**asked, store=True).id
+        self.chats[kept] = None
+        client.chat.completions.update(kept, metadata={"a": "b"})
+        self.chats[kept] = {"a": "b"}
+        gone = client.chat.completions.create(**asked, store=True).id
+        client.chat.completions.delete(gone)
+        self.deleted.add(gone)
+
+    def _keep_responses(self, client: openai.OpenAI) -> None:
+        asked: dict[str, Any] = {**ASK, "input": "Hi", "max_output_tokens": 4}
+        first = client.responses.create(**asked)
+        self.responses[first.id] = first.output_text
+        *_, last = client.responses.create(**asked, previous_response_id=first.id, stream=True)
+        assert last.type in ("response.completed", "response.incomplete")
+        self.responses[last.response.id] = last.response.output_text
+        gone = client.responses.create(**asked).id
+        client.responses.delete(gone)
+        self.deleted.add(gone)
+
+
+def test_killed_once_after_every_durable_write(service: Service) -> None:
+    writer = Writer(service)
+    for place in (*SERVED, "response.kept@2"):
+        service.start(failpoint=place)
+        writer.exercise()
+        assert service.wait_until_dead() == -signal.SIGKILL, f"{place} was not reached"
+    service.start()
+    writer.exercise()
+    writer.check()
+    service.stop()
+    with Database.open(f"sqlite:///{next(service.folder.glob('*.db'))}") as database:
+        assert all(not verdict.findings for verdict in verify(database, service.folder))
