@@ -12,6 +12,9 @@ from pennyweight.answers.embedding_schema import EMBEDDING_FIELDS
 from pennyweight.answers.responses_fields import INPUT_TOKENS_FIELDS, RESPONSES_FIELDS
 from pennyweight.answers.tokens_schema import DETOKENIZE_FIELDS, TOKENIZE_FIELDS
 from pennyweight.answers.tool_fields import HOSTED
+from pennyweight.history.assistants.assistant_fields import CREATE_ASSISTANT, UPDATE_ASSISTANT
+from pennyweight.history.assistants.message_fields import CREATE_MESSAGE
+from pennyweight.history.assistants.thread_fields import CREATE_THREAD, UPDATE_THREAD
 from pennyweight.jobs.batch_request import BATCH_FIELDS
 from pennyweight.server.organization_fields import (
     CREATE_ACCOUNT,
@@ -41,6 +44,11 @@ ENDPOINTS: tuple[tuple[str, FieldTables], ...] = (
     ("POST /detokenize", DETOKENIZE_FIELDS),
     ("POST /v1/embeddings", EMBEDDING_FIELDS),
     ("POST /v1/batches", BATCH_FIELDS),
+    ("POST /v1/assistants", CREATE_ASSISTANT),
+    ("POST /v1/assistants/{id}", UPDATE_ASSISTANT),
+    ("POST /v1/threads", CREATE_THREAD),
+    ("POST /v1/threads/{id}", UPDATE_THREAD),
+    ("POST /v1/threads/{id}/messages", CREATE_MESSAGE),
     ("POST /v1/organization/projects", CREATE_PROJECT),
     ("POST /v1/organization/projects/{id}", UPDATE_PROJECT),
     ("POST /v1/organization/projects/{id}/spend_limit", SPEND_LIMIT),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pennyweight.core import Usage
+from pennyweight.store.assistants import Assistant, Assistants
 from pennyweight.store.batch_work import BatchWork, LineRow
 from pennyweight.store.batches import Batches, NewBatch
 from pennyweight.store.conversations import Conversations
@@ -17,6 +18,10 @@ from pennyweight.store.ingestion_work import IngestionWork, NewChunk, Portion
 from pennyweight.store.items import Item, Items
 from pennyweight.store.organization import NewKey, Organization
 from pennyweight.store.pages import Cursor
+from pennyweight.store.run_steps import RunStep, RunSteps
+from pennyweight.store.runs import Runs
+from pennyweight.store.thread_messages import ThreadMessage, ThreadMessages
+from pennyweight.store.threads import Threads
 from pennyweight.store.usage import UsageRow, UsageRows
 from pennyweight.store.vector_store import NewStoreFile, NewVectorStore
 from pennyweight.store.vector_store_files import VectorStoreBatches, VectorStoreFiles
@@ -128,3 +133,38 @@ def _add_answers(connection: Connection) -> None:
         Events().append(connection, lease, [Event(sequence_number=0, wire="{}")], now=NOW)
         generations.finish(connection, lease, to=State.COMPLETED, now=NOW, result="{}")
         parent = new.id
+
+
+def add_run(connection: Connection) -> None:
+    """An assistant, and a thread with a run that has taken a step."""
+    assistant = Assistant(id=new_id("asst_"), settings={"model": "tiny", "name": "ü"}, created_at=NOW)
+    Assistants().add(connection, "default", assistant)
+    thread = Threads().create(connection, "default", metadata={"a": "ü"}, tool_resources={}, now=NOW)
+    message = ThreadMessage(
+        id=new_id("msg_"),
+        thread_id=thread.id,
+        run_id=None,
+        metadata={},
+        body={"role": "user", "content": []},
+        created_at=NOW,
+    )
+    ThreadMessages().append(connection, "default", [message])
+    new = NewGeneration(
+        id=new_id("run_"),
+        kind="run",
+        model="tiny",
+        request="{}",
+        conversation_id=thread.id,
+        metadata={},
+    )
+    Runs().queue(connection, "default", new, expires_at=NOW + 600, streams=False, now=NOW)
+    step = RunStep(
+        id=new_id("step_"),
+        run_id=new.id,
+        state="in_progress",
+        details={"type": "tool_calls", "tool_calls": []},
+        usage={"total_tokens": 1},
+        created_at=NOW,
+        ended_at=None,
+    )
+    RunSteps().add(connection, [step])

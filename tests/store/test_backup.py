@@ -19,7 +19,7 @@ from pennyweight.store.database import Database
 from pennyweight.store.restore import restore
 from pennyweight.store.tables import metadata
 from pennyweight.store.verify import verify
-from tests.store.filled import fill
+from tests.store.filled import add_run, fill
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,6 +45,7 @@ def folder(tmp_path: Path, database_url: str) -> DataFolder:
     folder = DataFolder.open(str(tmp_path))
     with Database.open(database_url) as database:
         fill(database, BlobStore(folder.path, database))
+        database.write_now(add_run)
     return folder
 
 
@@ -66,7 +67,7 @@ def test_a_backup_restored_is_the_same_store(
     assert restore(tmp_path / "backup", target, url) == copied
     with Database.open(database_url) as original, Database.open(url) as restored:
         assert rows_of(restored) == rows_of(original)
-        assert all(rows_of(restored)[name] for name in ("generations", "items", "blob_uses", "api_keys"))
+        assert all(rows_of(restored)[name] for name in ("run_steps", "items", "blob_uses", "api_keys"))
         assert {verdict.name: verdict.findings for verdict in verify(restored, target.path)} == {
             verdict.name: [] for verdict in verify(original, folder.path)
         }

@@ -8,7 +8,7 @@ import pytest
 
 from pennyweight.store.blobs import BlobStore, stored_blobs
 from pennyweight.store.verify import verify
-from tests.store.filled import fill
+from tests.store.filled import add_run, fill
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,6 +45,7 @@ def damaged(database: Database, *statements: str) -> None:
 
 
 def test_nothing_is_found_in_a_store_that_is_well(filled: Database, tmp_path: Path) -> None:
+    filled.write_now(add_run)
     assert findings(filled, tmp_path) == {}
 
 

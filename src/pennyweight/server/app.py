@@ -25,6 +25,7 @@ from pennyweight.server.openapi import DescribedApp
 from pennyweight.server.organization import Office
 from pennyweight.server.request_id import RequestId
 from pennyweight.server.routes.admin_keys import admin_key_routes
+from pennyweight.server.routes.assistants import assistant_routes
 from pennyweight.server.routes.batches import batch_routes
 from pennyweight.server.routes.chat import ChatLimits, chat_routes
 from pennyweight.server.routes.completions import completions_routes
@@ -41,6 +42,8 @@ from pennyweight.server.routes.responses import responses_routes
 from pennyweight.server.routes.service_accounts import service_account_routes
 from pennyweight.server.routes.stored_chats import stored_chat_routes
 from pennyweight.server.routes.stored_responses import stored_response_routes
+from pennyweight.server.routes.thread_messages import thread_message_routes
+from pennyweight.server.routes.threads import thread_routes
 from pennyweight.server.routes.tokens import tokens_routes
 from pennyweight.server.routes.usage import usage_routes
 from pennyweight.serving import serving
@@ -117,6 +120,7 @@ def create_app(
     app.include_router(models_routes(house.served))
     app.include_router(moderations_routes())
     _add_jobs(app, house, services, settings)
+    _add_assistants(app, house, services, settings)
     office = Office(database=services.database, max_body_bytes=settings.max_body_bytes)
     for about in (project_routes, service_account_routes, project_key_routes, admin_key_routes):
         app.include_router(about(office))
@@ -164,6 +168,13 @@ def _add_jobs(app: FastAPI, house: Serving, services: Services, settings: Settin
     app.include_router(file_routes(services))
     routes = batch_routes(services, app.state.batches, limits, max_body_bytes=settings.max_body_bytes)
     app.include_router(routes)
+
+
+def _add_assistants(app: FastAPI, house: Serving, services: Services, settings: Settings) -> None:
+    most = settings.max_body_bytes
+    app.include_router(assistant_routes(services, house.backend, max_body_bytes=most))
+    app.include_router(thread_routes(services, max_body_bytes=most))
+    app.include_router(thread_message_routes(services, max_body_bytes=most))
 
 
 def _add_middleware(app: FastAPI, settings: Settings, services: Services, metrics: Metrics) -> None:

@@ -22,6 +22,12 @@ async def read_object(request: Request, *, limit: int) -> dict[str, object]:
     return read_json_object(raw)
 
 
+async def read_object_or_nothing(request: Request, *, limit: int) -> dict[str, object]:
+    """As `read_object`, where a body may be left out altogether: it then has no fields."""
+    raw = await read_bytes(request, limit=limit)
+    return read_json_object(raw) if raw else {}
+
+
 async def read_bytes(request: Request, *, limit: int) -> bytes:
     """The body as it came. Raises BodyTooLargeError, before more than `limit` bytes are kept."""
     announced = request.headers.get("content-length", "0")

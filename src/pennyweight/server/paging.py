@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from pennyweight.store.pages import Order
 
+LIST_QUERY: Final = ("after", "before", "limit", "order")
+"""What most lists take."""
 _ORDER: Final = OneOf(("asc", "desc"))
 _ENTRY: Final = re.compile(r"metadata\[(.*)\]", re.DOTALL)
 

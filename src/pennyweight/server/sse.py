@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 PING = b": ping\n\n"
 DONE = b"data: [DONE]\n\n"
+RUN_DONE = b"event: done\n" + DONE
 _log = logging.getLogger(__name__)
 
 
@@ -63,7 +64,7 @@ class TypedWire:
         return f"event: {payload['type']}\n".encode() + event_line(payload)
 
 
-_COMPLETE = (DONE, b"event: response.completed\n", b"event: response.incomplete\n")
+_COMPLETE = (DONE, RUN_DONE, b"event: response.completed\n", b"event: response.incomplete\n")
 _FAILED = (b'data: {"error":', b"event: response.failed\n", b"event: error\n")
 
 

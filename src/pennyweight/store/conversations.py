@@ -38,10 +38,16 @@ class Conversations:
         self._items = Items()
 
     def create(
-        self, connection: Connection, project_id: str, *, metadata: Mapping[str, str], now: int
+        self,
+        connection: Connection,
+        project_id: str,
+        *,
+        metadata: Mapping[str, str],
+        now: int,
+        prefix: str = "conv_",
     ) -> Conversation:
         """An empty conversation."""
-        made = Conversation(id=new_id("conv_"), metadata=metadata, created_at=now)
+        made = Conversation(id=new_id(prefix), metadata=metadata, created_at=now)
         row = {
             "id": made.id,
             "project_id": project_id,

@@ -6,6 +6,7 @@ from here, where it is complete.
 
 from pennyweight.store.metadata import metadata
 from pennyweight.store.tables import (
+    assistants,
     batches,
     blobs,
     conversations,
@@ -14,11 +15,14 @@ from pennyweight.store.tables import (
     idempotent_answers,
     keys,
     projects,
+    runs,
+    threads,
     usage,
     vector_stores,
 )
 
 __all__ = [
+    "assistants",
     "batches",
     "blobs",
     "conversations",
@@ -28,6 +32,8 @@ __all__ = [
     "keys",
     "metadata",
     "projects",
+    "runs",
+    "threads",
     "usage",
     "vector_stores",
 ]

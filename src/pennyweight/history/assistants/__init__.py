@@ -1,0 +1,1 @@
+"""Assistants, threads, messages and runs, as OpenAI's Assistants interface (v2) had them."""

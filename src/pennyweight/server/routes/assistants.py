@@ -1,0 +1,85 @@
+"""`/v1/assistants`: who answers runs, by project."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response  # noqa: TC002  FastAPI reads the annotation at run time
+
+from pennyweight.answers.served import AnsweringModel
+from pennyweight.history.assistants.assistant_fields import CREATE_ASSISTANT, UPDATE_ASSISTANT, read_changes
+from pennyweight.history.assistants.assistant_object import assistant_object
+from pennyweight.server.auth import principal_of
+from pennyweight.server.body import read_object
+from pennyweight.server.envelope import json_response
+from pennyweight.server.openapi_bodies import json_body
+from pennyweight.server.organization_shapes import deleted_object, list_object
+from pennyweight.server.paging import LIST_QUERY, read_page, read_query
+from pennyweight.store.assistants import Assistant, Assistants
+from pennyweight.store.identifiers import new_id
+
+if TYPE_CHECKING:
+    from pennyweight.answers.exchange import Backend
+    from pennyweight.server.services import Services
+
+MAX_LISTED = 100
+LISTED = 20
+
+
+def assistant_routes(services: Services, backend: Backend, *, max_body_bytes: int) -> APIRouter:
+    """The routes over one store; models must be `backend`'s."""
+    router = APIRouter(prefix="/v1/assistants", tags=["assistants"])
+    database, assistants = services.database, Assistants()
+
+    @router.post(
+        "", summary="Create an assistant", response_model=None, openapi_extra=json_body(CREATE_ASSISTANT)
+    )
+    async def create(request: Request) -> Response:
+        settings = CREATE_ASSISTANT.read(await read_object(request, limit=max_body_bytes))
+        backend.served.resolve(settings["model"], AnsweringModel)
+        project = principal_of(request).project
+        new = Assistant(id=new_id("asst_"), settings=settings, created_at=int(time.time()))
+        await database.write(lambda connection: assistants.add(connection, project, new))
+        return json_response(assistant_object(new))
+
+    @router.get("", summary="List assistants", response_model=None)
+    async def list_assistants(request: Request) -> Response:
+        page = read_page(read_query(request, *LIST_QUERY), most=MAX_LISTED, default=LISTED)
+        project = principal_of(request).project
+        found = await database.read(lambda connection: assistants.page(connection, project, page))
+        return json_response(list_object(found, assistant_object))
+
+    @router.get("/{assistant_id}", summary="Retrieve an assistant", response_model=None)
+    async def retrieve(request: Request) -> Response:
+        own_id: str = request.path_params["assistant_id"]
+        project = principal_of(request).project
+        found = await database.read(lambda connection: assistants.get(connection, project, own_id))
+        return json_response(assistant_object(found))
+
+    @router.post(
+        "/{assistant_id}",
+        summary="Change an assistant",
+        response_model=None,
+        openapi_extra=json_body(UPDATE_ASSISTANT),
+    )
+    async def change(request: Request) -> Response:
+        own_id: str = request.path_params["assistant_id"]
+        changes = read_changes(await read_object(request, limit=max_body_bytes))
+        if "model" in changes:
+            backend.served.resolve(changes["model"], AnsweringModel)
+        project = principal_of(request).project
+        changed = await database.write(
+            lambda connection: assistants.change(connection, project, own_id, changes)
+        )
+        return json_response(assistant_object(changed))
+
+    @router.delete("/{assistant_id}", summary="Delete an assistant", response_model=None)
+    async def delete(request: Request) -> Response:
+        own_id: str = request.path_params["assistant_id"]
+        project = principal_of(request).project
+        await database.write(lambda connection: assistants.delete(connection, project, own_id))
+        return json_response(deleted_object("assistant", own_id))
+
+    return router

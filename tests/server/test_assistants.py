@@ -1,0 +1,192 @@
+"""Assistants, threads and messages by the official client, from create to delete, error paths included."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import openai
+import pytest
+
+from tests.server.issuing import new_key, new_project
+from tests.server.live import live_server
+
+if TYPE_CHECKING:
+    from pennyweight.api import Engine
+    from tests.server.live import LiveServer
+
+WEATHER: Any = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "The weather of a city",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    },
+}
+
+
+def test_an_assistant_from_create_to_delete(client: openai.OpenAI, server: LiveServer) -> None:
+    assistants = client.beta.assistants
+    made = assistants.create(
+        name="Maths tutor",
+        description="Knows sums",
+        instructions="Be brief.",
+        tools=[WEATHER, {"type": "file_search", "file_search": {"max_num_results": 3}}],
+        tool_resources={"file_search": {"vector_store_ids": ["vs_1"]}},
+        model=server.model,
+        metadata={"k": "v"},
+        temperature=0.5,
+    )
+    assert made.id.startswith("asst_")
+    assert made.name == "Maths tutor"
+    assert made.tools[0].to_dict() == WEATHER
+    assert (made.temperature, made.top_p, made.response_format) == (0.5, 1.0, "auto")
+    assert assistants.retrieve(made.id) == made
+    assert made.id in [item.id for item in assistants.list(limit=1)]
+    changed = assistants.update(made.id, name=None, instructions="Be long.", tools=[], top_p=0.1)
+    assert (changed.name, changed.instructions, changed.tools, changed.top_p) == (None, "Be long.", [], 0.1)
+    assert (changed.description, changed.metadata) == ("Knows sums", {"k": "v"})
+    gone = assistants.delete(made.id)
+    assert (gone.id, gone.deleted) == (made.id, True)
+    for call in (assistants.retrieve, assistants.delete, assistants.update):
+        with pytest.raises(openai.NotFoundError, match=made.id):
+            call(made.id)
+
+
+def test_lists_go_both_ways(client: openai.OpenAI, server: LiveServer) -> None:
+    made = [client.beta.assistants.create(model=server.model).id for _ in range(5)]
+    whole = [item.id for item in client.beta.assistants.list(order="asc", limit=2)]
+    assert set(made) <= set(whole)
+    second = client.beta.assistants.list(order="asc", after=whole[0], limit=2)
+    assert [item.id for item in second.data] == whole[1:3]
+    before = client.beta.assistants.list(order="asc", before=whole[3], limit=2)
+    assert [item.id for item in before.data] == whole[1:3]
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"model": "gpt-17"}, "model"),
+        ({"tools": [{"type": "code_interpreter"}]}, "tools[0].type"),
+        ({"tools": [{"type": "function", "function": {}}]}, "tools[0].function.name"),
+        ({"tools": [{"type": "file_search", "file_search": {"max_num_results": 51}}]}, None),
+        ({"tool_resources": {"file_search": {"vector_store_ids": ["a", "b"]}}}, None),
+        ({"tool_resources": {"code_interpreter": {"file_ids": ["f"]}}}, "tool_resources.code_interpreter"),
+        ({"metadata": {str(n): "" for n in range(17)}}, "metadata"),
+        ({"name": "n" * 257}, "name"),
+        ({"description": "n" * 513}, "description"),
+        ({"instructions": "n" * 256_001}, "instructions"),
+        ({"response_format": {"type": "xml"}}, "response_format.type"),
+        ({"temperature": 3}, "temperature"),
+        ({"nonsense": 1}, "nonsense"),
+    ],
+)
+def test_what_an_assistant_cannot_be(server: LiveServer, fields: dict[str, Any], param: str | None) -> None:
+    reply = httpx.post(f"{server.url}/v1/assistants", json={"model": server.model, **fields})
+    assert reply.status_code == (404 if "model" in fields else 400), reply.text
+    told = reply.json()["error"]["param"]
+    assert told == param if param is not None else told.startswith(next(iter(fields)))
+
+
+def test_a_thread_from_create_to_delete(client: openai.OpenAI) -> None:
+    threads = client.beta.threads
+    made = threads.create(
+        messages=[
+            {"role": "user", "content": "One", "metadata": {"n": "1"}},
+            {"role": "assistant", "content": [{"type": "text", "text": "Two"}]},
+        ],
+        metadata={"k": "v"},
+    )
+    assert made.id.startswith("thread_")
+    assert threads.retrieve(made.id) == made
+    changed = threads.update(
+        made.id, metadata={}, tool_resources={"file_search": {"vector_store_ids": ["vs_1"]}}
+    )
+    assert changed.metadata == {}
+    assert changed.tool_resources is not None
+    messages = list(threads.messages.list(made.id, order="asc"))
+    assert [(m.role, m.content[0].text.value) for m in messages if m.content[0].type == "text"] == [
+        ("user", "One"),
+        ("assistant", "Two"),
+    ]
+    assert messages[0].metadata == {"n": "1"}
+    assert threads.delete(made.id).deleted
+    with pytest.raises(openai.NotFoundError, match=made.id):
+        threads.retrieve(made.id)
+    with pytest.raises(openai.NotFoundError, match=made.id):
+        threads.messages.list(made.id)
+
+
+def test_a_thread_may_be_made_of_nothing(server: LiveServer) -> None:
+    reply = httpx.post(f"{server.url}/v1/threads", headers={"openai-beta": "assistants=v2"})
+    assert reply.json()["object"] == "thread"
+
+
+def test_messages_keep_their_order(client: openai.OpenAI) -> None:
+    thread = client.beta.threads.create()
+    messages = client.beta.threads.messages
+    made = [messages.create(thread.id, role="user", content=str(n)) for n in range(7)]
+    ids = [message.id for message in made]
+    assert [m.id for m in messages.list(thread.id, limit=3)] == ids[::-1]
+    assert [m.id for m in messages.list(thread.id, order="asc", after=ids[2], limit=2).data] == ids[3:5]
+    assert [m.id for m in messages.list(thread.id, order="asc", before=ids[5], limit=2).data] == ids[3:5]
+    first = made[0]
+    assert (first.status, first.role, first.thread_id, first.run_id) == ("completed", "user", thread.id, None)
+    assert messages.retrieve(first.id, thread_id=thread.id) == first
+    changed = messages.update(first.id, thread_id=thread.id, metadata={"seen": "yes"})
+    assert changed.metadata == {"seen": "yes"}
+    assert changed.content == first.content
+    assert messages.delete(first.id, thread_id=thread.id).deleted
+    assert [m.id for m in messages.list(thread.id, order="asc")] == ids[1:]
+    for call in (messages.retrieve, messages.delete, messages.update):
+        with pytest.raises(openai.NotFoundError, match=first.id):
+            call(first.id, thread_id=thread.id)
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"role": "system"}, "role"),
+        ({"content": ""}, "content"),
+        ({"content": []}, "content"),
+        ({"content": [{"type": "image_url", "image_url": {"url": "https://x"}}]}, "content[0].type"),
+        ({"attachments": [{"file_id": "f"}]}, "attachments"),
+        ({"metadata": {"a": 1}}, "metadata.a"),
+    ],
+)
+def test_what_a_message_cannot_be(server: LiveServer, fields: dict[str, Any], param: str) -> None:
+    thread = httpx.post(f"{server.url}/v1/threads").json()["id"]
+    body = {"role": "user", "content": "Hi", **fields}
+    reply = httpx.post(f"{server.url}/v1/threads/{thread}/messages", json=body)
+    assert (reply.status_code, reply.json()["error"]["param"]) == (400, param)
+    reply = httpx.post(f"{server.url}/v1/threads", json={"messages": [body]})
+    assert (reply.status_code, reply.json()["error"]["param"]) == (400, f"messages[0].{param}")
+
+
+def test_a_thread_is_no_conversation_and_the_other_way(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.NotFoundError):
+        client.beta.threads.retrieve("conv_" + 24 * "x")
+
+
+def test_projects_do_not_see_each_other(engine: Engine) -> None:
+    with live_server(engine) as server:
+        mine, theirs = (server.client(new_key(server, new_project(server)).secret.text) for _ in range(2))
+        assistant = mine.beta.assistants.create(model=server.model)
+        thread = mine.beta.threads.create(messages=[{"role": "user", "content": "Hi"}])
+        (message,) = mine.beta.threads.messages.list(thread.id)
+        assert list(theirs.beta.assistants.list()) == []
+        for ask in (
+            lambda: theirs.beta.assistants.retrieve(assistant.id),
+            lambda: theirs.beta.assistants.delete(assistant.id),
+            lambda: theirs.beta.threads.retrieve(thread.id),
+            lambda: theirs.beta.threads.delete(thread.id),
+            lambda: theirs.beta.threads.messages.list(thread.id),
+            lambda: theirs.beta.threads.messages.create(thread.id, role="user", content="Hi"),
+            lambda: theirs.beta.threads.messages.retrieve(message.id, thread_id=thread.id),
+            lambda: theirs.beta.threads.messages.delete(message.id, thread_id=thread.id),
+        ):
+            with pytest.raises(openai.NotFoundError):
+                ask()
+        assert len(list(mine.beta.threads.messages.list(thread.id))) == 1
+        for one in (mine, theirs):
+            one.close()
