@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pennyweight.core import Usage
 from pennyweight.store.assistants import Assistant, Assistants
+from pennyweight.store.batch_claims import BatchClaims
 from pennyweight.store.batch_work import BatchWork, LineRow
 from pennyweight.store.batches import Batches, NewBatch
 from pennyweight.store.conversations import Conversations
@@ -70,7 +71,7 @@ def _add_batch(connection: Connection, blob: Blob) -> None:
         expires_at=NOW + 86_400,
     )
     Batches().add(connection, new, blob)
-    claimed = BatchWork().claim(connection, owner="w", now=NOW, lease_s=30)
+    claimed = BatchClaims().claim(connection, owner="w", now=NOW, lease_s=30)
     assert claimed is not None
     _, lease = claimed
     BatchWork().begin(connection, lease, model="tiny", num_lines=2, now=NOW)

@@ -10,18 +10,20 @@ from sqlalchemy.exc import IntegrityError
 
 from pennyweight.core import Usage
 from pennyweight.errors import NotFoundError
-from pennyweight.store.batch_work import BatchWork, LeaseLostError, LineRow
+from pennyweight.store.batch_claims import BatchClaims
+from pennyweight.store.batch_work import BatchWork, LineRow
 from pennyweight.store.batches import Batches, BatchState, NewBatch
 from pennyweight.store.blob import Blob
 from pennyweight.store.files import Files, StoredFile
+from pennyweight.store.generation import LeaseLostError
 from pennyweight.store.pages import Cursor
 from pennyweight.store.projects import Projects
 
 if TYPE_CHECKING:
-    from pennyweight.store.batch_work import BatchLease
+    from pennyweight.store.batch_claims import BatchLease
     from pennyweight.store.database import Database
 
-FILES, BATCHES, WORK = Files(), Batches(), BatchWork()
+FILES, BATCHES, CLAIMS, WORK = Files(), Batches(), BatchClaims(), BatchWork()
 NOW = 1_000
 
 
@@ -35,6 +37,7 @@ def add_file(database: Database, number: int, *, project: str = "default", at: i
 
 
 def add_batch(database: Database, number: int, *, project: str = "default") -> str:
+    """One made at `NOW + number`."""
     file_id = add_file(database, number, project=project)
     new = NewBatch(
         id=f"batch_{number}",
@@ -50,7 +53,7 @@ def add_batch(database: Database, number: int, *, project: str = "default") -> s
 
 
 def claimed(database: Database, *, now: int = NOW) -> BatchLease:
-    found = database.write_now(lambda c: WORK.claim(c, owner="w", now=now, lease_s=30))
+    found = database.write_now(lambda c: CLAIMS.claim(c, owner="w", now=now, lease_s=30))
     assert found is not None
     return found[1]
 
@@ -121,15 +124,17 @@ def test_a_line_has_one_row_and_is_counted_once(database: Database) -> None:
 def test_an_outlived_worker_changes_nothing(database: Database) -> None:
     batch_id = add_batch(database, 1)
     old = claimed(database)
-    assert database.write_now(lambda c: WORK.claim(c, owner="v", now=NOW + 29, lease_s=30)) is None
+    assert database.write_now(lambda c: CLAIMS.claim(c, owner="v", now=NOW + 29, lease_s=30)) is None
     new = claimed(database, now=NOW + 30)
     assert new.fence == old.fence + 1
     for work in (
         lambda c: WORK.add_lines(c, old, [row(1)]),
-        lambda c: WORK.renew(c, old, now=NOW, lease_s=30),
+        lambda c: CLAIMS.renew(c, old, now=NOW, lease_s=30),
         lambda c: WORK.begin(c, old, model="m", num_lines=1, now=NOW),
         lambda c: WORK.finalize(c, old, now=NOW),
         lambda c: WORK.end(c, old, BatchState.COMPLETED, now=NOW),
+        lambda c: CLAIMS.put_down(c, old),
+        lambda c: CLAIMS.count_failure(c, old),
     ):
         with pytest.raises(LeaseLostError):
             database.write_now(work)
@@ -139,8 +144,8 @@ def test_an_outlived_worker_changes_nothing(database: Database) -> None:
 def test_batches_are_claimed_in_turn_and_a_start_forgets_leases(database: Database) -> None:
     ids = [add_batch(database, number) for number in (1, 2)]
     assert [claimed(database).batch_id for _ in ids] == ids
-    assert not database.read_now(lambda c: WORK.waits(c, now=NOW))
-    database.write_now(WORK.forget_leases)
+    assert not database.read_now(lambda c: CLAIMS.waits(c, now=NOW))
+    database.write_now(CLAIMS.forget_leases)
     assert claimed(database).batch_id == ids[0]
 
 
@@ -154,4 +159,78 @@ def test_an_end_takes_its_lines_and_its_input_along(database: Database) -> None:
     assert unused.sha256 == f"{1:064x}"
     left = database.read_now(lambda c: c.execute(text("SELECT count(*) FROM batch_lines")).scalar_one())
     assert left == 0
-    assert not database.read_now(lambda c: WORK.waits(c, now=NOW + 1000))
+    assert not database.read_now(lambda c: CLAIMS.waits(c, now=NOW + 1000))
+
+
+def new_project(database: Database, name: str) -> str:
+    return database.write_now(lambda c: Projects().create(c, name=name, now=NOW)).id
+
+
+def test_a_project_with_fewer_batches_under_way_goes_first(database: Database) -> None:
+    other = new_project(database, "other")
+    mine = [add_batch(database, number) for number in range(4)]
+    theirs = [add_batch(database, number, project=other) for number in (8, 9)]
+    turns = [claimed(database).batch_id for _ in range(6)]
+    assert turns == [mine[0], theirs[0], mine[1], theirs[1], mine[2], mine[3]]
+
+
+def test_a_batch_put_down_waits_behind_projects_that_had_no_turn(database: Database) -> None:
+    projects = [new_project(database, name) for name in "abc"]
+    ids = [add_batch(database, number, project=project) for number, project in enumerate(projects)]
+    turns = []
+    for second in range(5):  # one place, three projects: a turn each
+        lease = claimed(database, now=NOW + second)
+        turns.append(lease.batch_id)
+        database.write_now(lambda c, lease=lease: CLAIMS.put_down(c, lease))  # type: ignore[misc]
+    assert turns == [*ids, *ids[:2]]
+
+
+def test_short_batches_in_a_row_do_not_keep_another_project_waiting(database: Database) -> None:
+    for number in range(3):
+        add_batch(database, number)
+    theirs = add_batch(database, 9, project=new_project(database, "late"))
+    first = claimed(database)
+    database.write_now(lambda c: WORK.end(c, first, BatchState.CANCELLED, now=NOW))
+    assert claimed(database).batch_id == theirs
+
+
+def test_loads_tell_who_has_and_who_waits(database: Database) -> None:
+    other = new_project(database, "other")
+    for number in range(3):
+        add_batch(database, number)
+    add_batch(database, 5, project=other)
+    claimed(database)
+    ended = claimed(database)
+    database.write_now(lambda c: WORK.end(c, ended, BatchState.CANCELLED, now=NOW))
+    found = {
+        load.project_id: (load.num_claimed, load.num_waiting)
+        for load in database.read_now(lambda c: CLAIMS.loads(c, now=NOW))
+    }
+    assert found == {"default": (1, 2)}, "what ended is nobody's load"
+    expired = database.read_now(lambda c: CLAIMS.loads(c, now=NOW + 30))
+    assert [(load.num_claimed, load.num_waiting) for load in expired] == [(0, 3)]
+
+
+def test_failures_of_a_worker_are_counted_over_leases(database: Database) -> None:
+    add_batch(database, 1)
+    counts = []
+    for attempt in range(3):
+        lease = claimed(database, now=NOW + 30 * attempt)
+        counts.append(database.write_now(lambda c, lease=lease: CLAIMS.count_failure(c, lease)))  # type: ignore[misc]
+    assert counts == [1, 2, 3]
+
+
+def test_a_queue_is_a_projects_and_ends_with_its_batches(database: Database) -> None:
+    other = new_project(database, "other")
+    for number in range(2):
+        add_batch(database, number)
+    add_batch(database, 5, project=other)
+
+    def queue(project: str) -> tuple[int, int]:
+        found = database.read_now(lambda c: BATCHES.queue(c, project))
+        return found.num_batches, found.num_bytes
+
+    assert (queue("default"), queue(other)) == ((2, 6), (1, 3))
+    lease = claimed(database)
+    database.write_now(lambda c: WORK.end(c, lease, BatchState.CANCELLED, now=NOW))
+    assert queue("default") == (1, 3)

@@ -1,52 +1,55 @@
-"""One batch from where it is to its end, by one worker: checked, answered line by line, put together."""
+"""One claimed batch from where it is to its end, or until it must stop: checked, answered, put together."""
 
 from __future__ import annotations
 
 import asyncio
-import heapq
+import logging
 import time
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, BinaryIO, Final
 
-from pennyweight.answers.principal import Principal
-from pennyweight.core import Timings
-from pennyweight.cost.usage import Asked, AskedModel, Ended, usage_row
 from pennyweight.errors import PennyweightError
+from pennyweight.jobs.batch_ending import BatchEnding
 from pennyweight.jobs.batch_input import InputLimits, read_input
+from pennyweight.jobs.batch_standing import BatchStanding, Stop
+from pennyweight.jobs.kept_line import KeptLine, keep_lines, kept_line, kind_of
 from pennyweight.jobs.line_keeper import LineKeeper
+from pennyweight.jobs.line_places import Holder
 from pennyweight.jobs.line_result import never_run
-from pennyweight.jobs.line_runner import run_lines, window_for
-from pennyweight.store.allowances import Allowances
-from pennyweight.store.batch_work import BatchWork, LineRow, WrittenFile
+from pennyweight.jobs.line_runner import Asker, run_lines, window_for
+from pennyweight.store.batch_claims import BatchClaims
+from pennyweight.store.batch_work import BatchWork
 from pennyweight.store.batches import BatchState
 from pennyweight.store.failpoints import failpoint
-from pennyweight.store.files import StoredFile
-from pennyweight.store.identifiers import new_id
-from pennyweight.store.usage import UsageRows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from sqlalchemy import Connection
 
+    from pennyweight.answers.account import Account
     from pennyweight.answers.endpoints import Endpoints
-    from pennyweight.cost.prices import Kind
+    from pennyweight.answers.principal import Principal
     from pennyweight.jobs.batch_input import BatchInput
     from pennyweight.jobs.batch_line import BatchLine
+    from pennyweight.jobs.line_places import LinePlaces
     from pennyweight.jobs.line_result import LineResult
     from pennyweight.quota.accounts import Accounts
-    from pennyweight.store.batch_work import BatchLease
+    from pennyweight.store.batch_claims import BatchLease
     from pennyweight.store.batches import Batch
-    from pennyweight.store.blob import Blob
     from pennyweight.store.blobs import BlobStore
+    from pennyweight.store.change_stamp import ChangeStamp
     from pennyweight.store.database import Database
-    from pennyweight.store.usage import UsageRow
 
-T = TypeVar("T")
-_EXPIRED: Final = "This request could not be executed before the completion window expired."
-_ROWS: Final = 100  # results read at a time
-_NO_LIMIT: Final = 2**62
+_WINDOW_OVER: Final = Stop(
+    code="batch_expired", message="This request could not be executed before the completion window expired."
+)
+_DEFECT: Final = Stop(
+    code="server_error", message="The server failed to run this batch, several times; its log says why."
+)
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,44 +64,83 @@ class Workshop:
     accounts: Accounts
 
 
-@dataclass(frozen=True, slots=True)
-class KeptLine:
-    """One answered line and its usage, on the way to the database."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """What the runs of one worker share."""
 
-    row: LineRow
-    usage: UsageRow
+    stamp: ChangeStamp
+    places: LinePlaces
+    lease_s: int
 
 
 class BatchRun:
     """Raises LeaseLostError, UnavailableError, StorageFullError; then nothing of it is lost."""
 
-    def __init__(self, workshop: Workshop, batch: Batch, lease: BatchLease, *, lease_s: int) -> None:
+    def __init__(self, workshop: Workshop, bench: Bench, batch: Batch, lease: BatchLease) -> None:
         self._shop = workshop
+        self._bench = bench
         self._batch = batch
         self._lease = lease
-        self._lease_s = lease_s
+        self._claims = BatchClaims()
         self._work = BatchWork()
-        self._usage = UsageRows()
+        self._standing = BatchStanding(workshop.database, bench.stamp, lease)
+        self._stop: Stop | None = None
         self._news = asyncio.Event()
+        self.is_put_down = False
+        self.begun_s = time.monotonic()
+
+    @property
+    def project(self) -> str:
+        """Whose it is."""
+        return self._batch.project_id
 
     def look(self) -> None:
         """Something may have changed: see how the batch is."""
         self._news.set()
 
+    def put_down(self) -> None:
+        """Begin no more lines, and leave the rest to a later turn: others wait."""
+        self.is_put_down = True
+
     async def run(self) -> None:
         """Until it ends, or nothing more may be begun."""
         keeper = asyncio.create_task(self._keep_lease())
         try:
-            blob = await self._read(lambda connection: self._work.input_blob(connection, self._batch))
+            blob = await self._shop.database.read(lambda c: self._work.input_blob(c, self._batch))
             with self._shop.blobs.open(blob) as source:
                 await self._run(source)
         finally:
             keeper.cancel()
             await asyncio.gather(keeper, return_exceptions=True)
 
-    @property
-    def may_begin_lines(self) -> bool:
-        return self._batch.state is BatchState.IN_PROGRESS and time.time() < self._batch.expires_at
+    async def give_up(self) -> None:
+        """It has failed for good, by a defect of ours; what is done stays."""
+        ending, problems = self._ending(), [problem(_DEFECT)]
+        try:
+            await asyncio.to_thread(ending.enter, BatchState.FAILED, problems=problems)
+        except PennyweightError:
+            raise
+        except Exception:  # the defect may be there
+            _log.exception("the files of batch %s could not be written", self._batch.id)
+            await asyncio.to_thread(ending.give_up, problems)
+
+    async def asker(self) -> Asker | None:
+        """On whose behalf the next line is asked; None: no line may be begun or tried again."""
+        if self.is_put_down or self._stop is not None:
+            return None
+        standing = await self._standing.now()
+        self._batch = standing.batch
+        if self._batch.state is not BatchState.IN_PROGRESS:
+            return None
+        self._stop = _WINDOW_OVER if time.time() >= self._batch.expires_at else standing.stop
+        if self._stop is not None:
+            return None
+        return Asker(
+            principal=standing.principal, account_for=partial(self._account, principal=standing.principal)
+        )
+
+    def _account(self, url: str, model: str, *, principal: Principal) -> Account:
+        return self._shop.accounts.of_batch(principal, model=model, kind=kind_of(url))
 
     async def _run(self, source: BinaryIO) -> None:
         first = self._batch.state is BatchState.VALIDATING
@@ -111,8 +153,10 @@ class BatchRun:
             limits=self._shop.limits,
         )
         if errors:
+            cancelled = self._batch.state is BatchState.CANCELLING
+            state = BatchState.CANCELLED if cancelled else BatchState.FAILED
             problems = [error.payload() for error in errors]
-            await asyncio.to_thread(self._end, BatchState.FAILED, problems=problems)
+            await asyncio.to_thread(self._ending().enter, state, problems=problems)
             return
         assert checked.model is not None
         model, num_lines = checked.model, len(checked)
@@ -120,159 +164,70 @@ class BatchRun:
             lambda c: self._work.begin(c, self._lease, model=model, num_lines=num_lines, now=_now())
         )
         failpoint("batch.begun")
-        done = await self._read(lambda c: self._work.done_lines(c, self._lease))
-        principal = await self._read(self._principal)
-        window = window_for(max(checked.lengths))
-        async with LineKeeper(self._keep) as keeper:
+        done = await self._shop.database.read(lambda c: self._work.done_lines(c, self._lease))
+        holder = Holder(self._batch.project_id, self._batch.id)
+        async with LineKeeper(partial(keep_lines, self._shop.database, self._lease)) as keeper:
             ledger = _StoreLedger(self, checked, source, done, keeper)
             await run_lines(
                 ledger,
                 self._shop.endpoints,
-                principal,
-                window=window,
-                account_for=lambda url, model: self._shop.accounts.of_batch(
-                    principal, model=model, kind=_kind(url)
-                ),
+                window=window_for(max(checked.lengths)),
+                place=partial(self._bench.places.place, holder),
             )
-        await self._finish(checked, source, ledger.done)
-
-    def _principal(self, connection: Connection) -> Principal:
-        """Who made the batch, with the budgets of the key and its project."""
-        project, key = self._batch.project_id, self._batch.key_id
-        subjects = (project,) if key is None else (key, project)
-        return Principal(project=project, key=key, allowances=Allowances().of(connection, subjects))
+        await self._finish(checked, source, done)
 
     async def _finish(self, checked: BatchInput, source: BinaryIO, done: set[int]) -> None:
-        state = BatchState.CANCELLED
         if len(done) == len(checked):
             await self._write(lambda c: self._work.finalize(c, self._lease, now=_now()))
             failpoint("batch.finalizing")
-            if self._batch.state is BatchState.FINALIZING:
-                state = BatchState.COMPLETED
-        elif self._batch.state is not BatchState.CANCELLING:
-            state = BatchState.EXPIRED
-        missing: Iterable[tuple[int, bytes]] = ()
-        num_never_run = 0
-        if state is BatchState.EXPIRED:
-            num_never_run = len(checked) - len(done)
-            missing = (
-                (number, never_run(checked.line(source, i).custom_id, code="batch_expired", message=_EXPIRED))
-                for i, number in enumerate(checked.numbers)
-                if number not in done
-            )
-        await asyncio.to_thread(self._end, state, missing=missing, num_never_run=num_never_run)
+            finished = self._batch.state is BatchState.FINALIZING
+            state = BatchState.COMPLETED if finished else BatchState.CANCELLED
+            await asyncio.to_thread(self._ending().enter, state)
+        elif self._stop is not None:
+            await asyncio.to_thread(self._end_early, self._stop, checked, source, done)
+        elif self._batch.state is BatchState.CANCELLING:
+            await asyncio.to_thread(self._ending().enter, BatchState.CANCELLED)
+        else:
+            assert self.is_put_down, "lines are left for a reason"
+            await self._shop.database.write(lambda c: self._claims.put_down(c, self._lease))
 
-    def _end(
-        self,
-        state: BatchState,
-        *,
-        problems: list[dict[str, object]] | None = None,
-        missing: Iterable[tuple[int, bytes]] = (),
-        num_never_run: int = 0,
-    ) -> None:
-        """Write the files and enter the last state, all or nothing."""
-        if problems and self._batch.state is BatchState.CANCELLING:
-            state = BatchState.CANCELLED
-        with ExitStack() as stack:
-            output = self._written(stack, "output", self._rows(succeeded=True))
-            rows = heapq.merge(self._rows(succeeded=False), missing, key=lambda row: row[0])
-            errors = self._written(stack, "error", rows)
-            unused = self._shop.database.write_now(
-                lambda connection: self._work.end(
-                    connection,
-                    self._lease,
-                    state,
-                    now=_now(),
-                    output=output,
-                    errors=errors,
-                    problems=problems or (),
-                    num_never_run=num_never_run,
-                )
-            )
-            failpoint("batch.ended")
-        for blob in unused:
-            self._shop.blobs.collect(blob)
+    def _end_early(self, stop: Stop, checked: BatchInput, source: BinaryIO, done: set[int]) -> None:
+        """What is done stays; every other line is in the error file with the reason."""
 
-    def _written(self, stack: ExitStack, kind: str, rows: Iterator[tuple[int, bytes]]) -> WrittenFile | None:
-        """A file of `rows`, durable but not yet anybody's; None for none."""
-        first = next(rows, None)
-        if first is None:
-            return None
-        batch, now = self._batch, _now()
-        incoming = stack.enter_context(self._shop.blobs.receive(batch.project_id, max_bytes=_NO_LIMIT))
-        incoming.write(first[1])
-        for _, line in rows:
-            incoming.write(line)
-        blob: Blob = incoming.finish()
-        file = StoredFile(
-            id=new_id("file-"),
-            project_id=batch.project_id,
-            filename=f"{batch.id}_{kind}.jsonl",
-            purpose="batch_output",
-            num_bytes=blob.num_bytes,
-            created_at=now,
-            expires_at=None if batch.output_expires_after is None else now + batch.output_expires_after,
+        def missing() -> Iterator[tuple[int, bytes]]:
+            for index, number in enumerate(checked.numbers):
+                if number not in done:
+                    custom_id = checked.line(source, index).custom_id
+                    yield number, never_run(custom_id, code=stop.code, message=stop.message)
+
+        expired = stop is _WINDOW_OVER
+        self._ending().enter(
+            BatchState.EXPIRED if expired else BatchState.FAILED,
+            problems=() if expired else [problem(stop)],
+            missing=missing(),
+            num_missing=len(checked) - len(done),
         )
-        return WrittenFile(file=file, blob=blob)
 
-    def _rows(self, *, succeeded: bool) -> Iterator[tuple[int, bytes]]:
-        after = 0
-        while rows := self._shop.database.read_now(
-            lambda c, after=after: self._work.lines(  # type: ignore[misc]
-                c, self._lease, succeeded=succeeded, after=after, limit=_ROWS
-            )
-        ):
-            yield from rows
-            after = rows[-1][0]
+    def _ending(self) -> BatchEnding:
+        return BatchEnding(self._shop.database, self._shop.blobs, self._batch, self._lease)
 
     def kept(self, line: BatchLine, result: LineResult) -> KeptLine:
         """What is written of one line."""
-        row = LineRow(line=line.number, succeeded=result.succeeded, result=result.line(), usage=result.usage)
-        asked = Asked(
-            request_id=result.request_id,
-            project=self._batch.project_id,
-            key=self._batch.key_id,
-            kind=_kind(line.url),
-            endpoint=line.url,
-            model=None if result.model is None else AskedModel(asked=line.model, ran=result.model),
-            batch=True,
-        )
-        ended = Ended(
-            at=time.time(),
-            outcome="completed" if result.succeeded else "refused" if result.status < 500 else "failed",
-            status=result.status,
-            total_s=result.seconds,
-            usage=result.usage,
-            timings=result.timings or Timings(),
-        )
-        return KeptLine(row, usage_row(asked, ended, self._shop.accounts.prices))
-
-    async def _keep(self, lines: Sequence[KeptLine]) -> None:
-        """Results and their usage in one transaction."""
-
-        def both(connection: Connection) -> None:
-            self._work.add_lines(connection, self._lease, [kept.row for kept in lines])
-            self._usage.add(connection, [kept.usage for kept in lines])
-
-        await self._shop.database.write(both)
-        failpoint("batch.lines")
+        return kept_line(self._batch, line, result, self._shop.accounts.prices)
 
     async def _keep_lease(self) -> None:
         """Renew it in time, and see meanwhile whether the batch is to be cancelled."""
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), self._lease_s / 3)
+                await asyncio.wait_for(self._news.wait(), self._bench.lease_s / 3)
             self._news.clear()
             with suppress(PennyweightError):  # a full disk: it may pass before the lease does
                 await self._write(
-                    lambda c: self._work.renew(c, self._lease, now=_now(), lease_s=self._lease_s)
+                    lambda c: self._claims.renew(c, self._lease, now=_now(), lease_s=self._bench.lease_s)
                 )
 
     async def _write(self, work: Callable[[Connection], Batch]) -> None:
         self._batch = await self._shop.database.write(work)
-
-    async def _read(self, work: Callable[[Connection], T]) -> T:
-        return await self._shop.database.read(work)
 
 
 class _StoreLedger:
@@ -293,9 +248,10 @@ class _StoreLedger:
         self._source = source
         self._left = iter([index for index in checked.order if checked.numbers[index] not in done])
 
+    async def asker(self) -> Asker | None:
+        return await self._run.asker()
+
     def next_line(self) -> BatchLine | None:
-        if not self._run.may_begin_lines:
-            return None
         index = next(self._left, None)
         return None if index is None else self._checked.line(self._source, index)
 
@@ -304,8 +260,9 @@ class _StoreLedger:
         self.done.add(line.number)
 
 
-def _kind(url: str) -> Kind:
-    return "embeddings" if url == "/v1/embeddings" else "completions"
+def problem(stop: Stop) -> dict[str, object]:
+    """As a batch's `errors` tell it."""
+    return {"code": stop.code, "message": stop.message, "line": None, "param": None}
 
 
 def _now() -> int:

@@ -12,19 +12,26 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from pennyweight.errors import PennyweightError, UnavailableError
-from pennyweight.jobs.batch_run import BatchRun
-from pennyweight.store.batch_work import BatchWork, LeaseLostError
+from pennyweight.errors import PennyweightError, StorageFullError, UnavailableError
+from pennyweight.jobs.batch_run import BatchRun, Bench
+from pennyweight.jobs.batch_turns import Turn, to_put_down
+from pennyweight.jobs.line_places import LinePlaces
+from pennyweight.jobs.line_runner import MAX_LINES
+from pennyweight.store.batch_claims import BatchClaims
+from pennyweight.store.change_stamp import ChangeStamp
 from pennyweight.store.files import Files
+from pennyweight.store.generation import LeaseLostError
 from pennyweight.store.identifiers import new_id
 
 if TYPE_CHECKING:
     from pennyweight.jobs.batch_run import Workshop
-    from pennyweight.store.batch_work import BatchLease
+    from pennyweight.store.batch_claims import BatchLease
     from pennyweight.store.batches import Batch
 
 MAX_BATCHES: Final = 4
 """Batches under way at a time; they share the engine's places for lines."""
+MAX_FAILURES: Final = 5
+"""Of a batch's worker, by defects of ours; then the batch has failed."""
 LEASE_S: Final = 30
 _POLL_S: Final = 5.0  # for batches that another process made, or whose worker is gone
 _EXPIRED_AT_ONCE: Final = 100
@@ -37,10 +44,11 @@ class BatchWorker:
     def __init__(self, workshop: Workshop, *, alone: bool) -> None:
         """`alone`: no other process has this database, so a lease of before means nothing."""
         self._shop = workshop
-        self._alone = alone
+        self._leases_are_stale = alone
         self._owner = new_id("worker_")
-        self._work = BatchWork()
+        self._claims = BatchClaims()
         self._files = Files()
+        self._stamp = ChangeStamp(workshop.database.url)
         self._runs: dict[str, BatchRun] = {}
         self._stopping = False
         self._ready = threading.Event()
@@ -72,54 +80,87 @@ class BatchWorker:
     def _run(self) -> None:
         try:
             asyncio.run(self._main())
-        except Exception:  # the edge of the thread
-            _log.exception("batches have stopped")
         finally:
+            self._stamp.close()
             self._ready.set()
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._ready.set()
-        if self._alone:
-            await self._shop.database.write(self._work.forget_leases)
+        bench = Bench(stamp=self._stamp, places=LinePlaces(MAX_LINES), lease_s=LEASE_S)
         tasks: set[asyncio.Task[None]] = set()
         while not self._stopping:
             self._news.clear()
             try:
+                await self._forget_stale_leases()
                 while len(tasks) < MAX_BATCHES and (claimed := await self._claim()) is not None:
-                    task = asyncio.create_task(self._run_one(*claimed))
+                    task = asyncio.create_task(self._run_one(bench, *claimed))
                     tasks.add(task)
                     task.add_done_callback(tasks.discard)
+                if len(tasks) >= MAX_BATCHES:
+                    await self._take_turns()
                 await self._expire_files()
             except PennyweightError as error:  # a full disk, a database that is away: it may pass
                 _log.warning("batches wait: %s", error.message)
+            except Exception:  # a defect of ours must not end what every batch depends on
+                _log.exception("batches wait")
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), _POLL_S)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def _forget_stale_leases(self) -> None:
+        if self._leases_are_stale:
+            await self._shop.database.write(self._claims.forget_leases)
+            self._leases_are_stale = False
+
     async def _claim(self) -> tuple[Batch, BatchLease] | None:
         now = int(time.time())
-        if not await self._shop.database.read(lambda connection: self._work.waits(connection, now=now)):
+        if not await self._shop.database.read(lambda connection: self._claims.waits(connection, now=now)):
             return None
         return await self._shop.database.write(
-            lambda connection: self._work.claim(connection, owner=self._owner, now=now, lease_s=LEASE_S)
+            lambda connection: self._claims.claim(connection, owner=self._owner, now=now, lease_s=LEASE_S)
         )
 
-    async def _run_one(self, batch: Batch, lease: BatchLease) -> None:
-        run = self._runs[batch.id] = BatchRun(self._shop, batch, lease, lease_s=LEASE_S)
+    async def _take_turns(self) -> None:
+        """If a project waits for another's batches, put one of them down; one at a time."""
+        runs = self._runs
+        if any(run.is_put_down for run in runs.values()):
+            return
+        now = int(time.time())
+        loads = await self._shop.database.read(lambda connection: self._claims.loads(connection, now=now))
+        turns = [
+            Turn(batch_id=batch_id, project_id=run.project, seconds=time.monotonic() - run.begun_s)
+            for batch_id, run in runs.items()
+        ]
+        if (batch_id := to_put_down(turns, loads)) is not None:
+            runs[batch_id].put_down()
+
+    async def _run_one(self, bench: Bench, batch: Batch, lease: BatchLease) -> None:
+        run = self._runs[batch.id] = BatchRun(self._shop, bench, batch, lease)
         try:
             await run.run()
         except LeaseLostError:
             _log.warning("batch %s was taken over by another worker", batch.id)
-        except UnavailableError as error:  # the engine stops, or the database is away
+        except (UnavailableError, StorageFullError) as error:  # the engine stops, the database is away
             _log.warning("batch %s waits: %s", batch.id, error.message)
-        except Exception:  # its lease runs out, and it is tried again
+        except Exception:  # a defect of ours; its lease runs out, and it is tried again
             _log.exception("batch %s was interrupted", batch.id)
+            await self._count_failure(run, lease)
         finally:
             del self._runs[batch.id]
             self._news.set()
+
+    async def _count_failure(self, run: BatchRun, lease: BatchLease) -> None:
+        """Trying again may help; it is not done for ever."""
+        database = self._shop.database
+        try:
+            failures = await database.write(lambda connection: self._claims.count_failure(connection, lease))
+            if failures >= MAX_FAILURES:
+                await run.give_up()
+        except PennyweightError as error:
+            _log.warning("batch %s waits: %s", lease.batch_id, error.message)
 
     async def _expire_files(self) -> None:
         now, database = int(time.time()), self._shop.database

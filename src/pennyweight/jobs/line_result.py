@@ -63,12 +63,11 @@ def answered(custom_id: str, answer: Answered) -> LineResult:
     )
 
 
-def refused(custom_id: str, error: PennyweightError) -> LineResult:
-    """A line that got what a route answers with an error."""
+def refused(custom_id: str, error: PennyweightError, *, model: str | None = None) -> LineResult:
+    """A line that got what a route answers with an error. `model` would have run; None: it is not known."""
     # ASCII: a message may quote halves of surrogate pairs, which have no UTF-8 form.
-    return LineResult(
-        custom_id=custom_id, status=error.status, response=json.dumps(error_object(error)).encode("ascii")
-    )
+    response = json.dumps(error_object(error)).encode("ascii")
+    return LineResult(custom_id=custom_id, status=error.status, response=response, model=model)
 
 
 def never_run(custom_id: str, *, code: str, message: str) -> bytes:

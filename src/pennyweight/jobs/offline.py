@@ -19,7 +19,7 @@ from pennyweight.jobs.batch_input import InputLimits, id_digest, read_input
 from pennyweight.jobs.batch_line import ENDPOINTS
 from pennyweight.jobs.journal import Journal
 from pennyweight.jobs.json_lines import read_lines
-from pennyweight.jobs.line_runner import run_lines, window_for
+from pennyweight.jobs.line_runner import Asker, run_lines, window_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,9 +92,9 @@ class OfflineBatch:
             self.files.input.open("rb") as source,
             Journal(self.files.partial, digest=_digest(self.files.input)) as journal,
         ):
-            ledger = _JournalLedger(self.input, source, journal, progress)
+            ledger = _JournalLedger(self.input, source, journal, progress, Asker(principal=principal))
             window = window_for(max(self.input.lengths))
-            asyncio.run(run_lines(ledger, endpoints, principal, window=window))
+            asyncio.run(run_lines(ledger, endpoints, window=window))
             self._assemble(journal)
         self.files.partial.unlink()
 
@@ -129,15 +129,24 @@ class _JournalLedger:
     """Lines that have no result yet, in the order that shares most."""
 
     def __init__(
-        self, batch: BatchInput, source: BinaryIO, journal: Journal, progress: Callable[[int], None]
+        self,
+        batch: BatchInput,
+        source: BinaryIO,
+        journal: Journal,
+        progress: Callable[[int], None],
+        asker: Asker,
     ) -> None:
         self._batch = batch
+        self._asker = asker
         self._source = source
         self._journal = journal
         self._progress = progress
         self._left = iter([i for i in batch.order if batch.numbers[i] not in journal.done])
         self._synced_s = time.monotonic()
         progress(len(journal.done))
+
+    async def asker(self) -> Asker:
+        return self._asker
 
     def next_line(self) -> BatchLine | None:
         index = next(self._left, None)

@@ -13,6 +13,7 @@ from pennyweight.history.responses import Responses
 from pennyweight.jobs.batch_input import InputLimits
 from pennyweight.jobs.batch_run import Workshop
 from pennyweight.jobs.batch_worker import BatchWorker
+from pennyweight.jobs.new_batch import QueueLimits
 from pennyweight.quota.rates import RATE_KINDS
 from pennyweight.server.auth import Authentication
 from pennyweight.server.doors import Doors
@@ -166,7 +167,12 @@ def _add_jobs(app: FastAPI, house: Serving, services: Services, settings: Settin
     alone = services.database.url.get_backend_name() == "sqlite"  # whose folder one process has
     app.state.batches = BatchWorker(workshop, alone=alone)
     app.include_router(file_routes(services))
-    routes = batch_routes(services, app.state.batches, limits, max_body_bytes=settings.max_body_bytes)
+    queue = QueueLimits(
+        max_batches=settings.max_queued_batches,
+        max_bytes=settings.max_queued_batch_bytes,
+        max_input_bytes=limits.max_bytes,
+    )
+    routes = batch_routes(services, app.state.batches, queue, max_body_bytes=settings.max_body_bytes)
     app.include_router(routes)
 
 

@@ -1,18 +1,18 @@
-"""The repository of the work on batches: leases, answered lines, ends.
+"""The repository of the work on a batch that was claimed: its input, answered lines, its end.
 
-A lease counts the fence up, and everything written under one names it: what an outlived worker still writes
-finds no batch. One row for each line is what makes a line answered once.
+One row for each line, in the transaction that has its usage, is what makes a line answered once.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, insert, or_, select, update
+from sqlalchemy import delete, insert, select, update
 
-from pennyweight.store.batches import Batch, BatchState, batch_of
+from pennyweight.store.batch_claims import BatchClaims, change
+from pennyweight.store.batches import Batch, BatchState
 from pennyweight.store.blob import BlobUses
 from pennyweight.store.files import Files
 from pennyweight.store.tables.batches import batch_lines, batches
@@ -20,31 +20,12 @@ from pennyweight.store.tables.batches import batch_lines, batches
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import ColumnElement, Connection
+    from sqlalchemy import Connection
 
     from pennyweight.core import Usage
+    from pennyweight.store.batch_claims import BatchLease
     from pennyweight.store.blob import Blob
     from pennyweight.store.files import StoredFile
-
-_UNDER_WAY: Final = (
-    BatchState.VALIDATING,
-    BatchState.IN_PROGRESS,
-    BatchState.FINALIZING,
-    BatchState.CANCELLING,
-)
-
-
-class LeaseLostError(Exception):
-    """Another worker has the batch; this one must write nothing more of it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchLease:
-    """The right to work on one batch until `expires_at`."""
-
-    batch_id: str
-    fence: int
-    expires_at: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,57 +46,13 @@ class WrittenFile:
     blob: Blob
 
 
-def _is_free(now: int) -> ColumnElement[bool]:
-    free = or_(batches.c.lease_expires_at.is_(None), batches.c.lease_expires_at <= now)
-    return batches.c.state.in_(_UNDER_WAY) & free
-
-
 class BatchWork:
-    """`now` is in seconds since 1970. Workers come here for batches of every project."""
+    """`now` is in seconds since 1970. Every method with a lease raises LeaseLostError."""
 
     def __init__(self) -> None:
+        self._claims = BatchClaims()
         self._uses = BlobUses()
         self._files = Files()
-
-    def waits(self, connection: Connection, *, now: int) -> bool:
-        """Whether there is something to claim."""
-        waiting = select(batches.c.id).where(_is_free(now)).limit(1)
-        return connection.execute(waiting).one_or_none() is not None
-
-    def claim(
-        self, connection: Connection, *, owner: str, now: int, lease_s: int
-    ) -> tuple[Batch, BatchLease] | None:
-        """The batch that waits longest, or whose worker is gone."""
-        row = connection.execute(
-            select(batches.c.id, batches.c.fence)
-            .where(_is_free(now))
-            .order_by(batches.c.created_at, batches.c.id)
-            .limit(1)
-            .with_for_update(skip_locked=True)
-        ).one_or_none()
-        if row is None:
-            return None
-        lease = BatchLease(batch_id=row.id, fence=row.fence + 1, expires_at=now + lease_s)
-        values = {"fence": lease.fence, "lease_owner": owner, "lease_expires_at": lease.expires_at}
-        connection.execute(update(batches).where(batches.c.id == row.id).values(**values))
-        return self.read(connection, lease), lease
-
-    def forget_leases(self, connection: Connection) -> None:
-        """Nobody works on anything: for the one process of a data folder, when it starts."""
-        connection.execute(update(batches).values(lease_owner=None, lease_expires_at=None))
-
-    def renew(self, connection: Connection, lease: BatchLease, *, now: int, lease_s: int) -> Batch:
-        """The same lease for longer, and the batch as it is now. Raises LeaseLostError."""
-        self._change(connection, lease, {"lease_expires_at": now + lease_s})
-        return self.read(connection, lease)
-
-    def read(self, connection: Connection, lease: BatchLease) -> Batch:
-        """The batch as it is now. Raises LeaseLostError."""
-        condition = (batches.c.id == lease.batch_id) & (batches.c.fence == lease.fence)
-        row = connection.execute(select(batches).where(condition)).one_or_none()
-        if row is None:
-            raise LeaseLostError
-        return batch_of(row._mapping)
 
     def input_blob(self, connection: Connection, batch: Batch) -> Blob:
         """The bytes of the input, which stay as long as the batch is under way."""
@@ -127,11 +64,11 @@ class BatchWork:
         self, connection: Connection, lease: BatchLease, *, model: str, num_lines: int, now: int
     ) -> Batch:
         """The input is good. A batch that is being cancelled learns its counts and stays so."""
-        self._change(connection, lease, {"model": model, "num_lines": num_lines})
+        change(connection, lease, {"model": model, "num_lines": num_lines})
         validating = (batches.c.id == lease.batch_id) & (batches.c.state == BatchState.VALIDATING)
         values = {"state": BatchState.IN_PROGRESS, "in_progress_at": now}
         connection.execute(update(batches).where(validating).values(**values))
-        return self.read(connection, lease)
+        return self._claims.read(connection, lease)
 
     def done_lines(self, connection: Connection, lease: BatchLease) -> set[int]:
         """Numbers of the lines that have a row."""
@@ -149,7 +86,7 @@ class BatchWork:
             "completion_tokens": batches.c.completion_tokens
             + sum(row.usage.completion_tokens for row in rows),
         }
-        self._change(connection, lease, values)
+        change(connection, lease, values)
         connection.execute(
             insert(batch_lines),
             [
@@ -184,7 +121,7 @@ class BatchWork:
         running = (batches.c.id == lease.batch_id) & (batches.c.state == BatchState.IN_PROGRESS)
         values = {"state": BatchState.FINALIZING, "finalizing_at": now}
         connection.execute(update(batches).where(running).values(**values))
-        return self.read(connection, lease)
+        return self._claims.read(connection, lease)
 
     def end(
         self,
@@ -199,7 +136,7 @@ class BatchWork:
         num_never_run: int = 0,
     ) -> list[Blob]:
         """Enter the last state, with the files written. What is returned goes to `BlobStore.collect`."""
-        batch = self.read(connection, lease)
+        batch = self._claims.read(connection, lease)
         for written in (output, errors):
             if written is not None:
                 self._files.add(connection, written.file, written.blob)
@@ -213,11 +150,6 @@ class BatchWork:
             "lease_owner": None,
             "lease_expires_at": None,
         }
-        self._change(connection, lease, values)
+        change(connection, lease, values)
         connection.execute(delete(batch_lines).where(batch_lines.c.batch_id == lease.batch_id))
         return self._uses.drop(connection, batch.project_id, batch.id)
-
-    def _change(self, connection: Connection, lease: BatchLease, values: dict[str, Any]) -> None:
-        mine = (batches.c.id == lease.batch_id) & (batches.c.fence == lease.fence)
-        if connection.execute(update(batches).where(mine).values(**values)).rowcount != 1:
-            raise LeaseLostError

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 
 from pennyweight.core import Usage
 from pennyweight.errors import InvalidRequestError, NotFoundError
 from pennyweight.store.blob import BlobUses
 from pennyweight.store.pages import page_of
 from pennyweight.store.tables.batches import batches as table
+from pennyweight.store.tables.blobs import blob_uses
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,6 +38,13 @@ class BatchState(StrEnum):
     CANCELLED = "cancelled"
 
 
+UNDER_WAY: Final = (
+    BatchState.VALIDATING,
+    BatchState.IN_PROGRESS,
+    BatchState.FINALIZING,
+    BatchState.CANCELLING,
+)
+"""States that are no ends."""
 STAMPED: Final = tuple(state for state in BatchState if state is not BatchState.VALIDATING)
 """States whose beginning is written down, as `<state>_at`."""
 
@@ -81,6 +89,14 @@ class NewBatch:
     output_expires_after: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchQueue:
+    """What a project has under way: batches that have not ended, and the bytes of their inputs."""
+
+    num_batches: int
+    num_bytes: int
+
+
 class Batches:
     """Everything but the work itself, which is `BatchWork`'s."""
 
@@ -89,7 +105,7 @@ class Batches:
 
     def add(self, connection: Connection, new: NewBatch, input_blob: Blob) -> None:
         """In the transaction that has read the input file, whose bytes the batch has from now on."""
-        counts = ("num_lines", "num_completed", "num_failed", "fence")
+        counts = ("num_lines", "num_completed", "num_failed", "num_failures", "fence")
         tokens = ("prompt_tokens", "cached_tokens", "completion_tokens")
         values = {
             "id": new.id,
@@ -106,6 +122,20 @@ class Batches:
         }
         connection.execute(insert(table).values(**values))
         self._uses.add(connection, input_blob, owner_id=new.id, now=new.created_at)
+
+    def queue(self, connection: Connection, project_id: str) -> BatchQueue:
+        """What the project has under way."""
+        row = connection.execute(
+            select(func.count(), func.coalesce(func.sum(blob_uses.c.num_bytes), 0))
+            .select_from(table)
+            .join(blob_uses, blob_uses.c.owner_id == table.c.id)
+            .where(
+                blob_uses.c.project_id == project_id,
+                table.c.project_id == project_id,
+                table.c.state.in_(UNDER_WAY),
+            )
+        ).one()
+        return BatchQueue(num_batches=int(row[0]), num_bytes=int(row[1]))
 
     def get(self, connection: Connection, project_id: str, batch_id: str) -> Batch:
         """Raises NotFoundError; another project's batch is not there."""

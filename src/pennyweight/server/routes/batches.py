@@ -9,8 +9,8 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response  # noqa: TC002  FastAPI reads the annotation at run time
 
 from pennyweight.answers.scopes import MODEL_REQUEST
-from pennyweight.errors import InvalidRequestError, NotFoundError
 from pennyweight.jobs.batch_request import BATCH_FIELDS, WINDOW_S
+from pennyweight.jobs.new_batch import add_batch
 from pennyweight.server.auth import check_scope, principal_of
 from pennyweight.server.batch_shapes import batch_object
 from pennyweight.server.body import read_object
@@ -19,16 +19,12 @@ from pennyweight.server.organization_shapes import list_object
 from pennyweight.server.paging import read_page, read_query
 from pennyweight.store.batches import Batches, NewBatch
 from pennyweight.store.failpoints import failpoint
-from pennyweight.store.files import Files
 from pennyweight.store.identifiers import new_id
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-    from pennyweight.jobs.batch_input import InputLimits
     from pennyweight.jobs.batch_worker import BatchWorker
+    from pennyweight.jobs.new_batch import QueueLimits
     from pennyweight.server.services import Services
-    from pennyweight.store.batches import Batch
 
 _MAX_LISTED = 100
 _LISTED = 20
@@ -36,7 +32,7 @@ _BODY = {"content": {"application/json": {"schema": BATCH_FIELDS.schema}}, "requ
 
 
 def batch_routes(
-    services: Services, worker: BatchWorker, limits: InputLimits, *, max_body_bytes: int
+    services: Services, worker: BatchWorker, limits: QueueLimits, *, max_body_bytes: int
 ) -> APIRouter:
     """The routes over one store; `worker` is told of what is new."""
     router = APIRouter(prefix="/v1/batches", tags=["batches"])
@@ -58,7 +54,7 @@ def batch_routes(
             metadata=values.get("metadata"),
             output_expires_after=values.get("output_expires_after"),
         )
-        batch = await database.write(lambda connection: _added(connection, batches, new, limits))
+        batch = await database.write(lambda connection: add_batch(connection, new, limits))
         failpoint("batch.added")
         worker.wake()
         return json_response(batch_object(batch))
@@ -89,19 +85,3 @@ def batch_routes(
         return json_response(batch_object(batch))
 
     return router
-
-
-def _added(connection: Connection, batches: Batches, new: NewBatch, limits: InputLimits) -> Batch:
-    """The file is read and the batch made in one transaction: it cannot be deleted in between."""
-    try:
-        file, blob = Files().content(connection, new.project_id, new.input_file_id, now=new.created_at)
-    except NotFoundError as error:
-        raise InvalidRequestError(error.message, param="input_file_id") from error
-    if file.purpose != "batch":
-        message = f"The file has the purpose '{file.purpose}'; upload it with the purpose 'batch'."
-        raise InvalidRequestError(message, param="input_file_id")
-    if file.num_bytes > limits.max_bytes:
-        message = f"The file has {file.num_bytes} bytes; a batch may have {limits.max_bytes}. Split it."
-        raise InvalidRequestError(message, param="input_file_id")
-    batches.add(connection, new, blob)
-    return batches.get(connection, new.project_id, new.id)

@@ -36,10 +36,13 @@ batches = Table(
     Column("prompt_tokens", BigInteger, nullable=False),
     Column("cached_tokens", BigInteger, nullable=False),
     Column("completion_tokens", BigInteger, nullable=False),
+    Column("num_failures", Integer, nullable=False),  # of a worker, not of a line: it is tried a few times
+    Column("claimed_at", BigInteger),  # when it had its last turn
     Column("fence", BigInteger, nullable=False),  # grows with every lease: an outlived worker has an old one
     Column("lease_owner", Text),
     Column("lease_expires_at", BigInteger),
     Index("ix_batches_project_id_created_at_id", "project_id", "created_at", "id"),
+    Index("ix_batches_project_id_claimed_at", "project_id", "claimed_at"),
     Index("ix_batches_state_created_at", "state", "created_at"),
 )
 

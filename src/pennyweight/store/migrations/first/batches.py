@@ -28,12 +28,13 @@ def create() -> None:
         *(sa.Column(f"{name}_at", sa.BigInteger(), nullable=True) for name in times),
         *(
             sa.Column(name, sa.Integer(), nullable=False)
-            for name in ("num_lines", "num_completed", "num_failed")
+            for name in ("num_lines", "num_completed", "num_failed", "num_failures")
         ),
         *(
             sa.Column(f"{name}_tokens", sa.BigInteger(), nullable=False)
             for name in ("prompt", "cached", "completion")
         ),
+        sa.Column("claimed_at", sa.BigInteger(), nullable=True),
         sa.Column("fence", sa.BigInteger(), nullable=False),
         sa.Column("lease_owner", sa.Text(), nullable=True),
         sa.Column("lease_expires_at", sa.BigInteger(), nullable=True),
@@ -41,6 +42,7 @@ def create() -> None:
         sa.ForeignKeyConstraint(["project_id"], ["projects.id"], name="fk_batches_project_id_projects"),
     )
     op.create_index("ix_batches_project_id_created_at_id", "batches", ["project_id", "created_at", "id"])
+    op.create_index("ix_batches_project_id_claimed_at", "batches", ["project_id", "claimed_at"])
     op.create_index("ix_batches_state_created_at", "batches", ["state", "created_at"])
     op.create_table(
         "batch_lines",

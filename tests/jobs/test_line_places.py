@@ -1,0 +1,95 @@
+"""Places for lines: shared evenly by those who want them, and none is ever lost."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pennyweight.jobs.line_places import Holder, LinePlaces
+
+COUNT = 8
+
+
+async def work(places: LinePlaces, holder: Holder, served: list[str], lines: int) -> None:
+    """`lines` lines of a batch, one after another."""
+    for _ in range(lines):
+        async with places.place(holder):
+            served.append(holder.batch)
+            await asyncio.sleep(0)
+
+
+def turns_of(batches: dict[str, tuple[str, int]], lines: int = 40) -> list[str]:
+    """In what order lines got their places; `batches` says whose they are and how many ask at a time."""
+    served: list[str] = []
+
+    async def main() -> None:
+        places = LinePlaces(COUNT)
+        await asyncio.gather(
+            *(
+                work(places, Holder(project, batch), served, lines)
+                for batch, (project, at_once) in batches.items()
+                for _ in range(at_once)
+            )
+        )
+
+    asyncio.run(main())
+    return served
+
+
+def test_projects_share_evenly_however_many_batches_each_has() -> None:
+    served = turns_of({"a1": ("a", 16), "a2": ("a", 16), "a3": ("a", 16), "b": ("b", 16)})
+    shares = Counter(batch[0] for batch in served[100:500])
+    assert 180 <= shares["b"] <= 220, shares
+
+
+def test_batches_of_a_project_share_evenly() -> None:
+    shares = Counter(turns_of({"a1": ("a", 16), "a2": ("a", 16)})[100:500])
+    assert 180 <= shares["a1"] <= 220, shares
+
+
+def test_what_nobody_else_wants_is_there_for_one() -> None:
+    busy = 0
+
+    async def hold(places: LinePlaces, ready: asyncio.Event) -> None:
+        nonlocal busy
+        async with places.place(Holder("a", "a")):
+            busy += 1
+            if busy == COUNT:
+                ready.set()
+            await ready.wait()
+
+    async def main() -> None:
+        places, ready = LinePlaces(COUNT), asyncio.Event()
+        async with asyncio.timeout(5):
+            await asyncio.gather(*(hold(places, ready) for _ in range(COUNT)))
+
+    asyncio.run(main())
+    assert busy == COUNT
+
+
+@given(seed=st.integers(0, 2**32))
+@settings(max_examples=40, deadline=None)
+def test_cancelled_waits_lose_no_place(seed: int) -> None:
+    chance = random.Random(seed)
+
+    async def main() -> None:
+        places = LinePlaces(2)
+        served: list[str] = []
+        holders = [Holder(project, project + number) for project in "ab" for number in "12"]
+        tasks = [
+            asyncio.create_task(work(places, chance.choice(holders), served, chance.randrange(1, 4)))
+            for _ in range(20)
+        ]
+        for _ in range(12):
+            for _ in range(chance.randrange(3)):
+                await asyncio.sleep(0)
+            chance.choice(tasks).cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        async with asyncio.timeout(5), places.place(holders[0]), places.place(holders[1]):
+            pass  # both places are there again
+
+    asyncio.run(main())
