@@ -1,0 +1,185 @@
+"""Who is served when many batches wait, how many may, and what happens when running one goes wrong."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import openai
+import pytest
+from sqlalchemy import func, select
+
+from pennyweight.jobs import batch_run, batch_worker
+from pennyweight.jobs.batch_ending import BatchEnding
+from pennyweight.jobs.batch_turns import to_put_down
+from pennyweight.store.batch_claims import BatchClaims
+from pennyweight.store.tables.batches import batches
+from pennyweight.store.tables.usage import usage
+from tests.jobs.requests import CHAT, jsonl
+from tests.server.batching import chats, created, ended, lines_of, uploaded
+from tests.server.issuing import new_key, new_project
+from tests.server.live import LiveServer, live_server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pennyweight.api import Engine
+
+
+@pytest.fixture(scope="module")
+def narrow(engine: Engine) -> Iterator[LiveServer]:
+    """Two batches a project, and not many bytes."""
+    with live_server(engine, max_queued_batches=2, max_queued_batch_bytes=50_000) as server:
+        yield server
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for a lease of half a minute."""
+    monkeypatch.setattr(batch_worker, "LEASE_S", 1)
+    monkeypatch.setattr(batch_worker, "_POLL_S", 0.05)
+    monkeypatch.setattr(batch_worker, "MAX_FAILURES", 2)
+
+
+def test_a_queue_that_is_full_refuses_and_is_a_projects_own(narrow: LiveServer) -> None:
+    mine, other = (narrow.client(new_key(narrow, new_project(narrow, name)).secret.text) for name in "ab")
+    running = [created(mine, jsonl(*chats(narrow, 100, max_tokens=200))) for _ in range(2)]
+    with pytest.raises(openai.RateLimitError, match=r"2 batches have not ended, limit 2") as caught:
+        created(mine, jsonl(*chats(narrow, 1)))
+    assert caught.value.code == "batch_queue_full"
+    assert caught.value.response.headers["x-should-retry"] == "false"
+    assert "retry-after" not in caught.value.response.headers
+    assert ended(other, created(other, jsonl(*chats(narrow, 1)))).status == "completed"
+    for batch in running:
+        mine.batches.cancel(batch.id)
+        ended(mine, batch)
+    assert ended(mine, created(mine, jsonl(*chats(narrow, 1)))).status == "completed"
+
+
+def test_the_bytes_of_a_queue_are_limited(narrow: LiveServer) -> None:
+    client = narrow.client(new_key(narrow, new_project(narrow)).secret.text)
+    first = created(client, jsonl(*chats(narrow, 200, max_tokens=200)))
+    file = uploaded(client, jsonl(*chats(narrow, 200)))
+    with pytest.raises(openai.RateLimitError, match=r"bytes of input are queued, requested \d+, limit 50000"):
+        client.batches.create(input_file_id=file, endpoint=CHAT, completion_window="24h")
+    client.batches.cancel(first.id)
+    ended(client, first)
+    batch = client.batches.create(input_file_id=file, endpoint=CHAT, completion_window="24h")
+    assert ended(client, batch).status == "completed"
+
+
+def test_many_that_ask_at_once_do_not_slip_through(narrow: LiveServer) -> None:
+    client = narrow.client(new_key(narrow, new_project(narrow)).secret.text)
+    file = uploaded(client, jsonl(*chats(narrow, 50, max_tokens=200)))
+    made, refused = [], []
+
+    def ask() -> None:
+        try:
+            made.append(client.batches.create(input_file_id=file, endpoint=CHAT, completion_window="24h"))
+        except openai.RateLimitError as error:
+            refused.append(error)
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(made), len(refused)) == (2, 6)
+    for batch in made:
+        client.batches.cancel(batch.id)
+        ended(client, batch)
+
+
+def test_a_projects_one_batch_does_not_wait_for_anothers_many(engine: Engine) -> None:
+    with live_server(engine) as server:
+        many, one = (server.client(new_key(server, new_project(server, name)).secret.text) for name in "ab")
+        file = uploaded(many, jsonl(*chats(server, 600, max_tokens=60)))
+        flood = [
+            many.batches.create(input_file_id=file, endpoint=CHAT, completion_window="24h") for _ in range(6)
+        ]
+        assert ended(one, created(one, jsonl(*chats(server, 20)))).status == "completed"
+        assert not [each.id for each in map(_again(many), flood) if each.status == "completed"]
+        for batch in flood:
+            many.batches.cancel(batch.id)
+        for batch in flood:
+            assert ended(many, batch).status == "cancelled"
+
+
+def _again(client: openai.OpenAI) -> Any:
+    return lambda batch: client.batches.retrieve(batch.id)
+
+
+@pytest.mark.usefixtures("hasty")
+def test_batches_that_take_turns_lose_and_repeat_nothing(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_worker, "MAX_BATCHES", 1)
+    monkeypatch.setattr(batch_worker, "to_put_down", partial(to_put_down, turn_s=0))
+    with live_server(engine) as server:
+        clients = [server.client(new_key(server, new_project(server, name)).secret.text) for name in "ab"]
+        raw = jsonl(*chats(server, 100, max_tokens=40))
+        made = [(client, created(client, raw)) for client in clients]
+        for client, batch in made:
+            done = ended(client, batch)
+            assert done.status == "completed"
+            found = [line["custom_id"] for line in lines_of(client, done.output_file_id)]
+            assert found == [f"r-{number}" for number in range(100)]
+        database = server.services.database
+        fences = database.read_now(lambda c: c.execute(select(batches.c.fence)).scalars().all())
+        assert max(fences) > 1, "one of them was put down and taken up again"
+        rows = select(func.count()).select_from(usage).where(usage.c.batch)
+        assert database.read_now(lambda c: c.execute(rows).scalar_one()) == 200
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_defect_ends_a_batch_after_some_attempts_and_what_is_done_stays(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep, calls = batch_run.keep_lines, []
+
+    async def broken(*given: Any) -> None:
+        calls.append(1)
+        if len(calls) > 1:
+            raise ZeroDivisionError
+        await keep(*given)
+
+    monkeypatch.setattr(batch_run, "keep_lines", broken)
+    with live_server(engine) as server, server.client() as client:
+        batch = ended(client, created(client, jsonl(*chats(server, 600, max_tokens=40))))
+        assert batch.status == "failed"
+        assert batch.errors is not None
+        assert [each.code for each in batch.errors.data or []] == ["server_error"]
+        assert batch.request_counts is not None
+        assert 0 < len(lines_of(client, batch.output_file_id)) == batch.request_counts.completed < 600
+        assert len(calls) == 3, "written once, then one failure for each of two attempts"
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_batch_whose_files_cannot_be_written_fails_without_them(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(BatchEnding, "_written", broken)
+    with live_server(engine) as server, server.client() as client:
+        batch = ended(client, created(client, jsonl(*chats(server, 2))))
+        assert (batch.status, batch.output_file_id) == ("failed", None)
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_defect_of_the_worker_itself_does_not_end_it(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits, calls = BatchClaims.waits, []
+
+    def broken_at_first(*given: Any, **named: Any) -> bool:
+        calls.append(1)
+        if len(calls) < 3:
+            raise ZeroDivisionError
+        return waits(*given, **named)
+
+    monkeypatch.setattr(BatchClaims, "waits", broken_at_first)
+    with live_server(engine) as server, server.client() as client:
+        assert ended(client, created(client, jsonl(*chats(server, 2)))).status == "completed"
