@@ -24,6 +24,8 @@ from tests.server.live import LiveServer, live_server
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from openai.types import Batch
+
     from pennyweight.api import Engine
 
 
@@ -42,36 +44,45 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch_worker, "MAX_FAILURES", 2)
 
 
+def long_chats(server: LiveServer, count: int) -> list[dict[str, Any]]:
+    """So many that a batch of them is still running when others have been made."""
+    return chats(server, count, max_tokens=300, ignore_eos=True)
+
+
+def stop(client: openai.OpenAI, *running: Batch) -> None:
+    for batch in running:
+        client.batches.cancel(batch.id)
+    for batch in running:
+        assert ended(client, batch).status == "cancelled"
+
+
 def test_a_queue_that_is_full_refuses_and_is_a_projects_own(narrow: LiveServer) -> None:
     mine, other = (narrow.client(new_key(narrow, new_project(narrow, name)).secret.text) for name in "ab")
-    running = [created(mine, jsonl(*chats(narrow, 100, max_tokens=200))) for _ in range(2)]
+    running = [created(mine, jsonl(*long_chats(narrow, 100))) for _ in range(2)]
     with pytest.raises(openai.RateLimitError, match=r"2 batches have not ended, limit 2") as caught:
         created(mine, jsonl(*chats(narrow, 1)))
     assert caught.value.code == "batch_queue_full"
     assert caught.value.response.headers["x-should-retry"] == "false"
     assert "retry-after" not in caught.value.response.headers
     assert ended(other, created(other, jsonl(*chats(narrow, 1)))).status == "completed"
-    for batch in running:
-        mine.batches.cancel(batch.id)
-        ended(mine, batch)
+    stop(mine, *running)
     assert ended(mine, created(mine, jsonl(*chats(narrow, 1)))).status == "completed"
 
 
 def test_the_bytes_of_a_queue_are_limited(narrow: LiveServer) -> None:
     client = narrow.client(new_key(narrow, new_project(narrow)).secret.text)
-    first = created(client, jsonl(*chats(narrow, 200, max_tokens=200)))
-    file = uploaded(client, jsonl(*chats(narrow, 200)))
+    first = created(client, jsonl(*long_chats(narrow, 150)))
+    file = uploaded(client, jsonl(*chats(narrow, 150)))
     with pytest.raises(openai.RateLimitError, match=r"bytes of input are queued, requested \d+, limit 50000"):
         client.batches.create(input_file_id=file, endpoint=CHAT, completion_window="24h")
-    client.batches.cancel(first.id)
-    ended(client, first)
+    stop(client, first)
     batch = client.batches.create(input_file_id=file, endpoint=CHAT, completion_window="24h")
     assert ended(client, batch).status == "completed"
 
 
 def test_many_that_ask_at_once_do_not_slip_through(narrow: LiveServer) -> None:
     client = narrow.client(new_key(narrow, new_project(narrow)).secret.text)
-    file = uploaded(client, jsonl(*chats(narrow, 50, max_tokens=200)))
+    file = uploaded(client, jsonl(*long_chats(narrow, 100)))
     made, refused = [], []
 
     def ask() -> None:
@@ -86,24 +97,19 @@ def test_many_that_ask_at_once_do_not_slip_through(narrow: LiveServer) -> None:
     for thread in threads:
         thread.join()
     assert (len(made), len(refused)) == (2, 6)
-    for batch in made:
-        client.batches.cancel(batch.id)
-        ended(client, batch)
+    stop(client, *made)
 
 
 def test_a_projects_one_batch_does_not_wait_for_anothers_many(engine: Engine) -> None:
     with live_server(engine) as server:
         many, one = (server.client(new_key(server, new_project(server, name)).secret.text) for name in "ab")
-        file = uploaded(many, jsonl(*chats(server, 600, max_tokens=60)))
+        file = uploaded(many, jsonl(*long_chats(server, 200)))
         flood = [
             many.batches.create(input_file_id=file, endpoint=CHAT, completion_window="24h") for _ in range(6)
         ]
         assert ended(one, created(one, jsonl(*chats(server, 20)))).status == "completed"
         assert not [each.id for each in map(_again(many), flood) if each.status == "completed"]
-        for batch in flood:
-            many.batches.cancel(batch.id)
-        for batch in flood:
-            assert ended(many, batch).status == "cancelled"
+        stop(many, *flood)
 
 
 def _again(client: openai.OpenAI) -> Any:
@@ -152,7 +158,8 @@ def test_a_defect_ends_a_batch_after_some_attempts_and_what_is_done_stays(
         assert [each.code for each in batch.errors.data or []] == ["server_error"]
         assert batch.request_counts is not None
         assert 0 < len(lines_of(client, batch.output_file_id)) == batch.request_counts.completed < 600
-        assert len(calls) == 3, "written once, then one failure for each of two attempts"
+        failures = select(batches.c.num_failures).where(batches.c.id == batch.id)
+        assert server.services.database.read_now(lambda c: c.execute(failures).scalar_one()) == 2
 
 
 @pytest.mark.usefixtures("hasty")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, Final
@@ -25,7 +25,7 @@ from pennyweight.store.batches import BatchState
 from pennyweight.store.failpoints import failpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from sqlalchemy import Connection
 
@@ -90,9 +90,9 @@ class BatchRun:
         self.begun_s = time.monotonic()
 
     @property
-    def project(self) -> str:
-        """Whose it is."""
-        return self._batch.project_id
+    def batch(self) -> Batch:
+        """As it was when it was last looked at."""
+        return self._batch
 
     def look(self) -> None:
         """Something may have changed: see how the batch is."""
@@ -104,25 +104,22 @@ class BatchRun:
 
     async def run(self) -> None:
         """Until it ends, or nothing more may be begun."""
-        keeper = asyncio.create_task(self._keep_lease())
-        try:
+        async with self._leased():
             blob = await self._shop.database.read(lambda c: self._work.input_blob(c, self._batch))
             with self._shop.blobs.open(blob) as source:
                 await self._run(source)
-        finally:
-            keeper.cancel()
-            await asyncio.gather(keeper, return_exceptions=True)
 
     async def give_up(self) -> None:
         """It has failed for good, by a defect of ours; what is done stays."""
         ending, problems = self._ending(), [problem(_DEFECT)]
-        try:
-            await asyncio.to_thread(ending.enter, BatchState.FAILED, problems=problems)
-        except PennyweightError:
-            raise
-        except Exception:  # the defect may be there
-            _log.exception("the files of batch %s could not be written", self._batch.id)
-            await asyncio.to_thread(ending.give_up, problems)
+        async with self._leased():
+            try:
+                await asyncio.to_thread(ending.enter, BatchState.FAILED, problems=problems)
+            except PennyweightError:
+                raise
+            except Exception:  # the defect may be there
+                _log.exception("the files of batch %s could not be written", self._batch.id)
+                await asyncio.to_thread(ending.give_up, problems)
 
     async def asker(self) -> Asker | None:
         """On whose behalf the next line is asked; None: no line may be begun or tried again."""
@@ -214,6 +211,15 @@ class BatchRun:
     def kept(self, line: BatchLine, result: LineResult) -> KeptLine:
         """What is written of one line."""
         return kept_line(self._batch, line, result, self._shop.accounts.prices)
+
+    @asynccontextmanager
+    async def _leased(self) -> AsyncIterator[None]:
+        keeper = asyncio.create_task(self._keep_lease())
+        try:
+            yield
+        finally:
+            keeper.cancel()
+            await asyncio.gather(keeper, return_exceptions=True)
 
     async def _keep_lease(self) -> None:
         """Renew it in time, and see meanwhile whether the batch is to be cancelled."""

@@ -49,7 +49,7 @@ class BatchWorker:
         self._claims = BatchClaims()
         self._files = Files()
         self._stamp = ChangeStamp(workshop.database.url)
-        self._runs: dict[str, BatchRun] = {}
+        self._runs: set[BatchRun] = set()  # two of one batch, if a lease ran out meanwhile
         self._stopping = False
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -74,7 +74,7 @@ class BatchWorker:
 
     def _look(self) -> None:
         self._news.set()
-        for run in self._runs.values():
+        for run in self._runs:
             run.look()
 
     def _run(self) -> None:
@@ -125,20 +125,21 @@ class BatchWorker:
 
     async def _take_turns(self) -> None:
         """If a project waits for another's batches, put one of them down; one at a time."""
-        runs = self._runs
+        runs = {run.batch.id: run for run in self._runs}
         if any(run.is_put_down for run in runs.values()):
             return
         now = int(time.time())
         loads = await self._shop.database.read(lambda connection: self._claims.loads(connection, now=now))
         turns = [
-            Turn(batch_id=batch_id, project_id=run.project, seconds=time.monotonic() - run.begun_s)
+            Turn(batch_id=batch_id, project_id=run.batch.project_id, seconds=time.monotonic() - run.begun_s)
             for batch_id, run in runs.items()
         ]
         if (batch_id := to_put_down(turns, loads)) is not None:
             runs[batch_id].put_down()
 
     async def _run_one(self, bench: Bench, batch: Batch, lease: BatchLease) -> None:
-        run = self._runs[batch.id] = BatchRun(self._shop, bench, batch, lease)
+        run = BatchRun(self._shop, bench, batch, lease)
+        self._runs.add(run)
         try:
             await run.run()
         except LeaseLostError:
@@ -149,7 +150,7 @@ class BatchWorker:
             _log.exception("batch %s was interrupted", batch.id)
             await self._count_failure(run, lease)
         finally:
-            del self._runs[batch.id]
+            self._runs.discard(run)
             self._news.set()
 
     async def _count_failure(self, run: BatchRun, lease: BatchLease) -> None:

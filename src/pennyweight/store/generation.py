@@ -40,7 +40,7 @@ FROM: Mapping[State, frozenset[State]] = {
 }
 """The states each state is entered from. An ended generation stays as it ended."""
 
-Kind = Literal["response", "chat_completion", "batch_line", "run"]
+Kind = Literal["response", "chat_completion", "run"]
 
 
 class WrongStateError(InvalidRequestError):

@@ -11,7 +11,7 @@ generations = Table(
     metadata,
     Column("id", Text, primary_key=True),
     Column("project_id", Text, ForeignKey("projects.id"), nullable=False),
-    Column("kind", Text, nullable=False),  # response, chat_completion, batch_line, run
+    Column("kind", Text, nullable=False),  # response, chat_completion, run
     Column("state", Text, nullable=False),
     Column("key_id", Text),  # who pays for what a worker answers; null: nobody
     Column("model", Text, nullable=False),  # what answers
