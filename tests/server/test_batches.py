@@ -69,7 +69,7 @@ def same(body: dict[str, Any]) -> dict[str, Any]:
         (CHAT, {"messages": [{"role": "user", "content": "Hi"}], "logit_bias": {"999999": 1}}),
         ("/v1/completions", {"prompt": ["One", "Two"], "echo": True, "seed": 1, "max_tokens": 3}),
         ("/v1/completions", {"prompt": [[1, 2, 99999999]]}),
-        ("/v1/responses", {"input": "Hi", "max_output_tokens": 16}),
+        ("/v1/responses", {"input": "Hi", "max_output_tokens": 16, "store": False}),
         ("/v1/responses", {"input": "Hi" * 100_000}),
     ],
 )
