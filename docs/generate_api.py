@@ -15,6 +15,8 @@ from pennyweight.answers.tool_fields import HOSTED
 from pennyweight.history.assistants.assistant_fields import CREATE_ASSISTANT, UPDATE_ASSISTANT
 from pennyweight.history.assistants.message_fields import CREATE_MESSAGE
 from pennyweight.history.assistants.thread_fields import CREATE_THREAD, UPDATE_THREAD
+from pennyweight.history.conversation_fields import CONVERSATION_FIELDS, ITEMS_FIELDS
+from pennyweight.history.metadata_fields import METADATA_FIELDS
 from pennyweight.jobs.batch_request import BATCH_FIELDS
 from pennyweight.server.organization_fields import (
     CREATE_ACCOUNT,
@@ -40,6 +42,9 @@ ENDPOINTS: tuple[tuple[str, FieldTables], ...] = (
     ("POST /v1/completions", COMPLETION_FIELDS),
     ("POST /v1/responses", RESPONSES_FIELDS),
     ("POST /v1/responses/input_tokens", INPUT_TOKENS_FIELDS),
+    ("POST /v1/chat/completions/{id}, POST /v1/conversations/{id}", METADATA_FIELDS),
+    ("POST /v1/conversations", CONVERSATION_FIELDS),
+    ("POST /v1/conversations/{id}/items", ITEMS_FIELDS),
     ("POST /tokenize", TOKENIZE_FIELDS),
     ("POST /detokenize", DETOKENIZE_FIELDS),
     ("POST /v1/embeddings", EMBEDDING_FIELDS),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-SERVED = tuple(name for name in FAILPOINTS if name.startswith(("chat.", "response.")))
+SERVED = tuple(name for name in FAILPOINTS if name.startswith(("chat.", "conversation.", "response.")))
 ASK: dict[str, Any] = {"model": "gpt-4o-mini"}
 BROKEN = (*GONE, httpx.HTTPError)  # a stream breaks off without the client's own error
 
@@ -38,6 +38,7 @@ class Writer:
         self._service = service
         self.chats: dict[str, dict[str, str] | None] = {}  # None: its label is not known
         self.responses: dict[str, str] = {}
+        self.conversations: dict[str, list[str]] = {}  # what was said at least
         self.deleted: set[str] = set()
 
     def exercise(self) -> None:
@@ -45,6 +46,7 @@ class Writer:
         try:
             self._keep_chats(self._service.client)
             self._keep_responses(self._service.client)
+            self._keep_conversations(self._service.client)
         except BROKEN:
             return
 
@@ -57,10 +59,14 @@ class Writer:
         for response_id, text in self.responses.items():
             assert client.responses.retrieve(response_id).output_text == text
             client.responses.create(**ASK, input="?", previous_response_id=response_id, max_output_tokens=1)
+        for conversation_id, said in self.conversations.items():
+            items: Any = list(client.conversations.items.list(conversation_id, order="asc", limit=100))
+            assert [item.content[0].text for item in items][: len(said)] == said
+        places = {"chat": client.chat.completions, "resp": client.responses, "conv": client.conversations}
         for gone in self.deleted:
-            retrieve: Any = client.responses if gone.startswith("resp_") else client.chat.completions
+            place: Any = places[gone[:4]]
             with pytest.raises(openai.NotFoundError):
-                retrieve.retrieve(gone)
+                place.retrieve(gone)
 
     def _keep_chats(self, client: openai.OpenAI) -> None:
         asked: dict[str, Any] = {**ASK, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 4}
@@ -81,6 +87,19 @@ class Writer:
         self.responses[last.response.id] = last.response.output_text
         gone = client.responses.create(**asked).id
         client.responses.delete(gone)
+        self.deleted.add(gone)
+
+    def _keep_conversations(self, client: openai.OpenAI) -> None:
+        hello: Any = {"role": "user", "content": "Hello."}
+        kept = client.conversations.create(items=[hello]).id
+        said = self.conversations[kept] = ["Hello."]
+        answer = client.responses.create(**ASK, input="Hi", conversation=kept, max_output_tokens=4)
+        said += ["Hi", answer.output_text]
+        client.conversations.update(kept, metadata={"a": "b"})
+        added = client.conversations.items.create(kept, items=[hello]).data[0].id
+        client.conversations.items.delete(str(added), conversation_id=kept)
+        gone = client.conversations.create().id
+        client.conversations.delete(gone)
         self.deleted.add(gone)
 
 

@@ -14,7 +14,7 @@ from pennyweight.answers.conversation import Message, TextPart, ToolCall
 from pennyweight.answers.fields import ParameterError, Text, drop_unknown, missing, wrong_type
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 _LATER = "come with a later version; this one takes text"
 _PART_TYPES = {"input_text": "text", "output_text": "text", "refusal": "refusal"}
@@ -51,6 +51,20 @@ def read_input(
     return history.messages(instructions)
 
 
+def check_items(items: Sequence[Mapping[str, object]], *, ignored: set[str]) -> None:
+    """Raise ParameterError for the first of `items` that no input could have, each looked at alone.
+
+    Whether calls and outputs go together is known when they are answered.
+    """
+    for index, item in enumerate(items):
+        dropped: set[str] = set()
+        history = _History(dropped)
+        if item.get("type") in _OUTPUTS and isinstance(item.get("call_id"), str):
+            history.expect(str(item["call_id"]))
+        history.read(item, f"items[{index}]")
+        ignored.update(name.replace("input[", "items[", 1) for name in dropped)
+
+
 class _History:
     """Items in order become turns."""
 
@@ -74,6 +88,10 @@ class _History:
             self.ignored.add("input[reasoning]")
         else:
             raise _unsupported_item(kind, f"{param}.type")
+
+    def expect(self, call_id: str) -> None:
+        """An output of this call may come."""
+        self._waiting[call_id] = "items"
 
     def say(self, message: Message) -> None:
         """A turn of the user or the assistant: calls before it must have been answered."""

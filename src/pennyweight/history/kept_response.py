@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pennyweight.history.standing import require_link
+from pennyweight.history.standing import require_link, require_unchanged
 from pennyweight.history.wire_items import kept_input, output_items, wire_text
 from pennyweight.store.conversations import Conversations
 from pennyweight.store.generation import NewGeneration, State
@@ -38,7 +38,8 @@ class KeptAnswer:
 def keep_response(connection: Connection, principal: Principal, answer: KeptAnswer, *, now: int) -> None:
     """Store it, and append it to its conversation.
 
-    Raises ParameterError, NotFoundError if what it continues was deleted meanwhile.
+    Raises ParameterError, NotFoundError, ConversationChangedError if what it continues was deleted or
+    changed meanwhile.
     """
     project, state = principal.project, answer.state
     result = json.loads(answer.result)
@@ -66,5 +67,6 @@ def keep_response(connection: Connection, principal: Principal, answer: KeptAnsw
         items.give(connection, new.id, "input", given.ids)
         items.give(connection, new.id, "output", output_ids)
     if state.conversation_id is not None:
+        require_unchanged(connection, state.conversation_id, answer.standing)
         placed = [*given.ids, *output_ids]
         Conversations().append_stored(connection, project, state.conversation_id, placed)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pennyweight.answers.fields import ParameterError, Text, missing
-from pennyweight.errors import NotFoundError
+from pennyweight.errors import ConflictError, NotFoundError
 from pennyweight.history.wire_items import REFERENCE, wires
 from pennyweight.store.chains import Chains
 from pennyweight.store.conversations import Conversations
@@ -26,14 +26,22 @@ if TYPE_CHECKING:
 _ANSWERED = (State.COMPLETED, State.INCOMPLETE)
 
 
+class ConversationChangedError(ConflictError):
+    """Another answer, or somebody, was faster."""
+
+    code = "conversation_changed"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """`earlier` come first; `body` is the request's with every reference replaced by its item.
 
-    `referenced` are these items by their places in the input.
+    `referenced` are these items by their places in the input; `conversation_length` tells whether what comes
+    first has changed since.
     """
 
     earlier: Sequence[Item]
+    conversation_length: int = 0
     body: Mapping[str, object]
     referenced: Mapping[int, str]
 
@@ -45,15 +53,17 @@ class Standing:
 def stand(connection: Connection, project_id: str, state: AskedState, body: Mapping[str, object]) -> Standing:
     """Look up what `body` continues and names. Raises ParameterError, NotFoundError."""
     earlier: Sequence[Item] = ()
+    length = 0
     if state.previous_response_id is not None:
         require_link(connection, project_id, state.previous_response_id)
         earlier = Chains().items(connection, project_id, state.previous_response_id)
     elif state.conversation_id is not None:
         require_conversation(state.conversation_id)
         earlier = Conversations().items(connection, project_id, state.conversation_id)
+        length = Conversations().length(connection, state.conversation_id)
     named = _references(body.get("input"))
     if not named:
-        return Standing(earlier=earlier, body=body, referenced={})
+        return Standing(earlier=earlier, conversation_length=length, body=body, referenced={})
     found = Items().find(connection, project_id, set(named.values()))
     given: Any = body["input"]
     resolved = list(given)
@@ -62,7 +72,8 @@ def stand(connection: Connection, project_id: str, state: AskedState, body: Mapp
             message = f"Item with id '{item_id:.80}' not found."
             raise NotFoundError(message, param=f"input[{index}].id")
         resolved[index] = json.loads(found[item_id].wire)
-    return Standing(earlier=earlier, body={**body, "input": resolved}, referenced=named)
+    body = {**body, "input": resolved}
+    return Standing(earlier=earlier, conversation_length=length, body=body, referenced=named)
 
 
 def require_link(connection: Connection, project_id: str, response_id: str) -> None:
@@ -85,6 +96,14 @@ def require_conversation(conversation_id: str) -> None:
     """Raise NotFoundError for what cannot be a conversation: threads are kept beside them."""
     if not conversation_id.startswith("conv_"):
         raise NotFoundError(f"No conversation has the id '{conversation_id:.80}'.", param="conversation")
+
+
+def require_unchanged(connection: Connection, conversation_id: str, standing: Standing) -> None:
+    """Raise ConversationChangedError if items came meanwhile: nobody has read them for this answer."""
+    if Conversations().length(connection, conversation_id) != standing.conversation_length:
+        raise ConversationChangedError(
+            f"The conversation '{conversation_id}' was changed while this was answered; try again."
+        )
 
 
 def _require_whole(chain: Chain) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from starlette.middleware.cors import CORSMiddleware
 
 from pennyweight.history.chats import Chats
+from pennyweight.history.conversations import ConversationShelf
 from pennyweight.history.responses import Responses
 from pennyweight.jobs.batch_input import InputLimits
 from pennyweight.jobs.batch_run import Workshop
@@ -30,6 +31,7 @@ from pennyweight.server.routes.assistants import assistant_routes
 from pennyweight.server.routes.batches import batch_routes
 from pennyweight.server.routes.chat import ChatLimits, chat_routes
 from pennyweight.server.routes.completions import completions_routes
+from pennyweight.server.routes.conversations import conversation_routes
 from pennyweight.server.routes.docs import docs_routes
 from pennyweight.server.routes.embeddings import embedding_routes
 from pennyweight.server.routes.files import file_routes
@@ -152,6 +154,8 @@ def _add_answers(app: FastAPI, house: Serving, services: Services, limits: ChatL
     app.include_router(stored_chat_routes(chats, max_body_bytes=limits.max_body_bytes))
     app.include_router(responses_routes(responses, house.served, limits))
     app.include_router(stored_response_routes(responses))
+    shelf = ConversationShelf(services.database)
+    app.include_router(conversation_routes(shelf, max_body_bytes=limits.max_body_bytes))
 
 
 def _add_jobs(app: FastAPI, house: Serving, services: Services, settings: Settings) -> None:

@@ -24,6 +24,11 @@ FAILPOINTS = (
     "chat.deleted",
     "chat.kept",  # an answer is durable, its end not told
     "chat.labelled",
+    "conversation.deleted",
+    "conversation.grown",
+    "conversation.labelled",
+    "conversation.made",
+    "conversation.shrunk",
     "database.committed",  # a group of writes is durable, nobody who waits was told
     "database.copied",  # the copy before a migration is durable
     "database.restored",  # a backup's database is durable in its new place
