@@ -1,19 +1,15 @@
 #include "pennyweight/decoder.h"
 
 #include <algorithm>
-#include <set>
 #include <stdexcept>
 
 #include "pennyweight/isa.h"
 #include "pennyweight/topology.h"
+#include "require.h"
 
 namespace pennyweight {
 
 namespace {
-
-void require(bool ok, const std::string& message) {
-  if (!ok) throw std::invalid_argument(message);
-}
 
 int checked(int value, int least, const char* name) {
   require(value >= least,
@@ -77,61 +73,6 @@ void Decoder::check_idle(const char* action) const {
   if (!done_) throw std::runtime_error(std::string("cannot ") + action + " while a plan runs");
 }
 
-void Decoder::check(const std::vector<PlanRow>& rows, int steps) const {
-  require(!rows.empty(), "a plan needs at least one row");
-  require(steps >= 1, "steps must be at least 1, got " + std::to_string(steps));
-  std::set<int> samplers;
-  for (size_t i = 0; i < rows.size(); ++i) {
-    check_row(rows[i], static_cast<int>(i), steps);
-    if (rows[i].sampler)
-      require(samplers.insert(*rows[i].sampler).second, "row " + std::to_string(i) + ": sampler slot " +
-                                                            std::to_string(*rows[i].sampler) + " serves another row");
-  }
-}
-
-void Decoder::check_row(const PlanRow& row, int index, int steps) const {
-  const std::string where = "row " + std::to_string(index) + ": ";
-  const int count = static_cast<int>(row.tokens.size());
-  require(count > 0, where + "no tokens");
-  require(row.position >= 0, where + "negative position " + std::to_string(row.position));
-  for (int token : row.tokens)
-    require(token >= 0 && token < model_->vocab_size, where + "token " + std::to_string(token) +
-                                                          " is outside the vocabulary of " +
-                                                          std::to_string(model_->vocab_size));
-  const int64_t positions = int64_t{row.position} + count + steps - 1;
-  require(static_cast<int64_t>(row.pages.size()) * Cache::kPageTokens >= positions,
-          where + std::to_string(row.pages.size()) + " pages do not hold " + std::to_string(positions) + " positions");
-  for (int page : row.pages)
-    require(page >= 0 && page < num_pages(), where + "there is no page " + std::to_string(page));
-  require(!row.sampler || samplers_.contains(*row.sampler),
-          where + "there is no sampler slot " + std::to_string(row.sampler.value_or(0)));
-  require(!row.sampler || row.logits != Logits::kNone, where + "a sampled row needs logits");
-  require(row.draft_length >= 0 && row.draft_length < count, where + "a draft of " + std::to_string(row.draft_length) +
-                                                                 " needs more tokens than " + std::to_string(count));
-  require(row.draft_length == 0 || row.sampler, where + "a draft needs a sampler");
-  require(row.targets.empty() || (row.logits == Logits::kAll && row.targets.size() == row.tokens.size()),
-          where + "targets need logits ALL and one target per token");
-  require(row.target_top >= 0 && row.target_top <= 20, where + "target_top must be 0 to 20");
-  for (int token : row.targets)
-    require(token >= 0 && token < model_->vocab_size,
-            where + "target " + std::to_string(token) + " is outside the vocabulary");
-  require(!row.hidden || row.logits != Logits::kNone, where + "a hidden state needs logits");
-  require(!row.masked || row.sampler, where + "a masked row needs a sampler");
-  require(row.taken.empty() || row.sampler, where + "taken tokens need a sampler to count them");
-  for (int token : row.taken)
-    require(token >= 0 && token < model_->vocab_size,
-            where + "taken token " + std::to_string(token) + " is outside the vocabulary");
-  require(!row.adapter, where + "there is no adapter slot " + std::to_string(row.adapter.value_or(0)));
-  for (const auto& [start, vectors] : row.embeddings)
-    require(start >= 0 && vectors.size() % model_->d_model == 0 &&
-                start + static_cast<int64_t>(vectors.size()) / model_->d_model <= count,
-            where + "embeddings must be vectors of " + std::to_string(model_->d_model) + " inside the row's tokens");
-  if (steps > 1)
-    require(row.sampler && count == 1 && !row.masked && row.logits == Logits::kLast && !row.hidden &&
-                row.embeddings.empty(),
-            where + "with several steps a row is one sampled token, unmasked");
-}
-
 void Decoder::begin(std::vector<PlanRow> rows, int steps) {
   check_idle("begin a plan");
   check(rows, steps);
@@ -175,6 +116,15 @@ void Decoder::lay_out() {
     for (int i = count - wanted; i < count; ++i) batch_.logit_rows.push_back(first + i);
   }
   results_.assign(active_.size(), {});
+  draws_.clear();
+  for (size_t i = 0; i < active_.size(); ++i) {
+    PlanRow& row = rows_[active_[i]];
+    results_[i].row = active_[i];
+    if (!row.sampler) continue;
+    for (int token : row.taken) samplers_.at(*row.sampler).take(token);
+    row.taken.clear();
+    for (int place = 0; place <= row.draft_length; ++place) draws_.push_back({static_cast<int>(i), place, {}, {}});
+  }
   step_.prepare(batch_);
 }
 
@@ -184,13 +134,16 @@ void Decoder::run(int thread) {
     step_.run(thread, batch_);
     if (thread == 0) await_masks();
     team_.barrier(thread);
-    team_.for_each(thread, static_cast<int>(active_.size()), [&](int i) {
+    const int num_rows = static_cast<int>(active_.size());
+    team_.for_each(thread, num_rows + static_cast<int>(draws_.size()), [&](int i) {
+      std::string& error = i < num_rows ? results_[i].error : draws_[i - num_rows].error;
       try {
-        results_[i].row = active_[i];
-        score_targets(active_[i], scratch_[thread], results_[i]);
-        sample_row(active_[i], scratch_[thread], results_[i]);
+        if (i < num_rows)
+          score_targets(active_[i], scratch_[thread], results_[i]);
+        else
+          draw(draws_[i - num_rows], scratch_[thread]);
       } catch (const std::exception& e) {
-        results_[i].error = e.what();
+        error = e.what();
       }
     });
     if (thread == 0) go_on_ = advance();
@@ -221,37 +174,55 @@ void Decoder::score_targets(int index, SamplingScratch& scratch, RowResult& resu
   }
 }
 
-// Samples after the last token, or after each token of a draft for as long as the draft was right and masks are there.
-void Decoder::sample_row(int index, SamplingScratch& scratch, RowResult& result) {
-  PlanRow& row = rows_[index];
-  if (!row.sampler) return;
-  Sampler& sampler = samplers_.at(*row.sampler);
+// How far a row may be sampled: to the end of its draft, or for as long as masks are there.
+int Decoder::last_place(int index) const {
   const auto mask = masks_.find(index);
-  const bool masked = mask != masks_.end();
-  const size_t words = mask_words();
-  const int last = masked ? static_cast<int>(mask->second.size() / words) - 1 : row.draft_length;
-  const int count = static_cast<int>(row.tokens.size());
-  for (int token : row.taken) sampler.take(token);
-  row.taken.clear();
-  for (int i = 0; i <= last; ++i) {
-    std::span<const uint32_t> allowed;
-    if (masked) allowed = std::span(mask->second).subspan(i * words, words);
-    const float* z = step_.logits(first_logit_[index] + num_logits_[index] - 1 - row.draft_length + i);
-    Chosen chosen = sampler.sample(kernels_, z, allowed, scratch);
-    result.tokens.push_back(chosen.token);
+  if (mask == masks_.end()) return rows_[index].draft_length;
+  return static_cast<int>(mask->second.size() / mask_words()) - 1;
+}
+
+void Decoder::draw(Draw& draw, SamplingScratch& scratch) const {
+  const int index = active_[draw.result];
+  if (draw.place > last_place(index)) return;
+  const PlanRow& row = rows_[index];
+  std::span<const uint32_t> allowed;
+  if (const auto mask = masks_.find(index); mask != masks_.end())
+    allowed = std::span(mask->second).subspan(draw.place * mask_words(), mask_words());
+  const std::span<const int> draft = std::span(row.tokens).last(row.draft_length);
+  const float* z = step_.logits(first_logit_[index] + num_logits_[index] - 1 - row.draft_length + draw.place);
+  draw.chosen = samplers_.at(*row.sampler).choose(kernels_, z, allowed, draft.first(draw.place), scratch);
+}
+
+// Takes what was chosen, place by place, for as long as the draft was right.
+void Decoder::accept_draws() {
+  int going_on = -1;  // the result whose next place counts
+  for (Draw& draw : draws_) {
+    if (draw.place > 0 && draw.result != going_on) continue;
+    going_on = -1;
+    RowResult& result = results_[draw.result];
+    if (result.error.empty()) result.error = std::move(draw.error);
+    if (!result.error.empty()) continue;
+    const PlanRow& row = rows_[result.row];
+    Sampler& sampler = samplers_.at(*row.sampler);
+    sampler.take(draw.chosen.token);
+    result.tokens.push_back(draw.chosen.token);
     if (sampler.options().top_logprobs) {
-      result.logprobs.push_back(chosen.logprob);
-      result.top.push_back(std::move(chosen.top));
+      result.logprobs.push_back(draw.chosen.logprob);
+      result.top.push_back(std::move(draw.chosen.top));
     }
-    result.stopped = chosen.ends;
-    if (chosen.ends || i == last || chosen.token != row.tokens[count - row.draft_length + i]) return;
+    result.stopped = draw.chosen.ends;
+    const std::span<const int> draft = std::span(row.tokens).last(row.draft_length);
+    if (draw.chosen.ends || draw.place == last_place(result.row) || draw.chosen.token != draft[draw.place]) continue;
     ++result.accepted_drafts;
+    going_on = draw.result;
   }
 }
 
-// Publishes the step and prepares the next one; false ends the plan. Memory that runs out ends it with an error.
+// Ends the step, publishes it and prepares the next one; false ends the plan. Memory that runs out ends it with an
+// error.
 bool Decoder::advance() noexcept {
   try {
+    accept_draws();
     std::vector<int> next;
     for (const RowResult& result : results_) {
       if (result.stopped || result.tokens.empty() || !result.error.empty()) continue;
@@ -288,21 +259,6 @@ void Decoder::publish(bool done) {
     done_ = done;
   }
   changed_.notify_all();
-}
-
-void Decoder::check_masks(const std::map<int, Mask>& masks) const {
-  const size_t words = mask_words();
-  for (const auto& [row, mask] : masks) {
-    const std::string where = "the mask of row " + std::to_string(row);
-    require(row >= 0 && row < static_cast<int>(rows_.size()) && rows_[row].masked,
-            "a mask was given for row " + std::to_string(row) + ", which is not masked");
-    require(!mask.empty() && mask.size() % words == 0, where + " has " + std::to_string(mask.size()) +
-                                                           " words, expected " + std::to_string(words) +
-                                                           " for each of its positions");
-    require(mask.size() / words <= static_cast<size_t>(rows_[row].draft_length) + 1,
-            where + " covers " + std::to_string(mask.size() / words) + " positions, the row samples at " +
-                std::to_string(rows_[row].draft_length + 1));
-  }
 }
 
 std::pair<std::vector<StepResult>, bool> Decoder::finish(std::map<int, Mask> masks,

@@ -6,14 +6,11 @@
 #include <string>
 
 #include "pennyweight/encoder.h"
+#include "require.h"
 
 namespace pennyweight {
 
 namespace {
-
-void require(bool ok, const std::string& message) {
-  if (!ok) throw std::invalid_argument(message);
-}
 
 void check_vector(const std::string& name, const std::vector<float>& v, int size) {
   require(v.size() == static_cast<size_t>(size),

@@ -4,13 +4,11 @@
 #include <stdexcept>
 #include <string>
 
+#include "require.h"
+
 namespace pennyweight {
 
 namespace {
-
-void require(bool ok, const std::string& message) {
-  if (!ok) throw std::invalid_argument(message);
-}
 
 void check_matrix(const char* name, const MatrixPointer& m, int rows, int columns) {
   require(m != nullptr, std::string(name) + " is missing");

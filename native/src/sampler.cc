@@ -120,15 +120,16 @@ Sampler::Sampler(SamplingOptions options, int vocab_size, std::span<const int> p
       if (token >= 0 && token < vocab_size) seen_[token];
 }
 
-Chosen Sampler::sample(const KernelTable& kernels, const float* logits, std::span<const uint32_t> mask,
-                       SamplingScratch& scratch) {
+Chosen Sampler::choose(const KernelTable& kernels, const float* logits, std::span<const uint32_t> mask,
+                       std::span<const int> ahead, SamplingScratch& scratch) const {
   require_finite(kernels, logits, vocab_size_);
   const size_t padded = round_up(vocab_size_);
+  const uint32_t taken = taken_ + static_cast<uint32_t>(ahead.size());
   const float* a = logits;
-  if (adjusts(mask)) {
+  if (adjusts(mask, taken)) {
     scratch.adjusted.resize(padded);
     std::copy_n(logits, vocab_size_, scratch.adjusted.data());
-    adjust(mask, scratch.adjusted.data());
+    adjust(mask, ahead, scratch.adjusted.data());
     a = scratch.adjusted.data();
   }
   const float best = kernels.maximum(a, vocab_size_);
@@ -136,7 +137,8 @@ Chosen Sampler::sample(const KernelTable& kernels, const float* logits, std::spa
   if (best == kForbidden)
     throw std::runtime_error("no token is allowed: the grammar, the bias or min_tokens forbid all");
   Chosen chosen;
-  chosen.token = options_.temperature == 0 ? lowest_maximum(a, vocab_size_, best) : draw(kernels, a, best, scratch);
+  chosen.token =
+      options_.temperature == 0 ? lowest_maximum(a, vocab_size_, best) : draw(kernels, a, best, taken, scratch);
   if (options_.top_logprobs) {
     const float maximum = a == logits ? best : kernels.maximum(logits, vocab_size_);
     const double normalizer = log_sum_exp(kernels, logits, vocab_size_, maximum, scratch);
@@ -145,7 +147,6 @@ Chosen Sampler::sample(const KernelTable& kernels, const float* logits, std::spa
   }
   chosen.ends =
       std::find(options_.end_tokens.begin(), options_.end_tokens.end(), chosen.token) != options_.end_tokens.end();
-  take(chosen.token);
   return chosen;
 }
 
@@ -154,34 +155,47 @@ void Sampler::take(int token) {
   ++taken_;
 }
 
-bool Sampler::adjusts(std::span<const uint32_t> mask) const {
-  return !mask.empty() || options_.repetition_penalty != 1 || options_.presence_penalty != 0 ||
-         options_.frequency_penalty != 0 || !options_.logit_bias.empty() ||
-         (static_cast<int>(taken_) < options_.min_tokens && !options_.end_tokens.empty());
+bool Sampler::penalises() const {
+  return options_.repetition_penalty != 1 || options_.presence_penalty != 0 || options_.frequency_penalty != 0;
 }
 
-void Sampler::adjust(std::span<const uint32_t> mask, float* a) const {
-  for (const auto& [token, times] : seen_) {
+bool Sampler::adjusts(std::span<const uint32_t> mask, uint32_t taken) const {
+  return !mask.empty() || penalises() || !options_.logit_bias.empty() ||
+         (static_cast<int>(taken) < options_.min_tokens && !options_.end_tokens.empty());
+}
+
+void Sampler::adjust(std::span<const uint32_t> mask, std::span<const int> ahead, float* a) const {
+  if (penalises()) {
+    Seen later;
+    if (!ahead.empty()) later = seen_;
+    for (int token : ahead) ++later[token];
+    penalise(ahead.empty() ? seen_ : later, a);
+  }
+  for (const auto& [token, bias] : options_.logit_bias) a[token] += bias;
+  if (!mask.empty()) forbid(mask, a, vocab_size_);
+  if (static_cast<int>(taken_ + ahead.size()) < options_.min_tokens)
+    for (int token : options_.end_tokens) a[token] = kForbidden;
+}
+
+void Sampler::penalise(const Seen& seen, float* a) const {
+  for (const auto& [token, times] : seen) {
     if (options_.repetition_penalty != 1)
       a[token] = a[token] > 0 ? a[token] / options_.repetition_penalty : a[token] * options_.repetition_penalty;
     if (times > 0) a[token] -= options_.presence_penalty + options_.frequency_penalty * static_cast<float>(times);
     // Infinite less infinite: no comparison would find a largest logit.
     if (std::isnan(a[token])) throw std::runtime_error("a bias or a penalty makes a logit infinite");
   }
-  for (const auto& [token, bias] : options_.logit_bias) a[token] += bias;
-  if (!mask.empty()) forbid(mask, a, vocab_size_);
-  if (static_cast<int>(taken_) < options_.min_tokens)
-    for (int token : options_.end_tokens) a[token] = kForbidden;
 }
 
-int Sampler::draw(const KernelTable& kernels, const float* a, float maximum, SamplingScratch& scratch) const {
+int Sampler::draw(const KernelTable& kernels, const float* a, float maximum, uint32_t taken,
+                  SamplingScratch& scratch) const {
   const int padded = round_up(vocab_size_);
   scratch.probabilities.resize(padded);
   float* p = scratch.probabilities.data();
   // A temperature next to 0 must not make the factor infinite: 0 * inf is not a number.
   const double factor = std::min<double>(kLog2e / options_.temperature, std::numeric_limits<float>::max());
   kernels.exponentials(a, maximum, static_cast<float>(factor), vocab_size_, p);
-  const double uniform = philox_uniform(options_.seed, options_.choice, taken_);
+  const double uniform = philox_uniform(options_.seed, options_.choice, taken);
   if (options_.top_k == 0 && options_.top_p == 1 && options_.min_p == 0)
     return walk(p, padded, uniform * kernels.sum(p, padded), kernels);
 

@@ -1,17 +1,20 @@
-"""Nothing posted is lost, and one wake-up serves many events."""
+"""Nothing posted is lost, and one wake-up serves many events and many readers."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
+from typing import Any
 
-from pennyweight.answers.inbox import Inbox
+from pennyweight.answers.inbox import Inbox, Wakeups, WakeupsByLoop
 from pennyweight.core import TokenEvent
 
 
 def test_events_from_another_thread_arrive_whole_and_in_order() -> None:
     async def scenario() -> None:
-        inbox = Inbox()
+        inbox = Inbox(WakeupsByLoop().here())
         count = 20_000
 
         def post_all() -> None:
@@ -34,8 +37,45 @@ def test_events_from_another_thread_arrive_whole_and_in_order() -> None:
 
 def test_posting_to_a_closed_loop_is_harmless() -> None:
     async def make() -> Inbox:
-        return Inbox()
+        return Inbox(WakeupsByLoop().here())
 
     inbox = asyncio.run(make())
     inbox.post(TokenEvent(0, 1))
     inbox.post(TokenEvent(0, 2))
+
+
+def test_one_call_wakes_all_readers_of_a_loop() -> None:
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        calls = 0
+        call = loop.call_soon_threadsafe
+
+        def counted(*arguments: Any, **keywords: Any) -> asyncio.Handle:
+            nonlocal calls
+            calls += 1
+            return call(*arguments, **keywords)
+
+        loop.call_soon_threadsafe = counted  # type: ignore[method-assign]
+        by_loop = WakeupsByLoop()
+        inboxes = [Inbox(by_loop.here()) for _ in range(8)]
+        for inbox in inboxes:
+            inbox.post(TokenEvent(0, 1))
+        assert calls == 1
+        for inbox in inboxes:
+            assert await inbox.take() == [TokenEvent(0, 1)]
+        inboxes[0].post(TokenEvent(0, 2))
+        assert calls == 2
+        assert await inboxes[0].take() == [TokenEvent(0, 2)]
+
+    asyncio.run(scenario())
+
+
+def test_a_loop_that_is_gone_is_forgotten() -> None:
+    by_loop = WakeupsByLoop()
+
+    async def here() -> weakref.ref[Wakeups]:
+        return weakref.ref(by_loop.here())
+
+    wakeups = asyncio.run(here())
+    gc.collect()
+    assert wakeups() is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pennyweight.engine.prediction import RESYNC_TOKENS, Prediction
+from pennyweight.engine.prediction import NEAR, RESYNC_TOKENS, Prediction
 
 
 def take(prediction: Prediction, *tokens: int) -> None:
@@ -30,11 +30,19 @@ def test_it_is_silent_off_the_track_and_past_the_end() -> None:
 
 def test_a_changed_token_costs_a_few() -> None:
     prediction = Prediction(tuple(range(20)))
-    take(prediction, 0, 1, 99, 3, 4)
+    take(prediction, 0, 1, 99)
     assert prediction.propose(2) == ()
-    take(prediction, 5)
+    take(prediction, 3)  # where the output would be, one token will do
+    assert prediction.propose(2) == (4, 5)
+
+
+def test_far_from_where_the_output_would_be_one_token_is_no_sign() -> None:
+    prediction = Prediction(tuple(range(40)))
+    take(prediction, 0, 1, 99, 3 + NEAR + 1, 3 + NEAR + 2)
+    assert prediction.propose(2) == ()
+    take(prediction, 3 + NEAR + 3)
     assert RESYNC_TOKENS == 3
-    assert prediction.propose(2) == (6, 7)
+    assert prediction.propose(2) == (3 + NEAR + 4, 3 + NEAR + 5)
 
 
 def test_inserted_and_deleted_tokens_are_overcome() -> None:

@@ -52,6 +52,15 @@ struct RowResult {
 };
 
 using StepResult = std::vector<RowResult>;
+
+// What follows one place of a row: its last token, or one of its draft. Right only if the draft is, up to there.
+struct Draw {
+  int result = 0;  // of the step's results
+  int place = 0;   // 0: the draft's first token is not assumed yet
+  Chosen chosen;
+  std::string error;
+};
+
 using Mask = std::vector<uint32_t>;  // of a row with a draft: several, one behind the other
 
 class Decoder {
@@ -88,7 +97,9 @@ class Decoder {
   void lay_out();
   void run(int thread);
   void await_masks();
-  void sample_row(int index, SamplingScratch& scratch, RowResult& result);
+  int last_place(int index) const;
+  void draw(Draw& draw, SamplingScratch& scratch) const;
+  void accept_draws();
   void score_targets(int index, SamplingScratch& scratch, RowResult& result);
   bool advance() noexcept;
   void publish(bool done);
@@ -110,6 +121,7 @@ class Decoder {
   std::vector<int> num_logits_;   // per row
   Batch batch_;
   StepResult results_;
+  std::vector<Draw> draws_;  // of the coming step, row by row, in order
   int steps_left_ = 0;
   bool go_on_ = false;
   std::vector<SamplingScratch> scratch_;

@@ -61,25 +61,30 @@ class Sampler {
 
   const SamplingOptions& options() const { return options_; }
 
-  // Chooses from raw logits and takes the token. `mask`: bit i of 32-bit words allows token i; empty allows all.
+  // Chooses from raw logits what follows `ahead`, tokens that are not taken yet: so the places of a draft are chosen
+  // side by side. `mask`: bit i of 32-bit words allows token i; empty allows all.
   // Throws std::runtime_error if the logits are not finite or the mask allows nothing.
-  Chosen sample(const KernelTable& kernels, const float* logits, std::span<const uint32_t> mask,
-                SamplingScratch& scratch);
+  Chosen choose(const KernelTable& kernels, const float* logits, std::span<const uint32_t> mask,
+                std::span<const int> ahead, SamplingScratch& scratch) const;
 
-  // Counts a token that was not sampled: penalties and the random counter go on as if it had been.
+  // Counts a token, chosen here or not: penalties and the random counter go on.
   void take(int token);
 
  private:
-  bool adjusts(std::span<const uint32_t> mask) const;
-  void adjust(std::span<const uint32_t> mask, float* a) const;
-  int draw(const KernelTable& kernels, const float* a, float maximum, SamplingScratch& scratch) const;
+  using Seen = std::unordered_map<int, int>;
+
+  bool penalises() const;
+  bool adjusts(std::span<const uint32_t> mask, uint32_t taken) const;
+  void adjust(std::span<const uint32_t> mask, std::span<const int> ahead, float* a) const;
+  void penalise(const Seen& seen, float* a) const;
+  int draw(const KernelTable& kernels, const float* a, float maximum, uint32_t taken, SamplingScratch& scratch) const;
   double gather(const KernelTable& kernels, const float* p, SamplingScratch& scratch) const;
   bool enough(const float* p, std::span<const int> found, double total) const;
   int draw_filtered(Candidates& candidates, double total, double uniform) const;
 
   SamplingOptions options_;
   int vocab_size_;
-  std::unordered_map<int, int> seen_;  // tokens of prompt (if penalised) and output: times taken
+  Seen seen_;  // tokens of prompt (if penalised) and output: times taken
   uint32_t taken_ = 0;
 };
 

@@ -18,7 +18,7 @@ from pennyweight.answers.choice import ChoiceText, token_detail
 from pennyweight.answers.conversation import Conversation
 from pennyweight.answers.events import Accepted, Finished, PromptToken, TokenDetail
 from pennyweight.answers.grammars import Grammars
-from pennyweight.answers.inbox import Inbox
+from pennyweight.answers.inbox import Inbox, WakeupsByLoop
 from pennyweight.answers.prompt import PromptBuilder
 from pennyweight.core import (
     CacheNamespace,
@@ -98,6 +98,7 @@ class Answerer:
             tokenizer=tokenizer, vocab_size=vocab_size or tokenizer.vocab_size, dialect=dialect
         )
         self._model_hash = model_hash
+        self._wakeups = WakeupsByLoop()
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -122,7 +123,7 @@ class Answerer:
         tokens, request = await asyncio.to_thread(self._prepare, source, options, principal, ignored)
         running = {i: self._choice(i, source, tokens, options) for i in range(options.num_choices)}
         async with Bill(account, self._demand(tokens, options), running) as bill:
-            inbox = Inbox()
+            inbox = Inbox(self._wakeups.here())
             handle = self._engine.submit(request, inbox.post)
             try:
                 yield Accepted(prompt_tokens=len(tokens), ignored=tuple(sorted(ignored)))

@@ -1,12 +1,14 @@
-"""Engine events crossing from the engine's thread to one reader on an event loop.
+"""Engine events crossing from the engine's thread to readers on an event loop.
 
 Events are posted one by one but read in batches: one wake-up serves all that arrived since the last read,
-so a slow reader costs the engine nothing and many streams do not wake the loop once per token each.
+so a slow reader costs the engine nothing, and all readers of a loop that a step has news for are woken by one
+call, for each such call is a write to a pipe and a fight for the interpreter.
 """
 
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -15,11 +17,51 @@ if TYPE_CHECKING:
     from pennyweight.core import Event
 
 
+class Wakeups:
+    """Wakes readers on one event loop, any number by one call. `wake` is called from any one other thread."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = weakref.ref(loop)
+        self._due: deque[asyncio.Event] = deque()
+        self._called = False
+
+    def wake(self, ready: asyncio.Event) -> None:
+        """Never blocks, never raises: a loop that is closed has no readers any more."""
+        self._due.append(ready)
+        if not self._called and (loop := self._loop()) is not None:
+            self._called = True
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._ring)
+
+    def _ring(self) -> None:
+        # Cleared before draining: whoever is added after this line makes a call of its own.
+        self._called = False
+        while self._due:
+            self._due.popleft().set()
+
+
+class WakeupsByLoop:
+    """One `Wakeups` for each event loop there is. Used from any number of them."""
+
+    def __init__(self) -> None:
+        self._known: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Wakeups] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    def here(self) -> Wakeups:
+        """That of the loop which runs."""
+        loop = asyncio.get_running_loop()
+        known = self._known.get(loop)
+        if known is None:
+            known = self._known.setdefault(loop, Wakeups(loop))
+        return known
+
+
 class Inbox:
     """Made on the loop that reads; `post` is called from any one other thread."""
 
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
+    def __init__(self, wakeups: Wakeups) -> None:
+        self._wakeups = wakeups
         self._events: deque[Event] = deque()
         self._ready = asyncio.Event()
         self._woken = False
@@ -29,8 +71,7 @@ class Inbox:
         self._events.append(event)
         if not self._woken:
             self._woken = True
-            with suppress(RuntimeError):  # the loop has been closed: nobody reads any more
-                self._loop.call_soon_threadsafe(self._ready.set)
+            self._wakeups.wake(self._ready)
 
     async def take(self) -> list[Event]:
         """Everything posted so far, at least one wake-up's worth; may be empty."""

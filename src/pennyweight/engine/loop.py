@@ -202,7 +202,8 @@ class StepLoop:
 
     def _take_in(self) -> bool:
         """Handle messages, asleep while there is neither work nor news; False when the loop is to end."""
-        self._deliver()
+        if not self._scheduler.has_work:
+            self._deliver()  # else while the next step runs: listeners wake threads that would hold it up
         with self._news:
             while not self._inbox and not self._scheduler.has_work and self._state == "open":
                 self._news.wait()

@@ -2,7 +2,7 @@
 
 Drafts never change the text: the sampler accepts a draft token only where it samples the same one. Where the
 output leaves the prediction, it is taken up again as soon as the last few tokens occur in it, nearest to
-where the output would be by now: that is what an edited file looks like.
+where the output would be by now, or the last token alone just there: that is what an edited file looks like.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pennyweight.engine.acceptance import Acceptance
 PRIOR = 0.9  # whoever sends a prediction believes in it
 PRIOR_WEIGHT = 8  # as many tokens are worth the belief
 RESYNC_TOKENS = 3  # as many equal tokens in a row mean that the output is back on the prediction
+NEAR = 4  # positions from where the output would be: so near one equal token will do
 SURE_TOKENS = 8  # followed for so long, a place is taken for the right one
 
 
@@ -31,8 +32,9 @@ class Prediction:
         self._right, self._wrong = 0, 0  # proposed tokens that came, and did not
         self._recent: deque[int] = deque(maxlen=RESYNC_TOKENS)
         self._ends: dict[tuple[int, ...], list[int]] = {}  # run of tokens -> positions just behind it
-        for end in range(RESYNC_TOKENS, len(tokens) + 1):
-            self._ends.setdefault(tokens[end - RESYNC_TOKENS : end], []).append(end)
+        for length in (1, RESYNC_TOKENS):
+            for end in range(length, len(tokens) + 1):
+                self._ends.setdefault(tokens[end - length : end], []).append(end)
 
     @property
     def num_accepted(self) -> int:
@@ -73,9 +75,16 @@ class Prediction:
             self._expected = self._cursor
 
     def _jump(self) -> None:
-        ends = self._ends.get(tuple(self._recent), [])
-        self._following = bool(ends)
-        if self._following:
-            self._cursor = min(ends, key=lambda end: abs(end - self._expected))
+        end, length = self._nearest(RESYNC_TOKENS), RESYNC_TOKENS
+        if end is None and (near := self._nearest(1)) is not None and abs(near - self._expected) <= NEAR:
+            end, length = near, 1
+        self._following = end is not None
+        if end is not None:
+            self._cursor = end
             self._run = 0
-            self._held[self._cursor - RESYNC_TOKENS : self._cursor] = bytes([1]) * RESYNC_TOKENS
+            self._held[end - length : end] = bytes([1]) * length
+
+    def _nearest(self, length: int) -> int | None:
+        """Behind the last `length` tokens in the prediction, as near as it is to where the output would be."""
+        ends = self._ends.get(tuple(self._recent)[-length:], ())
+        return min(ends, key=lambda end: abs(end - self._expected), default=None)
