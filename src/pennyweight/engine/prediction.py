@@ -85,6 +85,6 @@ class Prediction:
             self._held[end - length : end] = bytes([1]) * length
 
     def _nearest(self, length: int) -> int | None:
-        """Behind the last `length` tokens in the prediction, as near as it is to where the output would be."""
+        """Behind the last `length` tokens in the prediction, nearest to where the output would be."""
         ends = self._ends.get(tuple(self._recent)[-length:], ())
         return min(ends, key=lambda end: abs(end - self._expected), default=None)
