@@ -209,7 +209,7 @@ bool check_sampler(Report& report, Random& random, const KernelTable& kernels) {
     Sampler sampler(hostile_options(random, vocab), vocab, prompt);
     for (int i = 0; i < 4; ++i) {
       const bool masked = random.one_in(4);
-      const std::vector<int> ahead(random.one_in(2) ? i : 0, i);
+      const std::vector<int> ahead(random.one_in(2) ? i : 0, i % vocab);
       const Chosen chosen = sampler.choose(kernels, logits.data(),
                                            masked ? std::span(mask) : std::span<const uint32_t>(), ahead, scratch);
       sampler.take(chosen.token);

@@ -151,9 +151,9 @@ static void exponentials(const float* x, float maximum, float factor, int n, flo
   const F32 f = broadcast(factor);
   const F32 floor = broadcast(-126.0F);
   for (int i = 0; i < n; i += 16) {
-    float tail[16];
+    float tail[16];  // filled with what gives 0 however small the largest value is
     if (n - i < 16)
-      for (int j = 0; j < 16; ++j) tail[j] = i + j < n ? x[i + j] : -3e38F;
+      for (int j = 0; j < 16; ++j) tail[j] = i + j < n ? x[i + j] : -__builtin_inff();
     const F32 t = mul(sub(load(n - i < 16 ? tail : x + i), m), f);
     store(p + i, select_at_least(t, floor, exp2(t), zero()));
   }
