@@ -40,8 +40,9 @@ class Uploaded:
 
 
 async def receive_upload(request: Request, incoming: IncomingBlob) -> Uploaded:
-    """Write the request's file into `incoming`. Raises InvalidRequestError, ContentTooLargeError (413),
-    StorageFullError; the rest of the body is then read and dropped, or the client would not read the answer.
+    """Write the request's file into `incoming`.
+
+    Raises InvalidRequestError, ContentTooLargeError (413), StorageFullError, as soon as it is known.
     """
     announced = request.headers.get("content-length", "0")
     if announced.isdigit() and int(announced) > MAX_FILE_BYTES + _ENVELOPE_BYTES:
@@ -49,15 +50,8 @@ async def receive_upload(request: Request, incoming: IncomingBlob) -> Uploaded:
             f"The upload is larger than this server's limit of {MAX_FILE_BYTES} bytes."
         )
     reader = _Reader(_boundary(request), incoming)
-    failure: Exception | None = None
     async for chunk in request.stream():
-        if failure is None:
-            try:
-                await asyncio.to_thread(reader.feed, chunk)
-            except Exception as error:  # raised again below
-                failure = error
-    if failure is not None:
-        raise failure
+        await asyncio.to_thread(reader.feed, chunk)
     return reader.uploaded()
 
 
