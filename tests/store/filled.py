@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pennyweight.core import Usage
+from pennyweight.core import Allowance, Usage
 from pennyweight.store.assistants import Assistant, Assistants
 from pennyweight.store.batch_claims import BatchClaims
 from pennyweight.store.batch_work import BatchWork, LineRow
@@ -14,6 +15,7 @@ from pennyweight.store.events import Event, Events
 from pennyweight.store.files import Files, StoredFile
 from pennyweight.store.generation import NewGeneration, State
 from pennyweight.store.generations import Generations
+from pennyweight.store.idempotent_answers import IdempotentAnswers, KeptAnswer
 from pennyweight.store.identifiers import new_id
 from pennyweight.store.ingestion_work import IngestionWork, NewChunk, Portion
 from pennyweight.store.items import Item, Items
@@ -21,6 +23,7 @@ from pennyweight.store.organization import NewKey, Organization
 from pennyweight.store.pages import Cursor
 from pennyweight.store.run_steps import RunStep, RunSteps
 from pennyweight.store.runs import Runs
+from pennyweight.store.spending import Spending
 from pennyweight.store.thread_messages import ThreadMessage, ThreadMessages
 from pennyweight.store.threads import Threads
 from pennyweight.store.usage import UsageRow, UsageRows
@@ -46,7 +49,8 @@ def fill(database: Database, blobs: BlobStore) -> None:
         database.write_now(lambda c: _add_batch(c, blob))
     database.write_now(_add_usage)
     database.write_now(_add_vector_store)
-    database.write_now(_add_key)
+    database.write_now(_add_keys)
+    database.write_now(_add_kept_answer)
     database.write_now(_add_answers)
 
 
@@ -75,8 +79,11 @@ def _add_batch(connection: Connection, blob: Blob) -> None:
     assert claimed is not None
     _, lease = claimed
     BatchWork().begin(connection, lease, model="tiny", num_lines=2, now=NOW)
-    row = LineRow(line=1, succeeded=True, result=b"{}\n", usage=Usage())
+    used, request_id = Usage(prompt_tokens=5, cached_tokens=2, completion_tokens=3), new_id("req_")
+    result = f'{{"response": {{"request_id": "{request_id}"}}}}\n'.encode()
+    row = LineRow(line=1, succeeded=True, result=result, usage=used)
     BatchWork().add_lines(connection, lease, [row])
+    UsageRows().add(connection, [_usage(request_id, used, batch=True)])
 
 
 def _add_vector_store(connection: Connection) -> None:
@@ -96,21 +103,48 @@ def _add_vector_store(connection: Connection) -> None:
     IngestionWork().add(connection, work.file, work.lease, portion)
 
 
-def _add_usage(connection: Connection) -> None:
-    row = UsageRow(
-        request_id=new_id("req_"),
+def _usage(request_id: str, used: Usage, *, batch: bool) -> UsageRow:
+    return UsageRow(
+        request_id=request_id,
         ended_at=NOW,
         project_id="default",
         kind="completions",
         endpoint="/v1/chat/completions",
+        model_asked="gpt-4o-mini",
+        model="tiny",
+        batch=batch,
+        prompt_tokens=used.prompt_tokens,
+        cached_tokens=used.cached_tokens,
+        completion_tokens=used.completion_tokens,
         outcome="completed",
         status=200,
+        price=7,
     )
-    UsageRows().add(connection, [row])
 
 
-def _add_key(connection: Connection) -> None:
-    Organization().issue(connection, "default", NewKey(name="k", scopes=["all"]), now=NOW)
+def _add_usage(connection: Connection) -> None:
+    one = _usage(new_id("req_"), Usage(prompt_tokens=1), batch=False)
+    refused = replace(one, request_id=new_id("req_"), outcome="refused", status=404, price=0)
+    nameless = replace(refused, request_id=new_id("req_"), model=None, model_asked=None)
+    UsageRows().add(connection, [one, refused, nameless])
+
+
+def _add_keys(connection: Connection) -> None:
+    """Of a project, of one that is archived, and of nobody's; limits, and something spent."""
+    house, limits = Organization(), Allowance(subject="", requests_per_minute=9, budget=10**12)
+    wanted = NewKey(name="k", scopes=["model.request", "api.files.read"])
+    issued = house.issue(connection, "default", wanted, now=NOW, allowance=limits)
+    house.issue_admin(connection, NewKey(name="root", scopes=["api.management.read"]), now=NOW)
+    old = house.projects.create(connection, name="old", now=NOW)
+    house.issue(connection, old.id, wanted, now=NOW)
+    house.archive(connection, old.id, now=NOW)
+    Spending().put(connection, new_id("run_"), {(issued.key.id, "2023-11"): 7, ("default", "total"): 9})
+
+
+def _add_kept_answer(connection: Connection) -> None:
+    headers = (("content-type", "application/json"),)
+    answer = KeptAnswer(fingerprint="0a" * 32, status=200, headers=headers, body=b"{}")
+    IdempotentAnswers().put(connection, "default", new_id("key-"), answer, now=NOW)
 
 
 def _add_answers(connection: Connection) -> None:

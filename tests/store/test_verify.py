@@ -49,6 +49,58 @@ def test_nothing_is_found_in_a_store_that_is_well(filled: Database, tmp_path: Pa
     assert findings(filled, tmp_path) == {}
 
 
+OF_KEYS = [
+    ("keys", "UPDATE api_keys SET revoked_at = NULL", "still opens an archived project"),
+    (
+        "keys",
+        "UPDATE service_accounts SET deleted_at = 1",
+        "still opens what a deleted service account did",
+    ),
+    ("keys", "UPDATE api_keys SET service_account_id = NULL", "is of default, its service account of None"),
+    ("keys", "UPDATE api_keys SET digest = 'sk-' || id", "has a digest that is no SHA-256"),
+    ("keys", "UPDATE api_keys SET redacted = 'sk-proj-' || id", "is shown as 'sk-proj-key_'"),
+    ("keys", "UPDATE api_keys SET scopes = 'b a'", "has scopes that cannot be read, 'b a'"),
+    ("keys", "UPDATE service_accounts SET role = 'king'", "2 service accounts have an unknown role"),
+    ("limits", "UPDATE allowances SET subject = 'key_x'", "limits of key_x are of no key and no project"),
+    ("limits", "UPDATE allowances SET budget = NULL, requests_per_minute = NULL", "limit nothing"),
+    ("limits", "UPDATE allowances SET tokens_per_minute = -1", "are below nothing"),
+    ("limits", "UPDATE allowances SET budget_period = 'year'", "are for an unknown period, 'year'"),
+    ("limits", "UPDATE spending SET subject = 'x'", "what x spent in total is of no key"),
+    ("limits", "UPDATE spending SET period = '2023-13' WHERE period <> 'total'", "is in no month"),
+    ("limits", "UPDATE spending SET amount = -7", "is -7"),
+    ("idempotent answers", "UPDATE idempotent_answers SET num_bytes = 9", "has 2 bytes, its row says 9"),
+    ("idempotent answers", "UPDATE idempotent_answers SET num_bytes = 4194305", "more than are kept"),
+    ("idempotent answers", "UPDATE idempotent_answers SET num_bytes = 999999999", "which is more than are"),
+    ("idempotent answers", "UPDATE idempotent_answers SET status = 500", "has the status 500"),
+    ("idempotent answers", "UPDATE idempotent_answers SET headers = '[1]'", "headers that cannot be read"),
+    ("idempotent answers", "UPDATE idempotent_answers SET headers = ''", "headers that cannot be read"),
+    ("idempotent answers", "UPDATE idempotent_answers SET fingerprint = 'x'", "that is no SHA-256"),
+    ("idempotent answers", "UPDATE idempotent_answers SET key = 'ü'", "a key that nobody can send"),
+]
+
+OF_USAGE = [
+    ("usage", "UPDATE usage SET outcome = 'lost'", "4 rows of usage have an unknown outcome, req_"),
+    ("usage", "UPDATE usage SET kind = 'songs'", "are of an unknown kind"),
+    ("usage", "UPDATE usage SET outcome = 'completed'", "2 rows of usage have an outcome that does not go"),
+    ("usage", "UPDATE usage SET status = 429", "4 rows of usage have an outcome that does not go"),
+    ("usage", "UPDATE usage SET status = 500", "4 rows of usage have an outcome that does not go"),
+    ("usage", "UPDATE usage SET cpu_us = -1", "count less than nothing"),
+    ("usage", "UPDATE usage SET cached_tokens = 6", "found more tokens cached than there were"),
+    ("usage", "UPDATE usage SET accepted_prediction_tokens = 4", "accepted more tokens than they wrote"),
+    ("usage", "UPDATE usage SET price = 1", "2 rows of usage have a price, and nothing to pay for"),
+    ("usage", "UPDATE usage SET model = NULL, model_asked = NULL", "2 rows of usage have a price, and no"),
+    ("usage", "UPDATE usage SET model = NULL", "name one model of two"),
+    ("usage", "DELETE FROM usage", "has 1 answered lines, usage knows 0 of them"),
+    (
+        "usage",
+        "UPDATE usage SET prompt_tokens = 6",
+        "tells of [5, 2, 3] tokens, the usage of its lines of [6",
+    ),
+    ("usage", "UPDATE batch_lines SET result = ''", "a line whose result cannot be read"),
+    ("usage", "UPDATE batch_lines SET result = '{}'", "a line whose result cannot be read"),
+]
+
+
 @pytest.mark.parametrize(
     ("check", "statement", "found"),
     [
@@ -69,7 +121,7 @@ def test_nothing_is_found_in_a_store_that_is_well(filled: Database, tmp_path: Pa
             "DELETE FROM conversations",
             "3 rows of conversation_items name a row of conversations",
         ),
-        ("references", "DELETE FROM service_accounts", "1 rows of api_keys name a row of service_accounts"),
+        ("references", "DELETE FROM service_accounts", "2 rows of api_keys name a row of service_accounts"),
         (
             "items",
             "DELETE FROM generation_items; DELETE FROM conversation_items",
@@ -101,6 +153,8 @@ def test_nothing_is_found_in_a_store_that_is_well(filled: Database, tmp_path: Pa
         ),
         ("vector stores", "UPDATE chunks SET place = 7 WHERE place = 1", "has gaps between its chunks"),
         ("vector stores", "UPDATE chunk_vectors SET num_vectors = 1", "has 1 vectors for 2 chunks"),
+        *OF_KEYS,
+        *OF_USAGE,
     ],
 )
 def test_each_kind_of_damage_is_found(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pennyweight.core import Timings, Usage
 from pennyweight.store.usage import UsageRow
@@ -11,6 +11,9 @@ from pennyweight.store.usage import UsageRow
 if TYPE_CHECKING:
     from pennyweight.cost.prices import Kind, Prices
     from pennyweight.store.usage import Outcome
+
+CLIENT_GONE: Final = 499
+"""The status of an answer nobody received."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +47,15 @@ class Ended:
     total_s: float
     usage: Usage = Usage()  # noqa: RUF009  frozen
     timings: Timings = Timings()  # noqa: RUF009
+
+
+def refused_as(status: int) -> Outcome | None:
+    """What ended a request that was answered with the error `status`; None: it was not refused."""
+    if status >= 500:
+        return "failed"
+    if status == 429:
+        return "limited"
+    return "refused" if status >= 400 and status != CLIENT_GONE else None
 
 
 def usage_row(asked: Asked, ended: Ended, prices: Prices) -> UsageRow:

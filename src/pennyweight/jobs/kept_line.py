@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pennyweight.core import Timings
-from pennyweight.cost.usage import Asked, AskedModel, Ended, usage_row
+from pennyweight.cost.usage import Asked, AskedModel, Ended, refused_as, usage_row
 from pennyweight.store.batch_work import BatchWork, LineRow
 from pennyweight.store.failpoints import failpoint
 from pennyweight.store.usage import UsageRows
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pennyweight.store.batch_claims import BatchLease
     from pennyweight.store.batches import Batch
     from pennyweight.store.database import Database
-    from pennyweight.store.usage import Outcome, UsageRow
+    from pennyweight.store.usage import UsageRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def kept_line(batch: Batch, line: BatchLine, result: LineResult, prices: Prices)
     )
     ended = Ended(
         at=time.time(),
-        outcome=_outcome(result),
+        outcome=refused_as(result.status) or "completed",
         status=result.status,
         total_s=result.seconds,
         usage=result.usage,
@@ -71,11 +71,3 @@ async def keep_lines(database: Database, lease: BatchLease, lines: Sequence[Kept
 def kind_of(url: str) -> Kind:
     """By which price list a line is paid."""
     return "embeddings" if url == "/v1/embeddings" else "completions"
-
-
-def _outcome(result: LineResult) -> Outcome:
-    if result.succeeded:
-        return "completed"
-    if result.status >= 500:
-        return "failed"
-    return "limited" if result.status == 429 else "refused"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from starlette.requests import ClientDisconnect
 
 from pennyweight.answers.tally import Tally
-from pennyweight.cost.usage import Asked, AskedModel, Ended, usage_row
+from pennyweight.cost.usage import CLIENT_GONE, Asked, AskedModel, Ended, refused_as, usage_row
 from pennyweight.errors import PennyweightError
 from pennyweight.server.envelope import error_response
 
@@ -37,7 +37,6 @@ METERED: Final[dict[str, Kind]] = {
     "/v1/embeddings": "embeddings",
 }
 """What asks a model, by POST."""
-_CLIENT_GONE: Final = 499  # nobody received a status
 _OUTCOMES: Final[dict[Ending, Outcome]] = {"finished": "completed", "left": "left", "failed": "failed"}
 
 
@@ -96,7 +95,7 @@ class _Metered:
         self._began_s = time.monotonic()
 
     def ended(self, now: float) -> Ended:
-        status = _CLIENT_GONE if self.status is None else self.status
+        status = CLIENT_GONE if self.status is None else self.status
         return Ended(
             at=now,
             outcome=_outcome(self.tally.ending, status),
@@ -130,10 +129,4 @@ def _asked(scope: Scope, kind: Kind, model: AskedModel | None) -> Asked:
 
 def _outcome(ending: Ending | None, status: int) -> Outcome:
     """A refusal may come when prompts of the same request are under way: the status goes before them."""
-    if status >= 500:
-        return "failed"
-    if status == 429:
-        return "limited"
-    if status >= 400 and status != _CLIENT_GONE:
-        return "refused"
-    return "left" if ending is None else _OUTCOMES[ending]
+    return refused_as(status) or ("left" if ending is None else _OUTCOMES[ending])

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from pennyweight.answers.events import ignored_of
 from pennyweight.answers.exchange import Exchange, StreamedExchange
+from pennyweight.cost.usage import CLIENT_GONE
 from pennyweight.server.auth import principal_of
 from pennyweight.server.connection import ClientGoneError, while_connected
 from pennyweight.server.ignored import ignored_headers
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from pennyweight.server.sse import Wire
 
 E = TypeVar("E")
-CLIENT_GONE = 499  # nobody receives it; access logs show it
 
 
 class AnyExchange(Exchange, StreamedExchange[E], Protocol):

@@ -10,11 +10,11 @@ from __future__ import annotations
 import hashlib
 import secrets
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 _SECRET_BYTES = 32
-_SHOWN = 4
-_PREFIXES = {"project": "sk-proj-", "admin": "sk-admin-"}
+SHOWN: Final = 4
+PREFIXES: Final = {"project": "sk-proj-", "admin": "sk-admin-"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +31,9 @@ class KeySecret:
 
 def new_secret(kind: Literal["project", "admin"]) -> KeySecret:
     """A fresh one, told apart by its prefix, as OpenAI's are."""
-    prefix = _PREFIXES[kind]
+    prefix = PREFIXES[kind]
     text = prefix + secrets.token_urlsafe(_SECRET_BYTES)
-    return KeySecret(text=text, digest=digest_of(text), redacted=f"{prefix}...{text[-_SHOWN:]}")
+    return KeySecret(text=text, digest=digest_of(text), redacted=f"{prefix}...{text[-SHOWN:]}")
 
 
 def digest_of(text: str) -> str:
