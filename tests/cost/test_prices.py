@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 
 from pennyweight.core import Usage
 from pennyweight.cost.price_list import read_prices
-from pennyweight.cost.prices import PICODOLLARS, Price, Prices
+from pennyweight.cost.prices import PICODOLLARS, Kind, Price, Prices
 from pennyweight.errors import ConfigError
+from pennyweight.store.usage import KINDS
 
 MILLION = 1_000_000
 
@@ -120,3 +122,7 @@ def test_what_is_no_price_is_refused_with_its_place(row: str, said: str) -> None
 def test_two_rows_for_the_same_are_refused() -> None:
     with pytest.raises(ConfigError, match="keep one"):
         _prices("[[prices]]\ninput = 1\n[[prices]]\ninput = 2\n")
+
+
+def test_what_is_priced_is_what_the_store_knows() -> None:
+    assert set(get_args(Kind)) == set(KINDS)

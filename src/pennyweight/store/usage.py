@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 Outcome = Literal["completed", "left", "failed", "limited", "refused"]
 """Answered; the client went away; we failed; a limit or a budget; the request could not be honoured."""
 
+KINDS: Final = ("completions", "embeddings")
+"""What a request is priced and reported as."""
+
 REACHED_A_MODEL: Final = ("completed", "left", "failed")
 """The outcomes of requests that a model worked for, or would have."""
 

@@ -9,7 +9,7 @@ from sqlalchemy import and_, func, not_, or_, select
 
 from pennyweight.store.tables.batches import batch_lines, batches
 from pennyweight.store.tables.usage import usage
-from pennyweight.store.usage import Outcome
+from pennyweight.store.usage import KINDS, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,7 +32,7 @@ _FITS: Final = or_(
 )
 _WRONG: Final = (
     (_of.outcome.not_in(get_args(Outcome)), "have an unknown outcome"),
-    (_of.kind.not_in(("completions", "embeddings")), "are of an unknown kind"),
+    (_of.kind.not_in(KINDS), "are of an unknown kind"),
     (not_(_FITS), "have an outcome that does not go with their status"),
     (or_(*(column < 0 for column in _COUNTS)), "count less than nothing"),
     (_of.cached_tokens > _of.prompt_tokens, "found more tokens cached than there were"),
