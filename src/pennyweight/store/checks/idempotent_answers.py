@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import func, select
 
@@ -14,7 +14,7 @@ from pennyweight.store.tables.idempotent_answers import idempotent_answers
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sqlalchemy import Row
+    from sqlalchemy import Row, Select
 
     from pennyweight.store.checks.check import Finding, Scope
 
@@ -26,7 +26,7 @@ def check_idempotent_answers(scope: Scope) -> Iterator[Finding]:
     """Of bodies only the length is read: there may be 256 MiB of them for each project."""
     of = idempotent_answers.c
     small = [of[name] for name in ("project_id", "key", "fingerprint", "status", "headers", "num_bytes")]
-    rows = select(*small, func.coalesce(func.length(of.body), 0).label("length"))
+    rows: Select[Any] = select(*small, func.coalesce(func.length(of.body), 0).label("length"))
     for row in scope.connection.execute(rows, execution_options={"yield_per": 1000}):
         for problem in _problems(row):
             yield f"the answer under {row.key!r} of {row.project_id} {problem}"
@@ -36,7 +36,7 @@ def check_idempotent_answers(scope: Scope) -> Iterator[Finding]:
             yield f"{project} has {number} answers of {num_bytes} bytes kept, which is more than are kept"
 
 
-def _problems(row: Row[tuple[object, ...]]) -> Iterator[str]:
+def _problems(row: Row[Any]) -> Iterator[str]:
     if not (0 < len(row.key) <= _LONGEST_KEY and row.key.isascii() and row.key.isprintable()):
         yield "has a key that nobody can send"
     if not _FINGERPRINT.fullmatch(row.fingerprint):

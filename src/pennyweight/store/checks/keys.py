@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, get_args
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from sqlalchemy import func, select
 
@@ -15,7 +15,7 @@ from pennyweight.store.tables.projects import projects
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sqlalchemy import Row
+    from sqlalchemy import Row, Select
 
     from pennyweight.store.checks.check import Finding, Scope
 
@@ -25,7 +25,7 @@ _DIGEST: Final = re.compile("[0-9a-f]{64}")
 def check_keys(scope: Scope) -> Iterator[Finding]:
     """Archived projects and deleted accounts have no key that opens anything."""
     of = api_keys.c
-    owned = (
+    owned: Select[Any] = (
         select(
             *(of[name] for name in ("id", "project_id", "digest", "redacted", "scopes", "revoked_at")),
             service_accounts.c.project_id.label("account_project"),
@@ -43,7 +43,7 @@ def check_keys(scope: Scope) -> Iterator[Finding]:
         yield f"{number} service accounts have an unknown role"
 
 
-def _problems(row: Row[tuple[object, ...]]) -> Iterator[str]:
+def _problems(row: Row[Any]) -> Iterator[str]:
     if row.account_project != row.project_id:
         yield f"is of {row.project_id}, its service account of {row.account_project}"
     if row.revoked_at is None and row.archived_at is not None:

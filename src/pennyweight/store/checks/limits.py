@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import select, union_all
 
@@ -33,7 +33,7 @@ def check_limits(scope: Scope) -> Iterator[Finding]:
             yield f"what {row.subject} spent in {row.period} {problem}"
 
 
-def _of_limits(row: Row[tuple[object, ...]], subjects: set[str]) -> Iterator[str]:
+def _of_limits(row: Row[Any], subjects: set[str]) -> Iterator[str]:
     if row.subject not in subjects:
         yield "are of no key and no project"
     amounts = [row._mapping[name] for name in _LIMITS]
@@ -45,7 +45,7 @@ def _of_limits(row: Row[tuple[object, ...]], subjects: set[str]) -> Iterator[str
         yield f"are for an unknown period, {row.budget_period!r}"
 
 
-def _of_spending(row: Row[tuple[object, ...]], subjects: set[str]) -> Iterator[str]:
+def _of_spending(row: Row[Any], subjects: set[str]) -> Iterator[str]:
     if row.subject not in subjects:
         yield "is of no key and no project"
     if not _PERIOD.fullmatch(row.period):
