@@ -73,7 +73,8 @@ Written by `docs/generate_api.py` from the tables the server itself reads reques
 - **neutral only**: accepted at the values given, which change nothing; any other is refused with the reason.
 
 Every other top-level field is refused with a 400 that names it (and the nearest one that exists). `null` is
-absent, everywhere. Unknown keys inside messages, parts and tools are dropped and named in the response header
+absent, everywhere, and what an answer held is accepted back: arguments of a call that a limit cut off are
+closed where they end. Unknown keys inside messages, parts and tools are dropped and named in the response header
 `x-pennyweight-ignored`; so are keywords of schemas without `strict` that are not enforced, and tools that
 OpenAI runs on its own machines, which are refused only where `tool_choice` demands one:
 {hosted}.
@@ -97,7 +98,8 @@ chat completions and responses ask it by its own chat completions. Its key is re
 - `prediction` (`vllm`) and `reasoning_content` of earlier turns (`openai`) are left out and named in
   `x-pennyweight-ignored`; reasoning that the service streams beside its answer is not passed on;
 - plain completions, counts of input tokens and tokenizing are refused: its tokens are not known here;
-- what the service refuses as wrong is a 400 in its words, its rate limit a 429 with its `retry-after`; a
+- what the service refuses as wrong is a 400 in its words that names the field as the client wrote it, what it
+  says in `x-pennyweight-ignored` is in ours too; its rate limit a 429 with its `retry-after`; a
   wrong key, an unknown model, an answer that breaks off are 502, silence is 504, no connection 503.
 
 `--model none` serves models elsewhere alone.

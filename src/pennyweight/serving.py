@@ -40,9 +40,9 @@ class Serving:
         """What a batch may ask."""
         return endpoints_over(self.backend, self.vectors)
 
-    def check_model(self, url: str, model: str) -> None:
-        """Raises ModelNotFoundError, or InvalidRequestError if it does not answer at `url`."""
-        self.served.resolve(model, EmbeddingModel if url == "/v1/embeddings" else AnsweringModel)
+    def check_model(self, url: str, model: str) -> str:
+        """What `model` stands for. ModelNotFoundError; InvalidRequestError if it does not answer at `url`."""
+        return self.served.resolve(model, EmbeddingModel if url == "/v1/embeddings" else AnsweringModel).name
 
 
 def serving(

@@ -119,6 +119,16 @@ def test_an_unknown_field_is_refused_with_the_nearest() -> None:
     assert "Did you mean 'temperature'?" in error.message
 
 
+def test_all_unknown_fields_are_named_before_anything_else() -> None:
+    error = refused(n="many", temprature=1, wat=2, **{"x" * 999: 3})
+    assert (error.code, error.param) == ("unknown_parameter", "temprature")
+    assert "Unknown parameters: 'temprature', 'wat', 'xxx" in error.message
+    assert error.message.endswith("Did you mean 'temperature'?")
+    error = refused(**{f"field_{number}": 1 for number in range(5000)})
+    assert "'field_15' and 4984 more." in error.message
+    assert len(refused(**{"y" * 100_000: 1}).message) < 300
+
+
 @pytest.mark.parametrize("neutral", NEUTRAL, ids=lambda neutral: neutral.name)
 def test_neutral_values_pass_and_others_are_refused_by_name(neutral: Any) -> None:
     for value in neutral.values:

@@ -147,7 +147,7 @@ def test_the_past_is_shown_to_the_model(answerer: Answerer, tokenizer: Tokenizer
 
 
 def test_a_past_call_that_is_not_json(answerer: Answerer) -> None:
-    call = ToolCall(id="call_1", name="f", arguments="{")
+    call = ToolCall(id="call_1", name="f", arguments="f()")
     messages = (
         HELLO,
         Message(role="assistant", tool_calls=(call,)),

@@ -78,6 +78,14 @@ def test_a_model_that_is_not_there(penny: Penny, model: Path, tmp_path: Path) ->
     assert "gpt-17" in done.stderr
 
 
+def test_models_by_several_names(penny: Penny, model: Path, tmp_path: Path) -> None:
+    source = tmp_path / "in.jsonl"
+    source.write_bytes(jsonl(chat_line(0), chat_line(1, model="mine")))
+    command = ("batch", "run", str(source), str(tmp_path / "out.jsonl"), "--model", str(model))
+    assert penny.run(*command, "--alias", f"mine={model.stem}", "--threads", "1").returncode == 0
+    assert len(read_objects(tmp_path / "out.jsonl")) == 2
+
+
 def test_a_folder_that_is_not_there(penny: Penny, model: Path, tmp_path: Path) -> None:
     source = write_chats(tmp_path / "in.jsonl", 2)
     done = run(penny, model, source, tmp_path / "none" / "out.jsonl")

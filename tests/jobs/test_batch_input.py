@@ -29,9 +29,12 @@ def check(
     limits: InputLimits | None = None,
     served: str = "gpt-4o-mini",
 ) -> tuple[BatchInput, list[InputError]]:
-    def check_model(_: str, model: str) -> None:
-        if model != served:
-            raise ModelNotFoundError(f"The model '{model}' does not exist here.", param="model")
+    names = {served: served, "its-alias": served, "another": "another"}
+
+    def check_model(_: str, model: str) -> str:
+        if model in names:
+            return names[model]
+        raise ModelNotFoundError(f"The model '{model}' does not exist here.", param="model")
 
     return read_input(io.BytesIO(raw), urls=urls, check_model=check_model, limits=limits or InputLimits())
 
@@ -73,6 +76,7 @@ WRONG: list[tuple[dict[str, Any] | str, str, str | None]] = [
     ({**chat_line(1), "\ud800": 1}, "unknown_parameter", "\\ud800"),
     (chat_line(1, model="\udfff"), "mismatched_model", "body.model"),
     (chat_line(1, model="other"), "mismatched_model", "body.model"),
+    (chat_line(1, model="another"), "mismatched_model", "body.model"),
     (chat_line(0), "duplicate_custom_id", "custom_id"),
 ]
 
@@ -151,7 +155,7 @@ def test_a_line_of_a_gigabyte_is_never_held() -> None:
         _, errors = read_input(
             io.BufferedReader(LongLine(), 2**20),
             urls=ENDPOINTS,
-            check_model=lambda *_: None,
+            check_model=lambda *_: "",
             limits=InputLimits(max_bytes=2**40, max_line_bytes=2**20),
         )
         _, peak = tracemalloc.get_traced_memory()
@@ -169,9 +173,7 @@ def test_fifty_thousand_lines_in_bounded_memory(tmp_path: Any) -> None:
     tracemalloc.start()
     try:
         with path.open("rb") as file:
-            batch, errors = read_input(
-                file, urls=ENDPOINTS, check_model=lambda *_: None, limits=InputLimits()
-            )
+            batch, errors = read_input(file, urls=ENDPOINTS, check_model=lambda *_: "", limits=InputLimits())
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -198,3 +200,15 @@ def test_lines_with_nothing_in_common_keep_their_order() -> None:
         for number in range(50)
     ]
     assert grouped(keys) == list(range(50))
+
+
+def test_a_model_by_several_of_its_names() -> None:
+    lines = [chat_line(0), chat_line(1, model="its-alias"), chat_line(2)]
+    batch, errors = check(jsonl(*lines))
+    assert errors == []
+    assert (batch.model, set(batch.models)) == ("gpt-4o-mini", {"gpt-4o-mini", "its-alias"})
+
+
+def test_a_model_that_is_not_there_is_told_once() -> None:
+    _, errors = check(jsonl(chat_line(0, model="none"), chat_line(1, model="none")))
+    assert [(error.line, error.code) for error in errors] == [(1, "model_not_found")]

@@ -87,6 +87,18 @@ def test_a_line_gets_what_the_route_answers(
     assert same(result["response"]["body"]) == same(direct.json())
 
 
+def test_what_was_dropped_of_a_line_is_told(client: openai.OpenAI, server: LiveServer) -> None:
+    said = {"role": "user", "content": "Hi", "cache_control": 1, "\ud800é": 2}
+    line = chat_line(0, model=server.model, messages=[said])
+    batch = ended(client, created(client, jsonl(line, chat_line(1, model="gpt-4o-mini"))))
+    first, second = (line["response"] for line in lines_of(client, batch.output_file_id))
+    direct = httpx.post(f"{server.url}{CHAT}", content=json.dumps(line["body"]), timeout=60)
+    assert ", ".join(first["ignored"]) == direct.headers["x-pennyweight-ignored"]
+    assert first["ignored"] == ["messages[].cache_control", "messages[].%3F%C3%A9"]
+    assert set(first) == {"status_code", "request_id", "ignored", "body"}
+    assert set(second) == {"status_code", "request_id", "body"}
+
+
 def test_usage_has_one_row_for_each_line(client: openai.OpenAI, server: LiveServer) -> None:
     batch = ended(client, created(client, jsonl(*chats(server, 5))))
     ids = {line["response"]["request_id"] for line in lines_of(client, batch.output_file_id)}

@@ -220,6 +220,63 @@ def test_a_schema_that_cannot_be_strict_is_not(client: openai.OpenAI, server: Li
         tool_choice="required",
     )
     assert raw.headers["x-pennyweight-ignored"] == "tools[0].parameters.properties.a.pattern"
+    (echoed,) = raw.parse().tools
+    assert isinstance(echoed, openai.types.responses.FunctionTool)
+    assert (echoed.strict, echoed.parameters) == (False, lookaround)
+
+
+def test_a_schema_that_closes_and_is_too_much_is_not_strict(
+    client: openai.OpenAI, server: LiveServer
+) -> None:
+    """Only the grammar's own compiler knows."""
+    steep = {"type": "string", "pattern": "^(?:[a-y]*b[a-z]{200}){40}$", "minLength": 50}
+    large: dict[str, Any] = {"type": "object", "properties": {"a": steep}}
+    tools = [loose_tool(parameters=large)]
+    answer = list(ask(client, server, tools=tools, tool_choice="required", stream=True, max_output_tokens=16))
+    begun = next(event for event in answer if event.type == "response.created")
+    assert (begun.response.tools[0].strict, begun.response.tools[0].parameters) == (False, large)
+
+
+def test_what_is_counted_is_what_is_read(client: openai.OpenAI, server: LiveServer) -> None:
+    """A function that cannot be strict is shown as it was given, in both."""
+    lookaround = {"type": "object", "properties": {"a": {"type": "string", "pattern": "(?=b)b{3}"}}}
+    tools = [loose_tool(parameters=lookaround)]
+    told = client.responses.input_tokens.count(model=server.model, input=QUESTION, tools=tools)  # type: ignore[arg-type]
+    answer = ask(client, server, tools=tools, max_output_tokens=1)
+    assert answer.usage.input_tokens == told.input_tokens
+    explicit = ask(
+        client, server, tools=[loose_tool(parameters=lookaround, strict=False)], max_output_tokens=1
+    )
+    assert explicit.usage.input_tokens == told.input_tokens
+
+
+def test_a_call_that_was_cut_off_is_accepted_back(client: openai.OpenAI, server: LiveServer) -> None:
+    fields = {"tools": [WEATHER], "tool_choice": "required", "parallel_tool_calls": False}
+    limit = ask(client, server, **fields).usage.output_tokens
+    call = None
+    while call is None or call.arguments.endswith("}"):
+        limit -= 2
+        cut = ask(client, server, max_output_tokens=limit, **fields)
+        (call,) = cut.output
+    assert (cut.status, call.status, call.type) == ("incomplete", "incomplete", "function_call")
+    assert call.arguments.startswith("{")
+    result = {"type": "function_call_output", "call_id": call.call_id, "output": "cut off"}
+    history = [*ASKED, call.model_dump(), result]
+    assert ask(client, server, input=history, tools=[WEATHER], max_output_tokens=5).output_text
+    nested = {"name": call.name, "arguments": call.arguments}
+    chat = client.chat.completions.create(
+        model=server.model,
+        messages=[
+            {"role": "user", "content": QUESTION},
+            {
+                "role": "assistant",
+                "tool_calls": [{"id": call.call_id, "type": "function", "function": nested}],  # type: ignore[typeddict-item]
+            },
+            {"role": "tool", "tool_call_id": call.call_id, "content": "cut off"},
+        ],
+        max_tokens=5,
+    )
+    assert chat.choices[0].message.content
 
 
 @pytest.mark.parametrize("streamed", [False, True])

@@ -166,6 +166,54 @@ def test_responses(client: openai.OpenAI) -> None:
     assert (kinds[0], kinds[-1]) == ("response.created", "response.incomplete")
 
 
+def test_what_was_dropped_there_is_named(client: openai.OpenAI) -> None:
+    """Each by its place in what the client sent, behind a tool that was not passed on."""
+    schema = {"type": "object", "properties": {"a": {"type": "string", "pattern": "(?=b)b"}}}
+    function = {"name": "f", "parameters": schema}
+    hosted: Any = {"type": "web_search"}
+    raw = client.chat.completions.with_raw_response.create(
+        model="far",
+        messages=[{**HI[0], "wat": 1}],
+        tools=[hosted, {"type": "function", "function": function}],
+        max_completion_tokens=4,
+    )
+    place = "tools[1].function.parameters.properties.a.pattern"
+    assert raw.headers["x-pennyweight-ignored"].split(", ") == ["messages[].wat", place, "tools[web_search]"]
+    flat: Any = [hosted, {"type": "function", **function, "strict": False}]
+    answer = client.responses.with_raw_response.create(
+        model="far", input="Hi", tools=flat, max_output_tokens=16
+    )
+    place = "tools[1].parameters.properties.a.pattern"
+    assert answer.headers["x-pennyweight-ignored"].split(", ") == [place, "tools[web_search]"]
+
+
+def test_a_function_is_strict_there_where_it_can_be(client: openai.OpenAI) -> None:
+    open_schema = {"type": "object", "properties": {"on": {"type": "boolean"}}}
+    lookaround = {"type": "object", "properties": {"a": {"type": "string", "pattern": "(?=b)b{3}"}}}
+    for schema, strict in ((open_schema, True), (lookaround, False)):
+        tools: Any = [{"type": "function", "name": "f", "parameters": schema}]
+        answer = client.responses.create(model="far", input="Hi", tools=tools, tool_choice="required")
+        (echoed,) = answer.tools
+        assert isinstance(echoed, openai.types.responses.FunctionTool)
+        assert echoed.strict is strict
+        assert (echoed.parameters == schema) is not strict
+    explicit: Any = [{"type": "function", "name": "f", "parameters": lookaround, "strict": True}]
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.responses.create(model="far", input="Hi", tools=explicit)
+    assert caught.value.param == "tools[0].parameters.properties.a.pattern"
+
+
+def test_what_the_service_refuses_is_named_as_the_client_wrote_it(client: openai.OpenAI) -> None:
+    form: Any = {"type": "json_schema", "name": "n", "strict": True, "schema": {"type": "string", "not": {}}}
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.responses.create(model="far", input="Hi", text={"format": form})
+    assert caught.value.param == "text.format.schema.not"
+    assert "text.format.schema.not" in caught.value.message
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.responses.create(model="far", input="x" * 40_000)
+    assert (caught.value.param, caught.value.code) == ("input", "context_length_exceeded")
+
+
 def test_what_only_a_model_here_can_do(client: openai.OpenAI, server: LiveServer) -> None:
     with pytest.raises(openai.BadRequestError, match="runs elsewhere") as caught:
         client.completions.create(model="far", prompt="Hi")

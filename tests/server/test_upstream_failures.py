@@ -113,6 +113,55 @@ def test_what_is_wrong_with_the_request_is_passed_on(engine: Engine) -> None:
     assert len(error["message"]) < 700
 
 
+@pytest.mark.parametrize(
+    ("said", "here", "in_responses"),
+    [
+        ("messages[2].content", "messages[2].content", "input"),
+        ("max_completion_tokens", "max_completion_tokens", "max_output_tokens"),
+        ("max_tokens", "max_tokens", "max_output_tokens"),
+        ("response_format", "response_format", "text.format"),
+        (
+            "response_format.json_schema.schema.a",
+            "response_format.json_schema.schema.a",
+            "text.format.schema.a",
+        ),
+        ("tools[0].function.parameters", "tools[1].function.parameters", "tools[1].parameters"),
+        ("tools[0].type", "tools[1].type", "tools[1].type"),
+        ("tools[7].function", "tools[7].function", "tools[7].function"),
+        ("tool_choice.function.name", "tool_choice.function.name", "tool_choice.name"),
+        ("temperature", "temperature", "temperature"),
+    ],
+)
+def test_a_field_is_named_as_the_client_wrote_it(
+    engine: Engine, said: str, here: str, in_responses: str
+) -> None:
+    body = problem(f"Invalid '{said}': too much of it.", param=said)
+    function = {"name": "f", "parameters": {"type": "object"}}
+    hosted = {"type": "web_search"}
+    with hostile(head(400) + body) as service, behind(service.url, engine) as server:
+        chat = error_of(ask(server, tools=[hosted, {"type": "function", "function": function}]))
+        flat = error_of(ask(server, "/v1/responses", tools=[hosted, {"type": "function", **function}]))
+    assert (chat["param"], flat["param"]) == (here, in_responses)
+    assert f"'{here}'" in chat["message"]
+    assert f"'{in_responses}'" in flat["message"]
+
+
+def test_names_of_what_a_service_dropped_cannot_break_a_header(engine: Engine) -> None:
+    told = 'a%0D%0Aset-cookie: x,b"<>, c%FF, ' + ", ".join(f"field_{number}" for number in range(900))
+    answer = stream(delta("Yes"), END, USAGE)
+    with_header = answer.replace(
+        b"connection: close", b"connection: close\r\nx-pennyweight-ignored: " + told.encode()
+    )
+    with hostile(with_header) as service, behind(service.url, engine) as server:
+        reply = ask(server)
+    assert reply.status_code == 200
+    assert "set-cookie" not in reply.headers
+    names = reply.headers["x-pennyweight-ignored"]
+    assert names.startswith("a%0D%0Aset-cookie%3A x, b%22%3C%3E, c%EF%BF%BD, field_0, ")
+    assert len(names) < 2100
+    assert names.endswith(", ...")
+
+
 NO_ERRORS = [b"", b"<html>", b"[]", b'{"error": 5}', b"\xff", b"[" * 60_000, b"x" * 2**22]
 
 

@@ -20,6 +20,7 @@ from pennyweight.answers.events import Accepted, Finished, PromptToken, TokenDet
 from pennyweight.answers.grammars import Grammars
 from pennyweight.answers.inbox import Inbox, WakeupsByLoop
 from pennyweight.answers.prompt import PromptBuilder
+from pennyweight.answers.strict_parameters import promised_tools
 from pennyweight.core import (
     CacheNamespace,
     FinishedEvent,
@@ -31,6 +32,7 @@ from pennyweight.core import (
 )
 from pennyweight.errors import EngineError
 from pennyweight.text.tools.generic import GENERIC
+from pennyweight.text.tools.tool import Concessions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -119,14 +121,18 @@ class Answerer:
         `Accepted`, EngineError after.
         """
         # Rendering, encoding and compiling grammars take milliseconds: not on the event loop.
-        ignored: set[str] = set()
-        tokens, request = await asyncio.to_thread(self._prepare, source, options, principal, ignored)
+        concessions = Concessions()
+        tokens, request = await asyncio.to_thread(self._prepare, source, options, principal, concessions)
         running = {i: self._choice(i, source, tokens, options) for i in range(options.num_choices)}
         async with Bill(account, self._demand(tokens, options), running) as bill:
             inbox = Inbox(self._wakeups.here())
             handle = self._engine.submit(request, inbox.post)
             try:
-                yield Accepted(prompt_tokens=len(tokens), ignored=tuple(sorted(ignored)))
+                yield Accepted(
+                    prompt_tokens=len(tokens),
+                    ignored=tuple(sorted(concessions.fields)),
+                    opened=tuple(sorted(concessions.functions)),
+                )
                 while running:
                     for event in await inbox.take():
                         choice = running.get(event.choice)
@@ -157,6 +163,8 @@ class Answerer:
 
     async def tokens(self, source: Source, options: Options) -> tuple[int, ...]:
         """The prompt that `answer` gives the model. Raises InvalidRequestError as `answer` does."""
+        if isinstance(source, Conversation):
+            source = await asyncio.to_thread(promised_tools, source, Concessions())
         return await asyncio.to_thread(self._prompts.build, source, options.chat_template_kwargs)
 
     @property
@@ -165,8 +173,10 @@ class Answerer:
         return self._prompts.context
 
     def _prepare(
-        self, source: Source, options: Options, principal: Principal, ignored: set[str]
+        self, source: Source, options: Options, principal: Principal, concessions: Concessions
     ) -> tuple[tuple[int, ...], Request]:
+        if isinstance(source, Conversation):
+            source = promised_tools(source, concessions)
         tokens = self._prompts.build(source, options.chat_template_kwargs)
         return tokens, Request(
             id=uuid4().hex,
@@ -176,7 +186,7 @@ class Answerer:
             priority=options.priority,
             num_choices=options.num_choices,
             mask_provider=self.grammars.mask(
-                source, options.response_format, project=principal.project, dropped=ignored
+                source, options.response_format, project=principal.project, concessions=concessions
             ),
             draft=tuple(self._tokenizer.encode(options.prediction)) if options.prediction else (),
             prompt_logprobs=options.prompt_logprobs,

@@ -41,11 +41,13 @@ class PromptToken:
 class Accepted:
     """The request is taken; whatever fails from here on fails in mid-answer.
 
-    `prompt_tokens` None: only the usage at the end will tell. `ignored` names the fields that were left out.
+    `prompt_tokens` None: only the usage at the end will tell. `ignored` names the fields that were left out,
+    `opened` the functions that nobody asked to be strict and that cannot be: taken as they were given.
     """
 
     prompt_tokens: int | None = None
     ignored: tuple[str, ...] = ()
+    opened: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

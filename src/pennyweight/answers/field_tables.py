@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pennyweight.answers.fields import Field, Flag, ParameterError, missing, unknown, wrong_type
+from pennyweight.answers.fields import Field, Flag, ParameterError, all_unknown, missing, unknown, wrong_type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,13 +49,17 @@ class FieldTables:
     required: tuple[str, ...]
 
     def read(self, body: Mapping[str, object]) -> dict[str, Any]:
-        """The fields given, each checked by its kind. ParameterError names the first that is wrong."""
+        """The fields given, each checked by its kind.
+
+        ParameterError names those that are unknown, else the first that is wrong.
+        """
         known = {field.name: field for field in (*self.honoured, *self.advisory)}
         neutral = {item.name: item for item in self.neutral}
+        strangers = [name for name in body if name not in known and name not in neutral]
+        if strangers:
+            raise all_unknown(strangers, [*known, *neutral])
         values = {}
         for name, value in body.items():
-            if name not in known and name not in neutral:
-                raise unknown(name, [*known, *neutral])
             if value is None:
                 continue
             if name in known:

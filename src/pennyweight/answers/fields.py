@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pennyweight.errors import InvalidRequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
 _LONGEST_SHOWN_BITS = 64
+_MOST_NAMED = 16
 
 
 class ParameterError(InvalidRequestError):
@@ -285,9 +286,25 @@ def drop_unknown(value: Mapping[str, object], known: Collection[str], path: str,
 
 def unknown(param: str, known: Iterable[str]) -> ParameterError:
     """The error for a field nobody knows, with the nearest one that exists."""
-    close = get_close_matches(param.rsplit(".", 1)[-1], list(known), n=1, cutoff=0.6)
-    hint = f" Did you mean '{close[0]}'?" if close else ""
-    return ParameterError(f"Unknown parameter: '{param}'.{hint}", param=param, code="unknown_parameter")
+    message = f"Unknown parameter: '{param:.200}'.{_nearest(param, list(known))}"
+    return ParameterError(message, param=param[:200], code="unknown_parameter")
+
+
+def all_unknown(params: Sequence[str], known: Iterable[str]) -> ParameterError:
+    """The error for fields nobody knows, of which there is at least one; it names as many as one can read."""
+    if len(params) == 1:
+        return unknown(params[0], known)
+    names, more = list(known), len(params) - _MOST_NAMED
+    told = ", ".join(f"'{param:.80}'" for param in params[:_MOST_NAMED])
+    hints = dict.fromkeys(_nearest(param, names) for param in params[:_MOST_NAMED])
+    rest = f" and {more} more" if more > 0 else ""
+    message = f"Unknown parameters: {told}{rest}.{''.join(hints)}"
+    return ParameterError(message, param=params[0][:200], code="unknown_parameter")
+
+
+def _nearest(param: str, known: list[str]) -> str:
+    close = get_close_matches(param.rsplit(".", 1)[-1][:80], known, n=1, cutoff=0.6)
+    return f" Did you mean '{close[0]}'?" if close else ""
 
 
 def _within(param: str, value: float, low: float, high: float) -> None:

@@ -9,6 +9,7 @@ from pennyweight.answers.conversation import Conversation
 from pennyweight.answers.response_format import JsonObject, JsonSchema
 from pennyweight.core import MaskProvider
 from pennyweight.text.tools.generic import GENERIC
+from pennyweight.text.tools.tool import Concessions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,15 +42,15 @@ class Grammars:
         response_format: ResponseFormat,
         *,
         project: str,
-        dropped: set[str] | None = None,
+        concessions: Concessions | None = None,
     ) -> MaskProvider | None:
         """None if any text will do. InvalidRequestError names what must be enforced and cannot be.
 
-        What need not be and is not is added to `dropped`, by the names of request fields.
+        What need not be and is not is added to `concessions`.
         Compiled grammars are kept by `project`: how long one takes tells nothing of another's schemas.
         """
-        dropped = set() if dropped is None else dropped
-        text = self._of_format(response_format, project, dropped)
+        concessions = Concessions() if concessions is None else concessions
+        text = self._of_format(response_format, project, concessions.fields)
         tools = source.callable_tools if isinstance(source, Conversation) else ()
         if not isinstance(source, Conversation) or not tools:
             return text
@@ -60,7 +61,7 @@ class Grammars:
             required=required or text is not None,
             parallel=self._may_repeat(source),
             control=self._tokenizer.special_tokens,
-            dropped=dropped,
+            concessions=concessions,
         )
         return calls if required or text is None else EitherMask((text, calls))
 

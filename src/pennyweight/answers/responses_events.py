@@ -7,11 +7,13 @@ the two cannot differ (https://platform.openai.com/docs/api-reference/responses-
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pennyweight.answers.events import Accepted, Finished, RefusalDelta, TextDelta, ToolCallDelta
 from pennyweight.answers.responses_object import INCOMPLETE_REASONS, ResponseState, response_object
 from pennyweight.answers.responses_output import CallItem, MessageItem, RefusalItem
+from pennyweight.answers.strict_parameters import opened_tools
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +39,8 @@ class ResponseEvents:
 
     def of(self, event: AnswerEvent) -> Iterator[dict[str, Any]]:
         if isinstance(event, Accepted):
+            held = opened_tools(self._request.conversation, event.opened)
+            self._request = replace(self._request, conversation=held)
             yield self._snapshot("created", "in_progress")
             yield self._snapshot("in_progress", "in_progress")
         elif isinstance(event, TextDelta | RefusalDelta):

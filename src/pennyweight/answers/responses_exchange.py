@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from pennyweight.answers.account import FREE
-from pennyweight.answers.events import Finished, ignored_of
+from pennyweight.answers.events import Accepted, Finished, ignored_of
 from pennyweight.answers.exchange import Answered, compact_json, whole_answer
-from pennyweight.answers.renamed_params import renamed_params
+from pennyweight.answers.renamed_params import Renaming, renamed_params
 from pennyweight.answers.responses_events import ResponseEvents
 from pennyweight.answers.responses_object import ResponseIdentity
 from pennyweight.answers.responses_schema import parse_response
@@ -27,7 +27,20 @@ if TYPE_CHECKING:
     from pennyweight.core import Priority
     from pennyweight.errors import PennyweightError
 
-RESPONSES_NAMES: Final = {"messages": "input"}
+RESPONSES_NAMES: Final = Renaming(
+    names={
+        "messages": "input",
+        "max_completion_tokens": "max_output_tokens",
+        "max_tokens": "max_output_tokens",
+        "logprobs": "include",
+        "response_format.json_schema": "text.format",
+        "response_format": "text.format",
+        "tool_choice.function": "tool_choice",
+        "tool_choice.custom": "tool_choice",
+        "tool_choice.allowed_tools": "tool_choice",
+    },
+    counted_otherwise=frozenset({"messages"}),  # several items make one turn
+)
 """What the answering rooms call it, and what this interface does."""
 
 
@@ -64,7 +77,7 @@ class ResponsesExchange:
             answering = self._answers.answer(self._conversation, options, principal, account)
             async with aclosing(answering) as events:
                 async for event in events:
-                    yield event
+                    yield _in_own_names(event)
 
     def pieces(self, event: AnswerEvent) -> Iterable[dict[str, Any]]:
         """Typed events of the stream."""
@@ -102,3 +115,9 @@ def _identity(model: str, past: Past | None) -> ResponseIdentity:
         return ResponseIdentity(model=model)
     own_id, created_at = past.identity
     return ResponseIdentity(model=model, id=own_id, created_at=created_at)
+
+
+def _in_own_names(event: AnswerEvent) -> AnswerEvent:
+    if not isinstance(event, Accepted):
+        return event
+    return replace(event, ignored=tuple(RESPONSES_NAMES(path) for path in event.ignored))

@@ -7,10 +7,14 @@ schema as it is.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
+
+    from pennyweight.answers.conversation import Conversation
+    from pennyweight.text.tools.tool import Concessions
 
 _MAX_DEPTH = 64
 _SCHEMAS_BY_NAME = ("properties", "$defs", "definitions")
@@ -39,6 +43,27 @@ def closed_parameters(parameters: Mapping[str, Any]) -> dict[str, Any] | None:
         return _closed_object({"type": "object", "properties": {}, **parameters}, 0)
     except _OpenError:
         return None
+
+
+def promised_tools(conversation: Conversation, concessions: Concessions) -> Conversation:
+    """`conversation` with the schemas that hold; functions that cannot be strict are added to `concessions`.
+
+    A schema nobody asked to be strict may close and yet have keywords that nothing enforces. Reading large
+    ones takes milliseconds: not for the event loop.
+    """
+    # Not with the module: most starts of the program ask for no grammar.
+    from pennyweight.text.tools.call_grammar import promised
+
+    tools = tuple(promised(tool) for tool in conversation.tools)
+    pairs = zip(conversation.tools, tools, strict=True)
+    concessions.functions.update(tool.name for tool, now in pairs if now is not tool)
+    return replace(conversation, tools=tools)
+
+
+def opened_tools(conversation: Conversation, names: Collection[str]) -> Conversation:
+    """`conversation` with the functions called `names` as they were given."""
+    tools = tuple(tool.opened() if tool.name in names else tool for tool in conversation.tools)
+    return replace(conversation, tools=tools)
 
 
 class _OpenError(Exception):

@@ -70,8 +70,10 @@ def run(
             with opened(flags) as engine:
                 house = serving(engine, engine.encoder, settings)
                 assert job.input.url is not None
-                assert job.input.model is not None
-                house.check_model(job.input.url, job.input.model)
+                served = {house.check_model(job.input.url, name) for name in job.input.models}
+                if len(served) > 1:
+                    message = f"{requests} asks several models, {', '.join(sorted(served))}; a batch has one"
+                    raise ConfigError(message)
                 with _bar(len(job.input)) as progress:
                     job.run(house.endpoints, LOCAL, progress=progress)
     except OSError as error:

@@ -58,7 +58,8 @@ class BatchInput:
     lengths: array[int] = field(default_factory=lambda: array("Q"))
     order: list[int] = field(default_factory=list)  # indices, lines that begin alike side by side
     url: str | None = None
-    model: str | None = None
+    model: str | None = None  # as the first line calls it
+    models: dict[str, str] = field(default_factory=dict)  # all its names, and what they stand for
     ids: set[bytes] = field(default_factory=set)  # digests of the custom ids
 
     def __len__(self) -> int:
@@ -80,20 +81,20 @@ def read_input(
     file: BinaryIO,
     *,
     urls: Collection[str],
-    check_model: Callable[[str, str], object],
+    check_model: Callable[[str, str], str],
     limits: InputLimits,
 ) -> tuple[BatchInput, list[InputError]]:
     """Read `file` from where it stands to its end; the input counts only if there are no errors.
 
-    `urls` are the endpoints a line may have, all lines the same. `check_model(url, model)` raises
-    PennyweightError for a model that is not served for this endpoint.
+    `urls` are the endpoints a line may have, all lines the same. `check_model(url, model)` gives
+    what the name stands for, or raises PennyweightError for a model that is not served for this endpoint.
     """
     return _Reader(urls, check_model, limits).read(file)
 
 
 class _Reader:
     def __init__(
-        self, urls: Collection[str], check_model: Callable[[str, str], object], limits: InputLimits
+        self, urls: Collection[str], check_model: Callable[[str, str], str], limits: InputLimits
     ) -> None:
         self._urls = urls
         self._check_model = check_model
@@ -165,19 +166,25 @@ class _Reader:
 
     def _check_first_or_same_model(self, line: BatchLine) -> None:
         taken = self._input
-        if taken.model is None:
-            taken.model = line.model
-            try:
-                self._check_model(line.url, line.model)
-            except PennyweightError as error:
-                code = error.code or "invalid_model"
-                raise LineError(error.message, code=code, param="body.model") from error
-        elif line.model != taken.model:
-            message = (
-                f"The model '{line.model:.80}' is not the one of the lines before, '{taken.model:.80}'; "
-                "a batch has one model."
-            )
-            raise LineError(message, code="mismatched_model", param="body.model")
+        if line.model in taken.models or line.model == taken.model:
+            return
+        first, taken.model = taken.model, taken.model or line.model
+        try:
+            served = self._check_model(line.url, line.model)
+        except PennyweightError as error:
+            if first is not None:
+                raise self._mismatch(line) from error
+            raise LineError(error.message, code=error.code or "invalid_model", param="body.model") from error
+        if any(other != served for other in taken.models.values()):
+            raise self._mismatch(line)
+        taken.models[line.model] = served
+
+    def _mismatch(self, line: BatchLine) -> LineError:
+        message = (
+            f"The model '{line.model:.80}' is not the one of the lines before, '{self._input.model:.80}'; "
+            "a batch has one model."
+        )
+        return LineError(message, code="mismatched_model", param="body.model")
 
     def _count_embeddings(self, line: BatchLine) -> None:
         if line.url != "/v1/embeddings":

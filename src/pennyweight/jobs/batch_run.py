@@ -54,12 +54,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workshop:
-    """What batches are run with. `check_model(url, model)` raises for a model that is not served there."""
+    """What batches are run with. `check_model(url, model)` gives its name; raises if none is served."""
 
     database: Database
     blobs: BlobStore
     endpoints: Endpoints
-    check_model: Callable[[str, str], object]
+    check_model: Callable[[str, str], str]
     limits: InputLimits
     accounts: Accounts
 
@@ -146,7 +146,7 @@ class BatchRun:
             source,
             urls=(self._batch.endpoint,),
             # Who restarts a server with another model gets errors line by line, not a batch that failed.
-            check_model=self._shop.check_model if first else lambda *_: None,
+            check_model=self._shop.check_model if first else lambda *_: "",
             limits=self._shop.limits,
         )
         if errors:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from pennyweight.answers.exchange import compact_json
+from pennyweight.answers.ignored import ignored_names
 from pennyweight.core import Usage
 from pennyweight.errors import error_object
 
@@ -32,6 +33,7 @@ class LineResult:
     status: int
     response: bytes
     usage: Usage = field(default_factory=Usage)
+    ignored: tuple[str, ...] = ()  # what a route names in `x-pennyweight-ignored`
     model: str | None = None
     timings: Timings | None = None
     seconds: float = 0.0  # that the line was under way
@@ -47,17 +49,19 @@ class LineResult:
         """With its line end."""
         head = compact_json({"id": self.id, "custom_id": self.custom_id})[:-1]
         # Written around the body, which may hold thousands of numbers: it is not parsed again.
-        told = compact_json({"status_code": self.status, "request_id": self.request_id})[:-1]
+        ignored = {"ignored": ignored_names(self.ignored)} if self.ignored else {}
+        told = compact_json({"status_code": self.status, "request_id": self.request_id, **ignored})[:-1]
         return b'%s,"response":%s,"body":%s},"error":null}\n' % (head, told, self.response)
 
 
-def answered(custom_id: str, answer: Answered) -> LineResult:
-    """A line that got what a route answers with 200."""
+def answered(custom_id: str, answer: Answered, *, ignored: tuple[str, ...]) -> LineResult:
+    """A line that got what a route answers with 200; `ignored` is what reading it dropped."""
     return LineResult(
         custom_id=custom_id,
         status=200,
         response=answer.body,
         usage=answer.usage,
+        ignored=(*ignored, *answer.ignored),
         model=answer.model,
         timings=answer.timings,
     )

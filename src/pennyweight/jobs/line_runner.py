@@ -139,7 +139,7 @@ class _LineRunner:
             _log.exception("line %d of a batch failed", line.number)
             failure = PennyweightError("The server failed to answer; its log says why.")
             return refused(line.custom_id, failure, model=model)
-        return answered(line.custom_id, answer)
+        return answered(line.custom_id, answer, ignored=exchange.ignored)
 
     async def _wait(self, seconds: float) -> None:
         """Return early when the batch is not to go on: cancelling waits for nobody's patience."""

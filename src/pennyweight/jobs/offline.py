@@ -68,9 +68,7 @@ class OfflineBatch:
     def __init__(self, files: OfflineFiles) -> None:
         self.files = files
         with files.input.open("rb") as source:
-            self.input, errors = read_input(
-                source, urls=ENDPOINTS, check_model=lambda *_: None, limits=_LIMITS
-            )
+            self.input, errors = read_input(source, urls=ENDPOINTS, check_model=lambda *_: "", limits=_LIMITS)
         if errors:
             raise InputRefusedError(files.input, errors)
 

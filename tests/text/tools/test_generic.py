@@ -160,7 +160,7 @@ def test_tools_and_history_become_text() -> None:
     assert parse(GENERIC, TOOLS, assistant["content"])[0] == call(0, "now", "")[0]
 
 
-@pytest.mark.parametrize("arguments", ["{", "[1]", '"x"'])
+@pytest.mark.parametrize("arguments", ["f()", "[1]", '"x"'])
 def test_malformed_arguments_in_history_are_named(arguments: str) -> None:
     call_ = {"id": "1", "type": "function", "function": {"name": "now", "arguments": arguments}}
     messages = [{"role": "user", "content": "x"}, {"role": "assistant", "tool_calls": [call_]}]

@@ -18,12 +18,18 @@ from pennyweight.answers.account import FREE, Demand
 from pennyweight.answers.bill import Bill
 from pennyweight.answers.conversation import Conversation
 from pennyweight.answers.events import Accepted, RefusalDelta, TextDelta, ToolCallDelta
+from pennyweight.answers.renamed_params import renamed_params
+from pennyweight.answers.strict_parameters import promised_tools
 from pennyweight.answers.upstream.chunks import ChunkReader, ReportedError
 from pennyweight.answers.upstream.event_stream import EventStreamReader, StreamError
 from pennyweight.answers.upstream.failures import Failures
+from pennyweight.answers.upstream.ignored import named_ignored
+from pennyweight.answers.upstream.messages import sent_tools
+from pennyweight.answers.upstream.places import ToolPlaces
 from pennyweight.answers.upstream.request import chat_body
 from pennyweight.core import Timings
 from pennyweight.errors import InvalidRequestError
+from pennyweight.text.tools.tool import Concessions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -67,16 +73,21 @@ class UpstreamAnswers:
         if not isinstance(source, Conversation):
             message = f"'{self._upstream.name}' runs elsewhere and answers conversations only."
             raise InvalidRequestError(message, param="model")
-        ignored: set[str] = set()
+        concessions = Concessions()
         # A long conversation takes milliseconds to write down: not on the event loop.
-        body = await asyncio.to_thread(self._body, source, options, ignored)
+        body = await asyncio.to_thread(self._body, source, options, concessions)
         demand = _demand(body, options)
         reader = ChunkReader(num_choices=options.num_choices, prompt_tokens=demand.prompt_tokens)
         clock = _Clock()
         async with Bill(account, demand, reader.running) as bill:
-            async with self._reading(body) as payloads:
+            places = ToolPlaces(sent_tools(source))
+            async with self._reading(body, places) as response, aclosing(_payloads(response)) as payloads:
                 bill.begun = True
-                yield Accepted(ignored=tuple(sorted(ignored)))
+                dropped = map(places, named_ignored(response.headers))
+                yield Accepted(
+                    ignored=tuple(sorted(concessions.fields.union(dropped))),
+                    opened=tuple(sorted(concessions.functions)),
+                )
                 try:
                     async for data in payloads:
                         for event in reader.read(data):
@@ -92,12 +103,13 @@ class UpstreamAnswers:
             for end in finished:
                 yield end
 
-    def _body(self, conversation: Conversation, options: Options, ignored: set[str]) -> bytes:
-        return json.dumps(chat_body(conversation, options, self._upstream, ignored)).encode()
+    def _body(self, conversation: Conversation, options: Options, concessions: Concessions) -> bytes:
+        held = promised_tools(conversation, concessions)
+        return json.dumps(chat_body(held, options, self._upstream, concessions.fields)).encode()
 
     @asynccontextmanager
-    async def _reading(self, body: bytes) -> AsyncIterator[AsyncGenerator[bytes]]:
-        """The data of the response's events, once its head says that there will be any."""
+    async def _reading(self, body: bytes, places: ToolPlaces) -> AsyncIterator[httpx2.Response]:
+        """The response, once its head says that there will be an answer."""
         import httpx2
 
         failures = self._failures
@@ -105,9 +117,9 @@ class UpstreamAnswers:
             async with self._client.stream(
                 "POST", self._url, content=body, headers=self._headers
             ) as response:
-                await self._check(response)
-                async with aclosing(_payloads(response)) as payloads:
-                    yield payloads
+                with renamed_params(places):
+                    await self._check(response)
+                yield response
         except httpx2.ConnectTimeout as error:
             raise failures.unreachable("no connection in time") from error
         except httpx2.TimeoutException as error:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pennyweight.answers.prompt_messages import call_object
+from pennyweight.text.tools.json_text import closed_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pennyweight.answers.conversation import Conversation, Message, Tool
+    from pennyweight.answers.conversation import Conversation, Message, Tool, ToolCall
     from pennyweight.answers.upstream.abilities import Abilities
 
 
@@ -32,7 +34,7 @@ def _message(message: Message, abilities: Abilities, ignored: set[str]) -> dict[
     optional = {
         "name": message.name,
         "refusal": message.refusal,
-        "tool_calls": [call_object(call) for call in message.tool_calls] or None,
+        "tool_calls": [call_object(_closed(call)) for call in message.tool_calls] or None,
         "tool_call_id": message.tool_call_id,
         "reasoning_content": reasoning,
     }
@@ -45,13 +47,22 @@ def _message(message: Message, abilities: Abilities, ignored: set[str]) -> dict[
     }
 
 
+def _closed(call: ToolCall) -> ToolCall:
+    """An answer that ended with `length` may have been cut off in arguments, which many services parse."""
+    return replace(call, arguments=closed_object(call.arguments)) if call.kind == "function" else call
+
+
+def sent_tools(conversation: Conversation) -> tuple[Tool, ...]:
+    """The tools that a service is told of."""
+    return conversation.tools if conversation.tool_choice.mode == "none" else conversation.callable_tools
+
+
 def chat_tools(conversation: Conversation) -> dict[str, Any]:
     """`tools`, `tool_choice` and `parallel_tool_calls`; nothing without tools.
 
     A choice among some of the tools is said by sending these alone: every service understands it.
     """
-    choice = conversation.tool_choice
-    tools = conversation.tools if choice.mode == "none" else conversation.callable_tools
+    choice, tools = conversation.tool_choice, sent_tools(conversation)
     if not tools:
         return {}
     fields: dict[str, Any] = {"tools": [_tool(tool) for tool in tools], "tool_choice": choice.mode}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pennyweight.errors import InvalidRequestError
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from pennyweight.text.grammar.mask import GrammarMask
     from pennyweight.text.grammar.source import GrammarSource
     from pennyweight.text.tools.syntax import CallSyntax
-    from pennyweight.text.tools.tool import Tool
+    from pennyweight.text.tools.tool import Concessions, Tool
 
 _ANY_OBJECT = {"type": "object"}
 
@@ -31,12 +30,12 @@ def call_mask(
     required: bool,
     parallel: bool,
     control: Mapping[str, int],
-    dropped: set[str],
+    concessions: Concessions,
 ) -> GrammarMask:
     """Free text or calls of `tools`; only calls if `required`.
 
     `control` are the texts of the syntax that are control tokens of this model. A function that is not strict
-    takes any object where its schema cannot be enforced; what is not enforced is added to `dropped`.
+    takes any object where its schema cannot be enforced; what is not enforced is added to `concessions`.
     InvalidRequestError names what must be and cannot.
     """
     if not tools:
@@ -44,11 +43,13 @@ def call_mask(
     for tool in tools:
         if tool.is_raw:  # what it cannot begin is told now, not in the middle of an answer
             compiler.compile(_definition(tool))
-    nodes = [_arguments_node(tool, dropped) for tool in tools]
+    nodes = [_arguments_node(tool, concessions) for tool in tools]
     try:
         return compiler.compile(_source(syntax, tools, nodes, required, parallel, control))
     except InvalidRequestError:
-        enforced = [_enforced(compiler, tool, node, dropped) for tool, node in zip(tools, nodes, strict=True)]
+        enforced = [
+            _enforced(compiler, tool, node, concessions) for tool, node in zip(tools, nodes, strict=True)
+        ]
         if enforced == nodes:
             raise
     return compiler.compile(_source(syntax, tools, enforced, required, parallel, control))
@@ -70,17 +71,28 @@ def _source(
     return lark("\n".join([f"start: {start}", *rules.lines]), param="tools", named=rules.named)
 
 
-def _arguments_node(tool: Tool, dropped: set[str]) -> dict[str, Any]:
+def promised(tool: Tool) -> Tool:
+    """`tool`; as it was given if nobody asked it to be strict and its closed schema cannot be enforced."""
+    if tool.as_given is None:
+        return tool
+    try:
+        schema_node(_object_schema(tool), strict=True, param=tool.param)
+    except InvalidRequestError:
+        return tool.opened()
+    return tool
+
+
+def _arguments_node(tool: Tool, concessions: Concessions) -> dict[str, Any]:
     """The JSON a call's arguments may be, as far as the checker of schemas knows."""
     if tool.kind == "custom":
         return schema_node(_input_schema(tool), param=tool.param, spacing="spaced")
-    schema = _object_schema(tool)
+    schema, dropped = _object_schema(tool), concessions.fields
     try:
         return schema_node(schema, strict=tool.strict, param=tool.param, spacing="spaced", dropped=dropped)
     except InvalidRequestError:
-        if tool.strict and tool.as_given is None:
+        if tool.strict:
             raise
-        return _loose_node(tool, dropped)
+        return _any_object(tool, concessions)
 
 
 def _object_schema(tool: Tool) -> Mapping[str, Any]:
@@ -93,16 +105,13 @@ def _object_schema(tool: Tool) -> Mapping[str, Any]:
     return schema
 
 
-def _loose_node(tool: Tool, dropped: set[str]) -> dict[str, Any]:
-    """What a function that nobody asked to be strict takes: its schema as it was given, or any object."""
-    if tool.as_given is not None:
-        return _arguments_node(replace(tool, parameters=tool.as_given, as_given=None, strict=False), dropped)
-    dropped.add(tool.param or "tools")
+def _any_object(tool: Tool, concessions: Concessions) -> dict[str, Any]:
+    concessions.fields.add(tool.param or "tools")
     return schema_node(_ANY_OBJECT, spacing="spaced")
 
 
 def _enforced(
-    compiler: GrammarCompiler, tool: Tool, node: dict[str, Any], dropped: set[str]
+    compiler: GrammarCompiler, tool: Tool, node: dict[str, Any], concessions: Concessions
 ) -> dict[str, Any]:
     """`node` if its grammar compiles on its own; any object for a function that is not strict."""
     try:
@@ -111,9 +120,11 @@ def _enforced(
         else:
             compiler.compile(lark(f"start: %json {json.dumps(node)}", param=tool.param))
     except InvalidRequestError:
-        if tool.kind == "custom" or (tool.strict and tool.as_given is None):
+        if tool.as_given is not None:
+            concessions.functions.add(tool.name)
+        elif tool.kind == "custom" or tool.strict:
             raise
-        return _loose_node(replace(tool, as_given=None, strict=False), dropped)
+        return _any_object(tool, concessions)
     return node
 
 

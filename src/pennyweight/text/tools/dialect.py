@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pennyweight.text.tools.parser import CallParser
+from pennyweight.text.tools.tool import Concessions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,13 +53,13 @@ class Dialect:
         required: bool,
         parallel: bool,
         control: Mapping[str, int],
-        dropped: set[str] | None = None,
+        concessions: Concessions | None = None,
     ) -> GrammarMask:
         """Free text or calls of `tools`; only calls if `required`, only one unless `parallel`.
 
         `control` are the model's control tokens (`Tokenizer.special_tokens`). InvalidRequestError names a
-        strict schema, or a custom tool's format, that cannot be enforced; what of others is not enforced is
-        added to `dropped`. May take a second: not for the event loop.
+        strict schema, or a custom tool's format, that cannot be enforced; what of others is not is added
+        to `concessions`. May take a second: not for the event loop.
         """
         # Not with the module: most starts of the program ask for no grammar.
         from pennyweight.text.tools.call_grammar import call_mask
@@ -71,7 +72,7 @@ class Dialect:
             required=required,
             parallel=parallel,
             control=known,
-            dropped=set() if dropped is None else dropped,
+            concessions=Concessions() if concessions is None else concessions,
         )
 
     def shown(self, control: Mapping[str, int]) -> frozenset[int]:

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from pennyweight.errors import InvalidRequestError
+from pennyweight.text.tools.json_text import object_so_far
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,8 +21,8 @@ _RESULT = "_result"
 def with_parsed_calls(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """`messages` with the arguments of calls as objects, which templates encode in their own way.
 
-    A custom tool's call looks like a function's that takes `input`. InvalidRequestError names arguments that
-    are not a JSON object.
+    A custom tool's call looks like a function's that takes `input`. Arguments that were cut
+    off are closed where they end. InvalidRequestError names others that are not a JSON object.
     """
     return [_parsed(message, index) for index, message in enumerate(messages)]
 
@@ -116,9 +117,11 @@ def _parsed_call(call: Mapping[str, Any], param: str) -> dict[str, Any]:
 
 def _arguments(value: Any, param: str) -> dict[str, Any]:
     try:
-        parsed = json.loads(value) if isinstance(value, str) and value.strip() else value or {}
+        parsed = json.loads(value, strict=False) if isinstance(value, str) and value.strip() else value or {}
     except (ValueError, RecursionError) as error:
-        raise InvalidRequestError(f"{param} is not JSON: {error}", param=param) from error
+        parsed = object_so_far(value)  # an answer that ended with `length` may have been cut off here
+        if parsed is None:
+            raise InvalidRequestError(f"{param} is not JSON: {error}", param=param) from error
     if not isinstance(parsed, dict):
         raise InvalidRequestError(f"{param} must be a JSON object, got {type(parsed).__name__}", param=param)
     return parsed

@@ -1,9 +1,21 @@
-"""JSON that arrives in pieces: where a value ends, and what a string inside it says."""
+"""JSON that arrives in pieces, or not to its end: where a value ends, what a string says, what there is."""
 
 from __future__ import annotations
 
+import json
 import re
+from typing import Any
 
+_SCALAR = r'[^\s"\[\]{}:,]'
+_TOKEN = re.compile(rf'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[\]{{}}:,]|{_SCALAR}+', re.DOTALL)
+_HEX = "[0-9a-fA-F]"
+_PAIR = rf"\\u[dD][89abAB]{_HEX}{{2}}\\u[dD][c-fC-F]{_HEX}{{2}}"
+_WHOLE_ESCAPES = re.compile(rf'"(?:[^"\\]|\\[^u]|{_PAIR}|\\u(?![dD][89abAB]){_HEX}{{4}})*+', re.DOTALL)
+# What of an object, or of an array, may be cut behind its last whole value.
+_REST = {
+    "}": re.compile(rf'\s*,?\s*(?:"(?:[^"\\]|\\.)*+(?:\\?\Z|"\s*(?::\s*{_SCALAR}*)?))?', re.DOTALL),
+    "]": re.compile(rf"\s*,?\s*{_SCALAR}*"),
+}
 _INPUT = re.compile(r'\s*\{\s*"input"\s*:\s*"')
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 
@@ -102,3 +114,51 @@ class InputText:
             return b"".join(unit.to_bytes(2, "little") for unit in units).decode("utf-16-le", "replace")
         except ValueError:
             return "\N{REPLACEMENT CHARACTER}"
+
+
+def object_so_far(text: str) -> dict[str, Any] | None:
+    """The object that `text` begins, without values that are not all there; of a string, as much as there is.
+
+    None if `text` is not the beginning of an object.
+    """
+    closers: list[str] = []
+    last, start, end, before = "", 0, 0, ""  # the last value or bracket, its place, and the token before
+    for match in _TOKEN.finditer(text):
+        token = match[0]
+        if token in "{[":
+            closers.append("}" if token == "{" else "]")
+        elif token in "}]":
+            if not closers or closers.pop() != token:
+                return None
+        elif token in ":," or not (before == ":" or closers[-1:] == ["]"]):
+            before = token
+            continue  # between values, or the name of one
+        value = _value_so_far(token, is_last=match.end() == len(text))
+        if value is not None:
+            last, start, end = value, match.start(), match.end()
+        before = token
+    if not closers or not _REST[closers[-1]].fullmatch(text, end):
+        return None
+    try:
+        parsed = json.loads(text[:start] + last + "".join(reversed(closers)), strict=False)
+    except (ValueError, RecursionError):
+        return None
+    return parsed if isinstance(parsed, dict) else None
+
+
+def _value_so_far(token: str, *, is_last: bool) -> str | None:
+    """`token`, a string ended where it was cut; None for a number or a name that may go on."""
+    string = _WHOLE_ESCAPES.match(token)
+    if string is None:
+        return None if is_last and token not in "{}[]" else token
+    return string[0] + '"'
+
+
+def closed_object(text: str) -> str:
+    """`text`; a JSON object that breaks off, closed where it does."""
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        parsed = object_so_far(text)
+        return text if parsed is None else json.dumps(parsed, ensure_ascii=False)
+    return text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -41,6 +41,10 @@ class Tool:
         """Whether a call's input is written as it is, for a grammar of its own, not inside JSON."""
         return self.kind == "custom" and self.syntax == "lark"
 
+    def opened(self) -> Tool:
+        """The function as it was given, not strict."""
+        return replace(self, parameters=self.as_given, as_given=None, strict=False)
+
     def as_function(self) -> dict[str, Any]:
         """The tool in the shape chat templates read."""
         parameters = self.parameters if self.kind == "function" else INPUT_SCHEMA
@@ -54,6 +58,18 @@ class Tool:
             parameters if parameters is not None else {"type": "object", "properties": {}}
         )
         return {"type": "function", "function": function}
+
+
+@dataclass(frozen=True, slots=True)
+class Concessions:
+    """What is not enforced because nobody asked for it strictly.
+
+    `fields` are the places of keywords, by the names of request fields; `functions` the names of those that
+    could not be closed and are taken as they were given.
+    """
+
+    fields: set[str] = field(default_factory=set)
+    functions: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
