@@ -74,7 +74,7 @@ Written by `docs/generate_api.py` from the tables the server itself reads reques
 
 Every other top-level field is refused with a 400 that names it (and the nearest one that exists). `null` is
 absent, everywhere, and what an answer held is accepted back: arguments of a call that a limit cut off are
-closed where they end. Unknown keys inside messages, parts and tools are dropped and named in the response header
+closed where they end. Unknown keys inside messages, parts and tools are dropped and named in the header
 `x-pennyweight-ignored`; so are keywords of schemas without `strict` that are not enforced, and tools that
 OpenAI runs on its own machines, which are refused only where `tool_choice` demands one:
 {hosted}.
