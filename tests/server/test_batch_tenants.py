@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import openai
 import pytest
+from sqlalchemy import update
 
 from pennyweight.answers.scopes import PROJECT_SCOPES
 from pennyweight.core import Allowance
 from pennyweight.store.batches import Batches
 from pennyweight.store.database import Database
 from pennyweight.store.organization import NewKey, Organization
+from pennyweight.store.tables.batches import batches
 from tests.jobs.requests import CHAT, chat_line, jsonl
 from tests.models.tiny import write_tiny_llama
 from tests.models.tiny_encoder import write_encoder_folder
@@ -203,6 +205,18 @@ def test_another_projects_batch_is_not_there(a: Tenant, b: Tenant) -> None:
     done = ended(a.client, done)
     assert done.request_counts is not None
     assert len(lines_of(a.client, done.output_file_id)) == done.request_counts.completed > 3
+
+
+def test_a_window_that_is_over_ends_it_at_the_next_line(house: House, a: Tenant) -> None:
+    batch = long_batch(a)
+    over = update(batches).where(batches.c.id == batch.id).values(expires_at=int(time.time()))
+    house.write(lambda c: c.execute(over))
+    batch = ended(a.client, batch)
+    assert (batch.status, batch.errors) == ("expired", None)
+    output, left = lines_of(a.client, batch.output_file_id), lines_of(a.client, batch.error_file_id)
+    assert 3 < len(output) < 600
+    assert sorted(each["custom_id"] for each in (*output, *left)) == sorted(f"r-{n}" for n in range(600))
+    assert {each["error"]["code"] for each in left} == {"batch_expired"}
 
 
 def revoke(house: House, tenant: Tenant) -> None:

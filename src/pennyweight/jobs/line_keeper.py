@@ -7,9 +7,10 @@ is answered again. Results that cannot be written for now wait, and with them th
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from pennyweight.errors import StorageFullError
+from pennyweight.errors import PennyweightError, StorageFullError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -51,6 +52,7 @@ class LineKeeper(Generic[T]):
         if kind is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+            await self._write_what_waits()
         else:
             await self._task
 
@@ -69,6 +71,13 @@ class LineKeeper(Generic[T]):
         finally:
             for _ in range(_MOST_WAITING):  # who waits for room learns from `add` what happened
                 self._room.release()
+
+    async def _write_what_waits(self) -> None:
+        """Answers that are there when all else ends are not computed again, if one attempt keeps them."""
+        results, self._waiting = self._waiting, []
+        if results:
+            with suppress(PennyweightError):
+                await self._write(results)
 
     async def _write_surely(self, results: Sequence[T]) -> None:
         while True:
