@@ -13,7 +13,7 @@ from tests.server.issuing import new_admin_key
 from tests.server.live import LiveServer, live_server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pennyweight.api import Engine
 
@@ -122,8 +122,7 @@ def test_admin_keys(keyed: LiveServer, admin: Any) -> None:
     assert made.owner.role == "owner"
     fetched = admin.admin_api_keys.retrieve(made.id)
     assert fetched.redacted_value.endswith(made.value[-4:])
-    newest = admin.admin_api_keys.list(order="desc").data[0]
-    assert newest.id == made.id
+    assert made.id in [key.id for key in admin.admin_api_keys.list(order="desc")]
     headers = {"authorization": f"Bearer {made.value}"}
     assert httpx.get(f"{keyed.url}/v1/organization/projects", headers=headers).status_code == 200
     assert admin.admin_api_keys.delete(made.id).deleted
@@ -147,6 +146,55 @@ def test_a_spend_limit(admin: Any) -> None:
     assert limits.delete(project).deleted
     with pytest.raises(openai.NotFoundError):
         limits.retrieve(project)
+
+
+def test_rate_limits(keyed: LiveServer, admin: Any) -> None:
+    project, other = (admin.projects.create(name=name).id for name in ("slow", "fast"))
+    limits = admin.projects.rate_limits
+    (limit,) = limits.list_rate_limits(project)
+    assert (limit.id, limit.model) == ("rl-all", "*")
+    assert limit.max_requests_per_1_minute == limit.max_tokens_per_1_minute == 2**31 - 1
+    changed = limits.update_rate_limit("rl-all", project_id=project, max_requests_per_1_minute=2)
+    assert (changed.max_requests_per_1_minute, changed.max_tokens_per_1_minute) == (2, 2**31 - 1)
+    assert list(limits.list_rate_limits(project)) == [changed]
+    assert list(limits.list_rate_limits(project, after="rl-all")) == []
+    assert list(limits.list_rate_limits(other)) == [limit]
+    ask = asking(keyed, admin, project)
+    assert [ask().status_code for _ in range(3)] == [200, 200, 429]
+    assert ask().headers["x-ratelimit-limit-requests"] == "2"
+    assert asking(keyed, admin, other)().status_code == 200
+    limits.update_rate_limit(
+        "rl-all", project_id=project, max_requests_per_1_minute=2**31 - 1, max_tokens_per_1_minute=9000
+    )
+    free = ask()
+    assert (free.status_code, free.headers["x-ratelimit-limit-tokens"]) == (200, "9000")
+    assert "x-ratelimit-limit-requests" not in free.headers
+
+
+def asking(server: LiveServer, admin: Any, project: str) -> Callable[[], httpx.Response]:
+    """A way to ask a model with a new key of `project`."""
+    secret = admin.projects.service_accounts.create(project, name="ci").api_key.value
+    body = {"model": server.model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
+    headers = {"authorization": f"Bearer {secret}"}
+    return lambda: httpx.post(f"{server.url}/v1/chat/completions", json=body, headers=headers, timeout=60)
+
+
+def test_rate_limits_that_cannot_be(admin: Any) -> None:
+    limits = admin.projects.rate_limits
+    for wrong in (
+        {"max_requests_per_1_minute": 0},
+        {"max_tokens_per_1_minute": 2**31},
+        {"max_requests_per_1_day": 5},
+        {"max_images_per_1_minute": 5},
+    ):
+        with pytest.raises(openai.BadRequestError) as caught:
+            limits.update_rate_limit("rl-all", project_id="default", **wrong)
+        assert caught.value.param == next(iter(wrong))
+    for project, limit in (("default", "rl-gpt-4o-mini"), ("proj_nowhere", "rl-all")):
+        with pytest.raises(openai.NotFoundError):
+            limits.update_rate_limit(limit, project_id=project, max_requests_per_1_minute=5)
+    with pytest.raises(openai.NotFoundError):
+        limits.list_rate_limits("proj_nowhere")
 
 
 def test_objects_of_another_project_do_not_exist(admin: Any) -> None:

@@ -41,6 +41,7 @@ from pennyweight.server.routes.models import models_routes
 from pennyweight.server.routes.moderations import moderations_routes
 from pennyweight.server.routes.project_keys import project_key_routes
 from pennyweight.server.routes.projects import project_routes
+from pennyweight.server.routes.rate_limits import rate_limit_routes
 from pennyweight.server.routes.responses import responses_routes
 from pennyweight.server.routes.service_accounts import service_account_routes
 from pennyweight.server.routes.stored_chats import stored_chat_routes
@@ -125,7 +126,13 @@ def create_app(
     _add_jobs(app, house, services, settings)
     _add_assistants(app, house, services, settings)
     office = Office(database=services.database, max_body_bytes=settings.max_body_bytes)
-    for about in (project_routes, service_account_routes, project_key_routes, admin_key_routes):
+    for about in (
+        project_routes,
+        rate_limit_routes,
+        service_account_routes,
+        project_key_routes,
+        admin_key_routes,
+    ):
         app.include_router(about(office))
     app.include_router(usage_routes(services.database))
     app.include_router(health_routes(engine))

@@ -54,6 +54,31 @@ UPDATE_ACCOUNT: Final = _table(
 CREATE_KEY: Final = _table(_NAME, _EXPIRES, _SCOPES)
 UPDATE_KEY: Final = _table(_EXPIRES, _SCOPES)
 CREATE_ADMIN_KEY: Final = _table(_NAME, _EXPIRES, required=("name",))
+NO_RATE_LIMIT: Final = 2**31 - 1
+"""Stands for no limit: clients' types want a number."""
+_RATE: Final = Integer(low=1, high=NO_RATE_LIMIT)
+_NOT_LIMITED: Final = "only requests and tokens per minute are limited here"
+RATE_LIMIT: Final = _table(
+    Field(
+        name="max_requests_per_1_minute",
+        kind=_RATE,
+        doc=f"Requests to models; {NO_RATE_LIMIT}: as many as come.",
+    ),
+    Field(
+        name="max_tokens_per_1_minute",
+        kind=_RATE,
+        doc=f"Tokens, read and written; {NO_RATE_LIMIT}: as many as come.",
+    ),
+    neutral=tuple(
+        Neutral(name=name, values=(), reason=_NOT_LIMITED)
+        for name in (
+            "max_requests_per_1_day",
+            "max_images_per_1_minute",
+            "max_audio_megabytes_per_1_minute",
+            "batch_1_day_max_input_tokens",
+        )
+    ),
+)
 SPEND_LIMIT: Final = _table(
     Field(name="currency", kind=OneOf(("USD",)), doc="US dollars."),
     Field(name="interval", kind=OneOf(("month",)), doc="A calendar month, UTC."),

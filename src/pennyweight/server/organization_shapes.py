@@ -8,11 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pennyweight.cost.prices import PICODOLLARS
+from pennyweight.server.organization_fields import NO_RATE_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import TypeVar
 
+    from pennyweight.core import Allowance
     from pennyweight.store.keys import Key
     from pennyweight.store.organization import IssuedKey
     from pennyweight.store.pages import Page
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 CENT = PICODOLLARS // 100
+RATE_LIMIT_ID = "rl-all"
 
 
 def list_object(page: Page[T], shape: Callable[[T], dict[str, Any]]) -> dict[str, Any]:
@@ -110,6 +113,18 @@ def spend_limit_object(budget: int, *, spent: int) -> dict[str, Any]:
         "interval": "month",
         "threshold_amount": budget // CENT,
         "enforcement": {"status": "enforcing" if spent >= budget else "inactive"},
+    }
+
+
+def rate_limit_object(allowance: Allowance) -> dict[str, Any]:
+    """Of all models of a project together."""
+    requests, tokens = allowance.requests_per_minute, allowance.tokens_per_minute
+    return {
+        "object": "project.rate_limit",
+        "id": RATE_LIMIT_ID,
+        "model": "*",
+        "max_requests_per_1_minute": NO_RATE_LIMIT if requests is None else requests,
+        "max_tokens_per_1_minute": NO_RATE_LIMIT if tokens is None else tokens,
     }
 
 

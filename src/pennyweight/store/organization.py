@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from pennyweight.core import Allowance
 from pennyweight.errors import InvalidRequestError
 from pennyweight.store.allowances import Allowances
 from pennyweight.store.key_secrets import new_secret
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from pennyweight.core import Allowance
     from pennyweight.store.key_secrets import KeySecret
     from pennyweight.store.keys import Key
     from pennyweight.store.projects import Project
@@ -117,6 +117,11 @@ class Organization:
             raise InvalidRequestError("The default project cannot be archived.", param="project_id")
         self.keys.revoke_of_project(connection, project_id, now=now)
         return self.projects.archive(connection, project_id, now=now)
+
+    def allowance(self, connection: Connection, project_id: str) -> Allowance:
+        """How much a project may use, be it limited or not. Raises NotFoundError."""
+        self.projects.get(connection, project_id)
+        return next(iter(self.allowances.of(connection, (project_id,))), Allowance(subject=project_id))
 
     def check_active(self, connection: Connection, project_id: str) -> None:
         """Raises NotFoundError, and InvalidRequestError for an archived project."""

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response  # noqa: TC002  FastAPI reads the annotation at run time
 
-from pennyweight.core import Allowance
 from pennyweight.errors import NotFoundError
 from pennyweight.server.envelope import json_response
 from pennyweight.server.organization import Office, cursor_of, wants_archived
@@ -77,7 +76,7 @@ def _add_spend_limit(router: APIRouter, office: Office) -> None:
         cents = (await office.fields(request, SPEND_LIMIT))["threshold_amount"]
 
         def work(link: Connection) -> dict[str, Any]:
-            allowance = _allowance(link, office, own)
+            allowance = organization.allowance(link, own)
             changed = replace(allowance, budget=cents * CENT, budget_period="month")
             organization.allowances.put(link, changed)
             return _spend_limit(link, office, own)
@@ -90,21 +89,14 @@ def _add_spend_limit(router: APIRouter, office: Office) -> None:
 
         def work(link: Connection) -> None:
             _spend_limit(link, office, own)
-            organization.allowances.put(link, replace(_allowance(link, office, own), budget=None))
+            organization.allowances.put(link, replace(organization.allowance(link, own), budget=None))
 
         await database.write(work)
         return json_response({"object": "project.spend_limit.deleted", "deleted": True})
 
 
-def _allowance(link: Connection, office: Office, project_id: str) -> Allowance:
-    """What is set, or nothing. Raises NotFoundError."""
-    organization = office.organization
-    organization.projects.get(link, project_id)
-    return next(iter(organization.allowances.of(link, (project_id,))), Allowance(subject=project_id))
-
-
 def _spend_limit(link: Connection, office: Office, project_id: str) -> dict[str, Any]:
-    budget = _allowance(link, office, project_id).budget
+    budget = office.organization.allowance(link, project_id).budget
     if budget is None:
         raise NotFoundError(f"The project '{project_id:.80}' has no spend limit.", param="project_id")
     month = datetime.fromtimestamp(office.now, UTC).strftime("%Y-%m")
