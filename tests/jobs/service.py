@@ -21,6 +21,8 @@ import pennyweight
 from tests.jobs.requests import CHAT, chat_line, jsonl
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from openai.types import Batch
 
 _SOURCES = str(Path(pennyweight.__file__).parents[1])
@@ -33,9 +35,11 @@ GONE = (openai.APIConnectionError, openai.InternalServerError)
 class Service:
     """`penny serve` on one data folder and one port."""
 
-    def __init__(self, model: Path, folder: Path) -> None:
+    def __init__(self, model: Path, folder: Path, *, before: Sequence[str] = ()) -> None:
+        """`before` are the words of a command that runs it."""
         self.folder = folder
         self._model = model
+        self._before = before
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self._port: int = probe.getsockname()[1]
@@ -56,7 +60,7 @@ class Service:
         environ |= {} if failpoint is None else {"PENNYWEIGHT_FAILPOINT": failpoint}
         command = [sys.executable, "-m", "pennyweight", "serve", "--model", str(self._model)]
         command += ["--port", str(self._port), "--data", str(self.folder), "--threads", "1"]
-        self._process = subprocess.Popen(command, env=environ, stderr=subprocess.DEVNULL)
+        self._process = subprocess.Popen([*self._before, *command], env=environ, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + _PATIENCE_S
         while self._process.poll() is None:
             try:

@@ -20,6 +20,7 @@ from pennyweight.store.database import Database
 from pennyweight.store.projects import Projects
 from pennyweight.store.verify import verify
 from tests.store.filled import fill
+from tests.store.small_disk import fill_up, small_disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,32 +31,10 @@ if TYPE_CHECKING:
 DISK_BYTES = 3 * 2**20
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of a few megabytes; the test is skipped where nothing can be mounted."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    options = f"size={DISK_BYTES},mode=0700"
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], check=False, capture_output=True
-    )
-    if mounted.returncode != 0:
-        pytest.skip(f"no small disk can be mounted here: {mounted.stderr.decode().strip()}")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def fill_up(disk: Path, *, leave: int = 0) -> Path:
-    """A file that takes all the room but `leave` bytes."""
-    path = disk / "filler"
-    with path.open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(bytes(4096))
-        except OSError:
-            pass
-        file.truncate(max(0, path.stat().st_size - leave))
-    return path
+@pytest.fixture(name="small_disk")
+def _small_disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", num_bytes=DISK_BYTES) as disk:
+        yield disk
 
 
 def creation(connection: Connection) -> str:
