@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response  # noqa: TC002  FastAPI reads the annotation at run time
@@ -16,6 +16,8 @@ from pennyweight.server.paging import read_page, read_query
 from pennyweight.store.pages import Page
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sqlalchemy import Connection
 
     from pennyweight.core import Allowance
@@ -47,15 +49,22 @@ def rate_limit_routes(office: Office) -> APIRouter:
                 f"No rate limit has the id '{limit_id:.80}'; there is '{RATE_LIMIT_ID}', for all models.",
                 param="rate_limit_id",
             )
-        names = {"max_requests_per_1_minute": "requests_per_minute"}
-        names["max_tokens_per_1_minute"] = "tokens_per_minute"
-        changes = {names[name]: None if value == NO_RATE_LIMIT else value for name, value in given.items()}
 
         def work(link: Connection) -> Allowance:
-            changed = replace(organization.allowance(link, own), **changes)
+            before = organization.allowance(link, own)
+            changed = replace(
+                before,
+                requests_per_minute=_limit(given, "max_requests_per_1_minute", before.requests_per_minute),
+                tokens_per_minute=_limit(given, "max_tokens_per_1_minute", before.tokens_per_minute),
+            )
             organization.allowances.put(link, changed)
             return changed
 
         return json_response(rate_limit_object(await database.write(work)))
 
     return router
+
+
+def _limit(given: Mapping[str, Any], name: str, before: int | None) -> int | None:
+    value: int | None = given.get(name, before)
+    return None if value == NO_RATE_LIMIT else value
