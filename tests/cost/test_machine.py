@@ -7,14 +7,14 @@ from decimal import Decimal
 import pytest
 
 from pennyweight.config import Settings
-from pennyweight.cost.machine import Machine, RealCost
+from pennyweight.cost.machine import Machine, RealCost, told_power
+from pennyweight.cost.power_line import Power
 
 MACHINE = Machine(
     cores=4,
     hardware_per_hour=Decimal("0.40"),
     power_per_kwh=Decimal("0.30"),
-    idle_watts=Decimal(10),
-    busy_watts=Decimal(50),
+    power=told_power(Decimal(10), Decimal(50)),
 )
 
 
@@ -41,12 +41,19 @@ def test_shares_add_up() -> None:
 def test_what_is_not_known_is_not_guessed() -> None:
     assert Machine(cores=2).cost(cpu_s=1, span_s=1) == RealCost(share=0.5, joules=None, dollars=None)
     assert Machine(cores=2).cost(cpu_s=1, span_s=0).share == 0
-    watts = Machine(cores=2, idle_watts=Decimal(1), busy_watts=Decimal(3))
+    watts = Machine(cores=2, power=told_power(Decimal(1), Decimal(3)))
     assert watts.cost(cpu_s=1, span_s=1) == RealCost(share=0.5, joules=1.0, dollars=None)
 
 
 def test_settings_describe_it() -> None:
     settings = Settings(hardware_per_hour=Decimal("0.1"), idle_watts=Decimal(5))
     machine = Machine.of(settings)
-    assert (machine.hardware_per_hour, machine.idle_watts, machine.busy_watts) == (Decimal("0.1"), 5, None)
+    assert machine.hardware_per_hour == Decimal("0.1")
+    assert (machine.power.idle_watts, machine.power.busy_watts) == (5, None)
+    assert "uncertain by 25 %" in machine.power.method
     assert machine.cores >= 1
+
+
+def test_what_was_measured_goes_before_what_was_told() -> None:
+    measured = Power(idle_watts=1.0, busy_watts=2.0, method="measured", uncertainty_percent=6)
+    assert Machine.of(Settings(idle_watts=Decimal(5)), measured).power is measured

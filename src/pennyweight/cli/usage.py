@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -50,9 +52,12 @@ def cost(
     """Show the price of what was asked, by the price list, and what it really cost on this machine."""
     from pennyweight.cli.usage_view import show_cost
     from pennyweight.cost.machine import Machine
+    from pennyweight.cost.power_meter import measured_power
+    from pennyweight.store.data_folder import default_path
 
     report, settings = _read(since, by, data, database)
-    show_cost(report, Machine.of(settings), as_json=as_json)
+    folder = default_path(os.environ) if settings.data is None else Path(settings.data)
+    show_cost(report, Machine.of(settings, measured_power(folder)), as_json=as_json)
 
 
 def _read(since: str, by: str, data: str | None, database: str | None) -> tuple[Report, Settings]:

@@ -7,11 +7,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from pennyweight.cost.machine import METHOD, Machine
 from pennyweight.cost.prices import PICODOLLARS
 
 if TYPE_CHECKING:
-    from pennyweight.cost.machine import RealCost
+    from pennyweight.cost.machine import Machine, RealCost
     from pennyweight.cost.report import Report, ReportRow
 
 
@@ -44,7 +43,10 @@ def show_cost(report: Report, machine: Machine, *, as_json: bool) -> None:
     if as_json:
         rows = [{**_usage(row, report), **_price(row), **_real(real(row))} for row in report.rows]
         total = {**_usage(report.total, None), **_price(report.total), **_real(real(report.total))}
-        print(json.dumps({**_span(report), "rows": rows, "total": total, "standing": _real(standing)}))
+        energy = {"method": machine.power.method, "uncertainty_percent": machine.power.uncertainty_percent}
+        known = {} if standing.joules is None else {"energy": energy}
+        told = {"rows": rows, "total": total, "standing": _real(standing), **known}
+        print(json.dumps({**_span(report), **told}))
         return
 
     def cells(row: ReportRow) -> tuple[str, ...]:
@@ -54,10 +56,10 @@ def show_cost(report: Report, machine: Machine, *, as_json: bool) -> None:
         return (f"{row.requests:,}", f"{row.dollars:,.6f}", f"{100 * cost.share:.3f}", joules, dollars)
 
     _print_table(report, ("requests", "list price $", "machine %", "joules", "here $"), cells)
-    _print_notes(standing)
+    _print_notes(standing, machine)
 
 
-def _print_notes(standing: RealCost) -> None:
+def _print_notes(standing: RealCost, machine: Machine) -> None:
     from rich.console import Console
 
     out = Console(highlight=False)
@@ -66,7 +68,7 @@ def _print_notes(standing: RealCost) -> None:
     if standing.joules is None:
         out.print("Energy is unknown: set idle_watts and busy_watts in the settings file.")
     else:
-        out.print(f"Energy by a model: {METHOD}.")
+        out.print(f"Energy: {machine.power.method}.")
     if standing.dollars is None:
         out.print("For dollars here, set hardware_per_hour, or power_per_kwh and the watts.")
 

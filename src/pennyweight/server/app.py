@@ -125,16 +125,7 @@ def create_app(
     app.include_router(moderations_routes())
     _add_jobs(app, house, services, settings)
     _add_assistants(app, house, services, settings)
-    office = Office(database=services.database, max_body_bytes=settings.max_body_bytes)
-    for about in (
-        project_routes,
-        rate_limit_routes,
-        service_account_routes,
-        project_key_routes,
-        admin_key_routes,
-    ):
-        app.include_router(about(office))
-    app.include_router(usage_routes(services.database))
+    _add_organization(app, services, settings)
     app.include_router(health_routes(engine))
     app.include_router(metrics_routes(metrics))
     app.include_router(docs_routes())
@@ -192,6 +183,14 @@ def _add_assistants(app: FastAPI, house: Serving, services: Services, settings: 
     app.include_router(assistant_routes(services, house.backend, max_body_bytes=most))
     app.include_router(thread_routes(services, max_body_bytes=most))
     app.include_router(thread_message_routes(services, max_body_bytes=most))
+
+
+def _add_organization(app: FastAPI, services: Services, settings: Settings) -> None:
+    office = Office(database=services.database, max_body_bytes=settings.max_body_bytes)
+    for routes in (project_routes, rate_limit_routes, service_account_routes, project_key_routes):
+        app.include_router(routes(office))
+    app.include_router(admin_key_routes(office))
+    app.include_router(usage_routes(services.database))
 
 
 def _add_middleware(app: FastAPI, settings: Settings, services: Services, metrics: Metrics) -> None:

@@ -34,7 +34,9 @@ def open_services(settings: Settings) -> Iterator[Services]:
 
     The store is imported here: a tenth of a second that happens while the server already listens.
     """
+    from pennyweight.cost.power_meter import PowerMeter
     from pennyweight.cost.price_list import read_prices
+    from pennyweight.cost.rapl import Rapl
     from pennyweight.cost.usage_journal import UsageJournal
     from pennyweight.quota.accounts import Accounts
     from pennyweight.quota.budgets import Budgets
@@ -55,6 +57,8 @@ def open_services(settings: Settings) -> Iterator[Services]:
         usage = stack.enter_context(closing(UsageJournal(database)))
         blobs = BlobStore(folder.path, database)
         blobs.sweep()
+        if (rapl := Rapl.find()) is not None:
+            stack.enter_context(closing(PowerMeter(folder.path, rapl).start()))
         retention = Retention(
             generations_days=settings.keep_generations_days,
             events_days=settings.keep_events_days,
