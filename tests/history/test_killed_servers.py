@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-SERVED = tuple(name for name in FAILPOINTS if name.startswith(("chat.", "conversation.", "response.")))
+SERVED = tuple(
+    name for name in FAILPOINTS if name.startswith(("chat.", "conversation.", "generation.", "response."))
+)
 ASK: dict[str, Any] = {"model": "gpt-4o-mini"}
 BROKEN = (*GONE, httpx.HTTPError)  # a stream breaks off without the client's own error
 
@@ -39,6 +42,8 @@ class Writer:
         self.chats: dict[str, dict[str, str] | None] = {}  # None: its label is not known
         self.responses: dict[str, str] = {}
         self.conversations: dict[str, list[str]] = {}  # what was said at least
+        self.later: dict[str, bool] = {}  # whether somebody follows it
+        self.cancelled: set[str] = set()
         self.deleted: set[str] = set()
 
     def exercise(self) -> None:
@@ -47,6 +52,7 @@ class Writer:
             self._keep_chats(self._service.client)
             self._keep_responses(self._service.client)
             self._keep_conversations(self._service.client)
+            self._answer_later(self._service.client)
         except BROKEN:
             return
 
@@ -62,6 +68,16 @@ class Writer:
         for conversation_id, said in self.conversations.items():
             items: Any = list(client.conversations.items.list(conversation_id, order="asc", limit=100))
             assert [item.content[0].text for item in items][: len(said)] == said
+        for response_id, followed in self.later.items():
+            ended = self._ended(client, response_id)
+            if response_id in self.cancelled:
+                assert ended.status == "cancelled"
+            elif ended.status == "failed":  # what may have been seen is not answered anew
+                assert followed
+                assert ended.error.code == "server_error"
+            else:
+                assert ended.status in ("completed", "incomplete", "cancelled")
+                assert followed or ended.status == "cancelled" or ended.output_text != ""
         places = {"chat": client.chat.completions, "resp": client.responses, "conv": client.conversations}
         for gone in self.deleted:
             place: Any = places[gone[:4]]
@@ -101,6 +117,26 @@ class Writer:
         gone = client.conversations.create().id
         client.conversations.delete(gone)
         self.deleted.add(gone)
+
+    def _answer_later(self, client: openai.OpenAI) -> None:
+        asked: dict[str, Any] = {**ASK, "input": "Hi", "max_output_tokens": 20, "background": True}
+        alone = client.responses.create(**asked)
+        self.later[alone.id] = False
+        for event in client.responses.create(**asked, stream=True):
+            if event.type == "response.created":
+                self.later[event.response.id] = True
+        unwanted = client.responses.create(**asked).id
+        self.later[unwanted] = False
+        if client.responses.cancel(unwanted).status == "cancelled":
+            self.cancelled.add(unwanted)
+        self._ended(client, alone.id)
+
+    def _ended(self, client: openai.OpenAI, response_id: str) -> Any:
+        deadline = time.monotonic() + 60
+        while (found := client.responses.retrieve(response_id)).status in ("queued", "in_progress"):
+            assert time.monotonic() < deadline, found
+            time.sleep(0.02)
+        return found
 
 
 def test_killed_once_after_every_durable_write(service: Service) -> None:

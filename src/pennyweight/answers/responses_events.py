@@ -32,7 +32,8 @@ class ResponseEvents:
         self.result: dict[str, Any] | None = None
         self._identity = identity
         self._request = request
-        self._sequence = 0
+        # Of what was queued the first two events have been told: created and queued.
+        self._sequence = 2 if request.state.background else 0
         self._done: list[dict[str, Any]] = []
         self._open: MessageItem | CallItem | None = None
         self._call = -1  # the answer's number of the call that is open or was last
@@ -41,7 +42,8 @@ class ResponseEvents:
         if isinstance(event, Accepted):
             held = opened_tools(self._request.conversation, event.opened)
             self._request = replace(self._request, conversation=held)
-            yield self._snapshot("created", "in_progress")
+            if not self._request.state.background:
+                yield self._snapshot("created", "in_progress")
             yield self._snapshot("in_progress", "in_progress")
         elif isinstance(event, TextDelta | RefusalDelta):
             yield from self._text(event)
@@ -55,7 +57,7 @@ class ResponseEvents:
         if self._open is not None:
             self._done.append(self._open.payload("incomplete"))
             self._open = None
-        yield self._snapshot("failed", "failed", error=error.message)
+        yield self._snapshot("failed", "failed", error=error)
 
     def _text(self, delta: TextDelta | RefusalDelta) -> Iterator[dict[str, Any]]:
         kind = MessageItem if isinstance(delta, TextDelta) else RefusalItem
@@ -103,7 +105,7 @@ class ResponseEvents:
         status: ResponseStatus,
         *,
         finished: Finished | None = None,
-        error: str | None = None,
+        error: PennyweightError | None = None,
     ) -> dict[str, Any]:
         state = ResponseState(status=status, output=self._done[:], finished=finished, error=error)
         return self._event(kind, {"response": response_object(self._identity, self._request, state)})

@@ -11,7 +11,7 @@ from pennyweight.answers.events import Accepted, Finished, ignored_of
 from pennyweight.answers.exchange import Answered, compact_json, whole_answer
 from pennyweight.answers.renamed_params import Renaming, renamed_params
 from pennyweight.answers.responses_events import ResponseEvents
-from pennyweight.answers.responses_object import ResponseIdentity
+from pennyweight.answers.responses_object import ResponseIdentity, ResponseState, response_object
 from pennyweight.answers.responses_schema import parse_response
 from pennyweight.answers.served import AnsweringModel
 from pennyweight.answers.usage_cost import CostTeller
@@ -64,6 +64,7 @@ class ResponsesExchange:
         self.state = asked.state
         self.metadata: Mapping[str, str] = asked.given.get("metadata", {})
         self.identity = _identity(model.name, past)
+        self._asked = asked
         self._making = ResponseEvents(self.identity, asked)
         self._cost = CostTeller(backend.pricing, wanted=asked.include_cost, model=model.name)
 
@@ -82,6 +83,10 @@ class ResponsesExchange:
     def pieces(self, event: AnswerEvent) -> Iterable[dict[str, Any]]:
         """Typed events of the stream."""
         return self._cost.all_told(self._making.of(event))
+
+    def queued(self) -> dict[str, Any]:
+        """The `response` object of one that nobody answers yet."""
+        return response_object(self.identity, self._asked, ResponseState(status="queued"))
 
     def failed(self, error: PennyweightError) -> Iterable[dict[str, Any]]:
         """The typed event of an answer that broke off."""

@@ -140,7 +140,6 @@ RESPONSES_FIELDS = FieldTables(
     ),
     neutral=(
         _TRUNCATION,
-        Neutral(name="background", values=(False,), reason="nothing runs in the background yet"),
         Neutral(name="prompt", values=(), reason="there are no stored prompts"),
         Neutral(name="context_management", values=([],), reason="the context is never compacted"),
         Neutral(name="moderation", values=(), reason="there are no moderations yet"),

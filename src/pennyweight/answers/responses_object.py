@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
 from pennyweight.answers.options import JsonObject, JsonSchema
+from pennyweight.errors import InvalidRequestError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
     from pennyweight.answers.options import ResponseFormat
     from pennyweight.answers.responses_schema import ResponseRequest
     from pennyweight.core import Usage
+    from pennyweight.errors import PennyweightError
 
 INCOMPLETE_REASONS: Mapping[str, str] = {"length": "max_output_tokens", "content_filter": "content_filter"}
 """What a response that is not complete says of how its answer ended."""
-ResponseStatus = Literal["in_progress", "completed", "incomplete", "failed"]
+ResponseStatus = Literal["queued", "in_progress", "completed", "incomplete", "failed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +45,14 @@ class ResponseState:
     status: ResponseStatus
     output: list[dict[str, Any]] = field(default_factory=list)
     finished: Finished | None = None
-    error: str | None = None
+    error: PennyweightError | None = None
+
+
+def failure_code(error: PennyweightError) -> str:
+    """Of the codes of OpenAI's response errors, the one that fits."""
+    if isinstance(error, InvalidRequestError | NotFoundError):
+        return "invalid_prompt"
+    return "rate_limit_exceeded" if error.status == 429 else "server_error"
 
 
 def response_object(
@@ -52,14 +61,15 @@ def response_object(
     """One snapshot."""
     finished = state.finished
     reason = None if finished is None else INCOMPLETE_REASONS.get(finished.reason)
-    error = None if state.error is None else {"code": "server_error", "message": state.error}
+    error = state.error
+    told = None if error is None else {"code": failure_code(error), "message": error.message}
     return {
         "id": identity.id,
         "object": "response",
         "created_at": identity.created_at,
         "completed_at": int(time.time()) if state.status == "completed" else None,
         "status": state.status,
-        "error": error,
+        "error": told,
         "incomplete_details": None if reason is None else {"reason": reason},
         "model": identity.model,
         "output": state.output,
@@ -97,7 +107,7 @@ def _repeated(request: ResponseRequest) -> dict[str, Any]:
         "text": {"format": _format(request.options.response_format), "verbosity": "medium"},
         "reasoning": {"effort": None, "summary": None},
         "truncation": "disabled",
-        "background": False,
+        "background": state.background,
         "store": state.store,
         "previous_response_id": state.previous_response_id,
         "conversation": None if continued is None else {"id": continued},

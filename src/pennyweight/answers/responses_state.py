@@ -63,6 +63,12 @@ STATE_FIELDS = (
         "are never kept.",
     ),
     *PAST_FIELDS,
+    Field(
+        name="background",
+        kind=Flag(),
+        doc="Answer later: `queued` at once, to be retrieved, cancelled and, with `stream`, followed from "
+        "any event on. What nobody has seen anything of is answered again after a crash.",
+    ),
 )
 
 
@@ -71,6 +77,7 @@ class AskedState:
     """What is to be kept, and what is continued."""
 
     store: bool = True
+    background: bool = False
     previous_response_id: str | None = None
     conversation_id: str | None = None
 
@@ -97,12 +104,16 @@ def read_state(values: Mapping[str, Any]) -> AskedState:
     """From fields already checked one by one. Raises ParameterError for two that do not go together."""
     state = AskedState(
         store=values.get("store", True),
+        background=values.get("background", False),
         previous_response_id=values.get("previous_response_id"),
         conversation_id=values.get("conversation"),
     )
     if state.previous_response_id is not None and state.conversation_id is not None:
         message = "'previous_response_id' and 'conversation' both say what comes first; send one of them."
         raise ParameterError(message, param="previous_response_id", code="mutually_exclusive_parameters")
+    if state.background and not state.store:
+        message = "'background' needs 'store': what is not kept cannot be retrieved later."
+        raise ParameterError(message, param="background", code="invalid_parameter_combination")
     return state
 
 
@@ -111,6 +122,7 @@ def require_statelessness(state: AskedState) -> None:
     for param, value in (
         ("previous_response_id", state.previous_response_id),
         ("conversation", state.conversation_id),
+        ("background", state.background or None),
     ):
         if value is not None:
             message = f"'{param}' has no meaning in a batch, whose lines stand alone; leave it out."

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pennyweight.answers.responses_exchange import ResponsesExchange
 from pennyweight.answers.responses_state import Past, asked_state
+from pennyweight.history.following import told
 from pennyweight.history.item_pages import page_of_wires
 from pennyweight.history.kept_exchange import KeptExchange
 from pennyweight.history.kept_response import KeptAnswer, keep_response
@@ -16,7 +18,6 @@ from pennyweight.history.standing import stand
 from pennyweight.history.wire_items import wires
 from pennyweight.store.chains import Chains
 from pennyweight.store.failpoints import failpoint
-from pennyweight.store.generation import State
 from pennyweight.store.generations import Generations, not_found
 
 if TYPE_CHECKING:
@@ -41,6 +42,14 @@ class KeptResponse(KeptExchange[ResponsesExchange]):
         return self.inner.failed(error)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A response that can be answered, and what it stands on."""
+
+    standing: Standing
+    exchange: ResponsesExchange
+
+
 class Responses:
     """The stored responses of every project, and the door through which new ones come."""
 
@@ -53,30 +62,29 @@ class Responses:
         self, principal: Principal, body: Mapping[str, object]
     ) -> ResponsesExchange | KeptResponse:
         """What answers `body`. Raises as `ResponsesExchange`; NotFoundError for what the body names."""
-        state = asked_state(body)
-        standing = await self._standing(principal, body)
-        exchange = ResponsesExchange(self._backend, standing.body, Past(items=standing.past))
-        if not state.store and state.conversation_id is None:
+        prepared = await self.prepared(principal.project, body)
+        exchange = prepared.exchange
+        if not exchange.state.store and exchange.state.conversation_id is None:
             return exchange
-        return KeptResponse(exchange, partial(self._keep, principal, body, standing, exchange))
+        return KeptResponse(exchange, partial(self._keep, principal, body, prepared))
 
     async def past(
         self, principal: Principal, body: Mapping[str, object]
     ) -> tuple[Mapping[str, object], Past]:
         """What `body` continues, and the body with the items its references name."""
-        standing = await self._standing(principal, body)
+        standing = await self._standing(principal.project, body)
         return standing.body, Past(items=standing.past)
 
     async def get(self, project_id: str, response_id: str) -> dict[str, Any]:
         """The response as it is now. Raises NotFoundError."""
-        generation = await self._database.read(lambda c: self._found(c, project_id, response_id))
+        generation = await self._database.read(lambda c: self.found(c, project_id, response_id))
         return told(generation)
 
     async def delete(self, project_id: str, response_id: str) -> None:
         """Raises NotFoundError."""
 
         def work(connection: Connection) -> None:
-            self._found(connection, project_id, response_id)
+            self.found(connection, project_id, response_id)
             self._generations.delete(connection, project_id, response_id)
 
         await self._database.write(work)
@@ -86,27 +94,40 @@ class Responses:
         """A page of what went in, earlier responses of the chain included. Raises NotFoundError."""
 
         def work(connection: Connection) -> Page[dict[str, Any]]:
-            self._found(connection, project_id, response_id)
+            self.found(connection, project_id, response_id)
             given = Chains().inputs(connection, project_id, response_id)
             return page_of_wires(wires(given), cursor)
 
         return await self._database.read(work)
 
-    async def _standing(self, principal: Principal, body: Mapping[str, object]) -> Standing:
+    async def prepared(
+        self, project_id: str, body: Mapping[str, object], identity: tuple[str, int] | None = None
+    ) -> Prepared:
+        """`body` understood; `identity` as in `Past`. Raises as `exchange`."""
+        standing = await self._standing(project_id, body)
+        past = Past(items=standing.past, identity=identity)
+        return Prepared(standing=standing, exchange=ResponsesExchange(self._backend, standing.body, past))
+
+    async def resumed(self, generation: Generation) -> Prepared:
+        """What was queued, as things are now."""
+        identity = (generation.id, generation.created_at)
+        return await self.prepared(generation.project_id, json.loads(generation.request), identity)
+
+    async def _standing(self, project_id: str, body: Mapping[str, object]) -> Standing:
         state = asked_state(body)
-        return await self._database.read(lambda c: stand(c, principal.project, state, body))
+        return await self._database.read(lambda c: stand(c, project_id, state, body))
 
     async def _keep(
         self,
         principal: Principal,
         body: Mapping[str, object],
-        standing: Standing,
-        exchange: ResponsesExchange,
+        prepared: Prepared,
         answered: Answered,
     ) -> None:
+        exchange = prepared.exchange
         answer = KeptAnswer(
             body=body,
-            standing=standing,
+            standing=prepared.standing,
             state=exchange.state,
             model=exchange.model,
             metadata=exchange.metadata,
@@ -116,18 +137,9 @@ class Responses:
         await self._database.write(lambda c: keep_response(c, principal, answer, now=now))
         failpoint("response.kept")
 
-    def _found(self, connection: Connection, project_id: str, response_id: str) -> Generation:
+    def found(self, connection: Connection, project_id: str, response_id: str) -> Generation:
+        """Raises NotFoundError, for other kinds of generations too."""
         generation = self._generations.get(connection, project_id, response_id)
         if generation.kind != "response":
             raise not_found(response_id)
         return generation
-
-
-def told(generation: Generation) -> dict[str, Any]:
-    """The `response` object of a stored response, whatever its state."""
-    assert generation.result is not None, "a response is stored with what is told of it"
-    body: dict[str, Any] = json.loads(generation.result)
-    if generation.state not in (State.COMPLETED, State.INCOMPLETE):
-        body["status"] = str(generation.state)
-        body["error"] = None if generation.error is None else json.loads(generation.error)
-    return body

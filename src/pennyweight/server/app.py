@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from starlette.middleware.cors import CORSMiddleware
 
+from pennyweight.history.background import Background
+from pennyweight.history.bell import Bell
 from pennyweight.history.chats import Chats
 from pennyweight.history.conversations import ConversationShelf
+from pennyweight.history.response_work import ResponseWork
 from pennyweight.history.responses import Responses
+from pennyweight.history.work import Later
 from pennyweight.jobs.batch_input import InputLimits
 from pennyweight.jobs.batch_run import Workshop
 from pennyweight.jobs.batch_worker import BatchWorker
+from pennyweight.jobs.generation_worker import Desk, GenerationWorker
 from pennyweight.jobs.new_batch import QueueLimits
 from pennyweight.quota.rates import RATE_KINDS
 from pennyweight.server.auth import Authentication
@@ -60,8 +65,10 @@ if TYPE_CHECKING:
     from pennyweight.api import Engine
     from pennyweight.config import Settings
     from pennyweight.encoder import EncoderSlot
+    from pennyweight.history.work import Work
     from pennyweight.server.services import Services
     from pennyweight.serving import Serving
+    from pennyweight.store.generation import Kind
 
 PING_S = 15.0
 _RATE_HEADERS = tuple(
@@ -102,6 +109,7 @@ def create_app(
         redirect_slashes=False,
     )
     install_error_handlers(app)
+    app.state.workers = []
     encoder = engine.encoder if engine is not None else encoder
     assert encoder is not None, "a server without an engine is given its encoder"
     info = {"version": __version__}
@@ -119,7 +127,7 @@ def create_app(
     limits = ChatLimits(max_body_bytes=settings.max_body_bytes, ping_s=ping_s)
     for routes in (completions_routes, tokens_routes):
         app.include_router(routes(house.backend, limits))
-    _add_answers(app, house, services, limits)
+    _add_answers(app, house, services, _add_worker(app, services), limits)
     app.include_router(embedding_routes(house.vectors, max_body_bytes=settings.max_body_bytes))
     app.include_router(models_routes(house.served))
     app.include_router(moderations_routes())
@@ -135,24 +143,42 @@ def create_app(
 
 @contextmanager
 def working(app: FastAPI) -> Iterator[None]:
-    """While this is open, the application's batches are run. It closes before the engine does."""
-    worker: BatchWorker = app.state.batches
-    worker.start()
-    try:
+    """While this is open, batches and what was queued are answered. It closes before the engine does."""
+    workers: list[BatchWorker | GenerationWorker] = app.state.workers
+    with ExitStack() as stack:
+        for worker in workers:
+            worker.start()
+            stack.callback(worker.close)
         yield
-    finally:
-        worker.close()
 
 
-def _add_answers(app: FastAPI, house: Serving, services: Services, limits: ChatLimits) -> None:
-    """Chats and responses, which may be kept, and what was."""
-    chats = Chats(services.database, house.backend)
-    responses = Responses(services.database, house.backend)
+def _add_worker(app: FastAPI, services: Services) -> Later:
+    """What answers generations that nobody waits for."""
+    bell = Bell()
+    works: dict[Kind, Work] = {}
+    desk = Desk(
+        database=services.database,
+        accounts=services.accounts,
+        usage=services.usage,
+        bell=bell,
+        alone=_is_alone(services),
+    )
+    worker = GenerationWorker(desk, works)
+    app.state.workers.append(worker)
+    return Later(bell=bell, works=works, wake=worker.wake, drop=worker.drop)
+
+
+def _add_answers(app: FastAPI, house: Serving, services: Services, later: Later, limits: ChatLimits) -> None:
+    """Chats and responses, which may be kept and answered later, and what was."""
+    database = services.database
+    chats, responses = Chats(database, house.backend), Responses(database, house.backend)
+    background = Background(database, responses, later)
+    later.works["response"] = ResponseWork(database, responses)
     app.include_router(chat_routes(chats, limits))
     app.include_router(stored_chat_routes(chats, max_body_bytes=limits.max_body_bytes))
-    app.include_router(responses_routes(responses, house.served, limits))
-    app.include_router(stored_response_routes(responses))
-    shelf = ConversationShelf(services.database)
+    app.include_router(responses_routes(responses, background, house.served, limits))
+    app.include_router(stored_response_routes(responses, background, ping_s=limits.ping_s))
+    shelf = ConversationShelf(database)
     app.include_router(conversation_routes(shelf, max_body_bytes=limits.max_body_bytes))
 
 
@@ -166,16 +192,20 @@ def _add_jobs(app: FastAPI, house: Serving, services: Services, settings: Settin
         limits=limits,
         accounts=services.accounts,
     )
-    alone = services.database.url.get_backend_name() == "sqlite"  # whose folder one process has
-    app.state.batches = BatchWorker(workshop, alone=alone)
+    worker = BatchWorker(workshop, alone=_is_alone(services))
+    app.state.workers.append(worker)
     app.include_router(file_routes(services))
     queue = QueueLimits(
         max_batches=settings.max_queued_batches,
         max_bytes=settings.max_queued_batch_bytes,
         max_input_bytes=limits.max_bytes,
     )
-    routes = batch_routes(services, app.state.batches, queue, max_body_bytes=settings.max_body_bytes)
-    app.include_router(routes)
+    app.include_router(batch_routes(services, worker, queue, max_body_bytes=settings.max_body_bytes))
+
+
+def _is_alone(services: Services) -> bool:
+    """Whether no other process has the database: that of a data folder belongs to one server."""
+    return services.database.url.get_backend_name() == "sqlite"
 
 
 def _add_assistants(app: FastAPI, house: Serving, services: Services, settings: Settings) -> None:

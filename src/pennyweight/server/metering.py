@@ -81,8 +81,9 @@ class Metering:
             metered.status = metered.status or 500
             raise
         finally:
-            asked = _asked(scope, kind, metered.model)
-            self._journal.add(usage_row(asked, metered.ended(self._clock()), self._prices))
+            if not metered.is_left:
+                asked = _asked(scope, kind, metered.model)
+                self._journal.add(usage_row(asked, metered.ended(self._clock()), self._prices))
 
 
 class _Metered:
@@ -92,6 +93,7 @@ class _Metered:
         self.model: AskedModel | None = None
         self.tally = Tally()
         self.status: int | None = None
+        self.is_left = False
         self._began_s = time.monotonic()
 
     def ended(self, now: float) -> Ended:
@@ -112,6 +114,12 @@ def metered_account(request: Request, exchange: Exchange, payer: Account) -> Acc
     metered.model = AskedModel(asked=exchange.asked_model, ran=exchange.model)
     metered.tally = Tally(payer)
     return metered.tally
+
+
+def leave_to_worker(request: Request) -> None:
+    """What was queued leaves its row when it is answered, by whoever answers it."""
+    metered: _Metered = request.state.metered
+    metered.is_left = True
 
 
 def _asked(scope: Scope, kind: Kind, model: AskedModel | None) -> Asked:

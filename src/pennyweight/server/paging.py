@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 LIST_QUERY: Final = ("after", "before", "limit", "order")
 """What most lists take."""
 _ORDER: Final = OneOf(("asc", "desc"))
+_FLAG: Final = OneOf(("true", "false"))
 _ENTRY: Final = re.compile(r"metadata\[(.*)\]", re.DOTALL)
 
 
@@ -41,6 +42,21 @@ def read_metadata(query: Mapping[str, str]) -> dict[str, str]:
 def check_included(request: Request) -> None:
     """`include[]` must name what OpenAI has; all there is, is told anyway. Raises ParameterError."""
     check_include([*request.query_params.getlist("include[]"), *request.query_params.getlist("include")])
+
+
+def read_flag(query: Mapping[str, str], name: str) -> bool:
+    """A parameter that is `true` or `false`; not there: false. Raises ParameterError."""
+    return _FLAG.read(query.get(name, "false"), name) == "true"
+
+
+def read_number(query: Mapping[str, str], name: str, *, default: int, most: int = 2**31 - 1) -> int:
+    """A whole number from 0 to `most`. Raises ParameterError."""
+    if name not in query:
+        return default
+    text = query[name]
+    if not (text.isascii() and text.isdigit()):
+        raise wrong_type(name, "an integer", text)
+    return Integer(low=0, high=most).read(int(text[:10]), name)
 
 
 def read_page(query: Mapping[str, str], *, most: int, default: int, order: Order = "desc") -> Cursor:

@@ -41,18 +41,18 @@ async def respond(
     """The answer as the client wants it; a client that goes away ends the work."""
     if not exchange.stream:
         return await respond_whole(request, exchange)
-    account = _account(request, exchange, "completions")
+    account = charged_account(request, exchange)
     work = _begin_stream(exchange, principal_of(request), account, ping_s=ping_s, wire=wire)
     return await _reply(request.receive, work)
 
 
 async def respond_whole(request: Request, exchange: Exchange, *, kind: Kind = "completions") -> Response:
     """The answer at once; a client that goes away ends the work. `kind` is what it is billed as."""
-    account = _account(request, exchange, kind)
+    account = charged_account(request, exchange, kind)
     return await _reply(request.receive, _whole(exchange, principal_of(request), account))
 
 
-def _account(request: Request, exchange: Exchange, kind: Kind) -> Account:
+def charged_account(request: Request, exchange: Exchange, kind: Kind = "completions") -> Account:
     """The request's account, its request charged. Raises RateLimitError."""
     account: RequestAccount = request.state.accounts.of(
         principal_of(request), model=exchange.model, kind=kind

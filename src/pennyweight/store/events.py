@@ -50,6 +50,17 @@ class Events:
             connection.execute(delete(events).where(events.c.generation_id.in_(ids)))
         return len(ids)
 
+    def last(self, connection: Connection, project_id: str, generation_id: str) -> Event | None:
+        """The one with the highest number."""
+        row = connection.execute(
+            select(events.c.sequence_number, events.c.wire)
+            .join(generations, generations.c.id == events.c.generation_id)
+            .where(generations.c.project_id == project_id, generations.c.id == generation_id)
+            .order_by(events.c.sequence_number.desc())
+            .limit(1)
+        ).one_or_none()
+        return None if row is None else Event(**row._mapping)
+
     def after(
         self,
         connection: Connection,

@@ -35,8 +35,13 @@ FAILPOINTS = (
     "database.migrated",  # the new schema is durable
     "file.added",
     "file.deleted",  # but its bytes are still there
+    "generation.claimed",
+    "generation.ended",  # its end is durable, nobody was told
+    "generation.events",
+    "response.cancelled",
     "response.deleted",
     "response.kept",  # an answer is durable, its end not told
+    "response.queued",
 )
 """Every failpoint there is; a test proves each is reached."""
 

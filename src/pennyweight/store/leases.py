@@ -10,16 +10,17 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select, update
+from sqlalchemy import exists, or_, select, update
 
 from pennyweight.store.generation import Generation, Kind, Lease, LeaseLostError, State
 from pennyweight.store.generations import COLUMNS, generation_of
+from pennyweight.store.tables.generations import events
 from pennyweight.store.tables.generations import generations as table
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from sqlalchemy import Connection, RowMapping
+    from sqlalchemy import ColumnElement, Connection, RowMapping
 
 _GONE = json.dumps({"code": "server_error", "message": "The server stopped while it worked on this."})
 
@@ -61,6 +62,26 @@ class Leases:
         found = [_claimed(row._mapping, now + lease_s) for row in connection.execute(claimed)]
         return sorted(found, key=lambda pair: (pair[0].created_at, pair[0].id))
 
+    def any_waits(self, connection: Connection, kinds: Collection[Kind]) -> bool:
+        """Whether there is something to claim."""
+        waiting = exists().where(table.c.kind.in_(kinds), table.c.state == State.QUEUED)
+        return bool(connection.execute(select(waiting)).scalar_one())
+
+    def have_expired(self, connection: Connection, kinds: Collection[Kind], *, now: int) -> bool:
+        """Whether there is something to take from its worker."""
+        return bool(connection.execute(select(exists().where(*_expired(kinds, now)))).scalar_one())
+
+    def release(self, connection: Connection, lease: Lease) -> None:
+        """Give back what nobody has seen a part of, as if it had never been claimed; else nothing happens."""
+        told = exists().where(events.c.generation_id == table.c.id)
+        mine = (table.c.id == lease.generation_id, table.c.fence == lease.fence)
+        cleared = {"lease_owner": None, "lease_expires_at": None, "attempt": table.c.attempt - 1}
+        connection.execute(
+            update(table)
+            .where(*mine, table.c.state == State.IN_PROGRESS, ~told)
+            .values(state=State.QUEUED, **cleared)
+        )
+
     def renew(self, connection: Connection, lease: Lease, *, now: int, lease_s: int) -> Lease:
         """The same lease for longer. Raises LeaseLostError; then the work is to be dropped."""
         mine = (table.c.id == lease.generation_id) & (table.c.fence == lease.fence)
@@ -75,19 +96,25 @@ class Leases:
         return replace(lease, expires_at=now + lease_s)
 
     def expire(self, connection: Connection, kinds: Collection[Kind], *, now: int, max_attempts: int) -> int:
-        """Take what has an expired lease from its worker: to the queue, or failed after `max_attempts`.
+        """Take what has an expired lease from its worker: to the queue, or failed.
 
-        Returns how many there were. With `max_attempts` 1 nothing is tried again.
+        It has failed after `max_attempts`, and if somebody may have seen a part of it. Returns how many there
+        were. With `max_attempts` 1 nothing is tried again.
         """
-        gone = (table.c.kind.in_(kinds), table.c.state == State.IN_PROGRESS, table.c.lease_expires_at <= now)
+        gone = _expired(kinds, now)
+        told = exists().where(events.c.generation_id == table.c.id)
         cleared = {"lease_owner": None, "lease_expires_at": None}
         failed = (
             update(table)
-            .where(*gone, table.c.attempt >= max_attempts)
+            .where(*gone, or_(table.c.attempt >= max_attempts, told))
             .values(state=State.FAILED, ended_at=now, error=_GONE, **cleared)
         )
         queued = update(table).where(*gone).values(state=State.QUEUED, **cleared)
         return sum(connection.execute(statement).rowcount for statement in (failed, queued))
+
+
+def _expired(kinds: Collection[Kind], now: int) -> tuple[ColumnElement[bool], ...]:
+    return table.c.kind.in_(kinds), table.c.state == State.IN_PROGRESS, table.c.lease_expires_at <= now
 
 
 def _claimed(row: RowMapping, expires_at: int) -> tuple[Generation, Lease]:

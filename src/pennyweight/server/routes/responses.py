@@ -10,9 +10,11 @@ from starlette.responses import Response  # noqa: TC002  FastAPI reads the annot
 from pennyweight.answers.renamed_params import renamed_params
 from pennyweight.answers.responses_exchange import RESPONSES_NAMES
 from pennyweight.answers.responses_schema import parse_input_count
+from pennyweight.answers.responses_state import asked_state
 from pennyweight.answers.served import AnsweringModel
 from pennyweight.history.standing import names_items
 from pennyweight.server.auth import check_scope, principal_of
+from pennyweight.server.background import respond_later
 from pennyweight.server.body import read_object
 from pennyweight.server.envelope import json_response
 from pennyweight.server.ignored import ignored_headers
@@ -30,11 +32,14 @@ if TYPE_CHECKING:
 
     from pennyweight.answers.principal import Principal
     from pennyweight.answers.served import ServedModels
+    from pennyweight.history.background import Background
     from pennyweight.history.responses import Responses
     from pennyweight.server.routes.chat import ChatLimits
 
 
-def responses_routes(responses: Responses, served: ServedModels, limits: ChatLimits) -> APIRouter:
+def responses_routes(
+    responses: Responses, background: Background, served: ServedModels, limits: ChatLimits
+) -> APIRouter:
     """The routes over what answers, and keeps it unless told otherwise."""
     router = APIRouter(tags=["responses"])
 
@@ -47,6 +52,10 @@ def responses_routes(responses: Responses, served: ServedModels, limits: ChatLim
     )
     async def create_response(request: Request) -> Response:
         body = await read_object(request, limit=limits.max_body_bytes)
+        if asked_state(body).background:
+            return await respond_later(
+                request, background, body, _reader(request, body), ping_s=limits.ping_s
+            )
         exchange = await responses.exchange(_reader(request, body), body)
         wire = TypedWire(exchange.failed)
         return await respond(request, exchange, ping_s=limits.ping_s, wire=wire)

@@ -1,0 +1,213 @@
+"""Answers what was queued beside a server: a thread with an event loop of its own, as batches have it.
+
+What is claimed is leased, and leases are renewed; a worker that is gone loses what it had to the next one,
+which answers it again unless somebody may have seen a part of it. Kinds of generations are answered by the
+`Work` given for each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from pennyweight.answers.principal import Principal
+from pennyweight.errors import PennyweightError
+from pennyweight.history.work import Claimed
+from pennyweight.jobs.generation_usage import GenerationUsage
+from pennyweight.store.allowances import Allowances
+from pennyweight.store.failpoints import failpoint
+from pennyweight.store.generation import LeaseLostError
+from pennyweight.store.identifiers import new_id
+from pennyweight.store.leases import Leases
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy import Connection
+
+    from pennyweight.cost.usage_journal import UsageJournal
+    from pennyweight.history.bell import Bell
+    from pennyweight.history.work import Work
+    from pennyweight.quota.accounts import Accounts
+    from pennyweight.store.database import Database
+    from pennyweight.store.generation import Generation, Kind, Lease
+
+MOST_AT_ONCE: Final = 16
+"""Generations under way at a time; further ones wait in the queue, in the order they came."""
+LEASE_S: Final = 30
+_RENEWED_S: Final = 5.0
+_POLL_S: Final = 2.0  # for what another process queued, or left
+_ATTEMPTS: Final = 2
+_FOREVER: Final = 2**62
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """What a worker works with. `alone`: no other process has this database, so older leases mean nothing."""
+
+    database: Database
+    accounts: Accounts
+    usage: UsageJournal
+    bell: Bell
+    alone: bool
+
+
+class GenerationWorker:
+    """`start` it once; `wake` it when something was queued; `close` it before the engine."""
+
+    def __init__(self, desk: Desk, works: Mapping[Kind, Work]) -> None:
+        self._desk = desk
+        self._works = works
+        self._leases = Leases()
+        self._owner = new_id("worker_")
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._stopping = False
+        self._ready = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._news = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name="pennyweight-generations", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+        self._ready.wait()
+
+    def wake(self) -> None:
+        """Something was queued. From any thread."""
+        self._call(self._news.set)
+
+    def drop(self, generation_id: str) -> None:
+        """It was cancelled or deleted: stop computing it. From any thread."""
+        self._call(partial(self._cancel, generation_id))
+
+    def close(self) -> None:
+        """Stop at once; what nobody has seen anything of goes back to the queue. Harmless twice."""
+        self._stopping = True
+        self.wake()
+        self._thread.join()
+
+    def _call(self, function: object) -> None:
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop is closed: the server is about to end
+                self._loop.call_soon_threadsafe(function)  # type: ignore[arg-type]
+
+    def _cancel(self, generation_id: str) -> None:
+        if (task := self._running.get(generation_id)) is not None:
+            task.cancel()
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._main())
+        except Exception:  # the edge of the thread
+            _log.exception("answers in the background have stopped")
+        finally:
+            self._ready.set()
+
+    async def _main(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._ready.set()
+        before = _FOREVER if self._desk.alone else None
+        while not self._stopping:
+            self._news.clear()
+            try:
+                await self._expire(int(time.time()) if before is None else before)
+                before = None
+                while await self._claim():
+                    pass
+            except PennyweightError as error:  # a full disk, a database that is away: it may pass
+                _log.warning("answers in the background wait: %s", error.message)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), _POLL_S)
+        for task in self._running.values():
+            task.cancel()
+        await asyncio.gather(*self._running.values(), return_exceptions=True)
+
+    async def _expire(self, now: int) -> None:
+        kinds = tuple(self._works)
+        database = self._desk.database
+        if await database.read(lambda c: self._leases.have_expired(c, kinds, now=now)):
+            await database.write(lambda c: self._leases.expire(c, kinds, now=now, max_attempts=_ATTEMPTS))
+
+    async def _claim(self) -> bool:
+        """Begin what waits longest; whether there was room and anything."""
+        room, kinds = MOST_AT_ONCE - len(self._running), tuple(self._works)
+        database, now = self._desk.database, int(time.time())
+        if room <= 0 or not await database.read(lambda c: self._leases.any_waits(c, kinds)):
+            return False
+        claimed = await database.write(
+            lambda c: self._leases.claim(c, kinds, owner=self._owner, now=now, lease_s=LEASE_S, limit=room)
+        )
+        failpoint("generation.claimed")
+        for generation, lease in claimed:
+            task = asyncio.create_task(self._work_on(generation, lease))
+            self._running[generation.id] = task
+        return bool(claimed)
+
+    async def _work_on(self, generation: Generation, lease: Lease) -> None:
+        usage = GenerationUsage(generation, self._desk.accounts)
+        try:
+            await self._answer(generation, lease, usage)
+        except asyncio.CancelledError:
+            if self._stopping:
+                await self._release(lease)
+        except LeaseLostError as error:
+            _log.info("%s is not answered here any more: %s", generation.id, error.message)
+        except PennyweightError as error:  # the engine stops, the disk is full, the database is away
+            _log.warning("%s waits: %s", generation.id, error.message)
+        except Exception:  # its lease runs out, and it is tried again
+            _log.exception("%s was interrupted", generation.id)
+        finally:
+            for row in usage.rows():
+                self._desk.usage.add(row)
+            del self._running[generation.id]
+            self._news.set()
+
+    async def _answer(self, generation: Generation, lease: Lease, usage: GenerationUsage) -> None:
+        principal = await self._desk.database.read(lambda c: _principal(c, generation))
+        claimed = Claimed(
+            lease=lease,
+            principal=principal,
+            account=partial(usage.account, principal),
+            told=partial(self._desk.bell.ring, generation.id),
+        )
+        answering = asyncio.create_task(self._works[generation.kind].answer(generation, claimed))
+        keeping = asyncio.create_task(self._keep(lease))
+        try:
+            await asyncio.wait((answering, keeping), return_when=asyncio.FIRST_COMPLETED)
+            if keeping.done():
+                keeping.result()
+            await answering
+        finally:
+            for task in (answering, keeping):
+                task.cancel()
+            await asyncio.gather(answering, keeping, return_exceptions=True)
+
+    async def _keep(self, lease: Lease) -> None:
+        """Renew the lease for as long as it is ours. Raises LeaseLostError."""
+        while True:
+            await asyncio.sleep(_RENEWED_S)
+            try:
+                await self._desk.database.write(
+                    lambda c: self._leases.renew(c, lease, now=int(time.time()), lease_s=LEASE_S)
+                )
+            except LeaseLostError:
+                raise
+            except PennyweightError as error:  # there is time until the lease ends
+                _log.warning("a lease cannot be renewed: %s", error.message)
+
+    async def _release(self, lease: Lease) -> None:
+        with suppress(PennyweightError):
+            await self._desk.database.write(lambda c: self._leases.release(c, lease))
+
+
+def _principal(connection: Connection, generation: Generation) -> Principal:
+    """Who asked for it, with the limits of the key and its project."""
+    project, key = generation.project_id, generation.key_id
+    subjects = (project,) if key is None else (key, project)
+    return Principal(project=project, key=key, allowances=Allowances().of(connection, subjects))
