@@ -154,6 +154,7 @@ RESPONSES: dict[str, Proof] = SAMPLING | {
     "store": lambda ask: ask(store=False).body["store"] is False,
     "previous_response_id": lambda ask: ask(previous_response_id=ask().body["id"]).prompt > ask().prompt,
     "conversation": lambda ask: ask(conversation="conv_nobody").status == 404,
+    "background": lambda ask: ask(background=True).body["status"] == "queued",
     "metadata": lambda ask: ask(metadata={"a": "b"}).body["metadata"] == {"a": "b"},
     "max_output_tokens": lambda ask: tokens(ask(max_output_tokens=3, ignore_eos=True)) == 3,
     "top_logprobs": lambda ask: len(scores(ask(top_logprobs=2))[0]["top_logprobs"]) == 2,

@@ -142,7 +142,7 @@ def test_a_token_the_model_does_not_have(client: openai.OpenAI, server: LiveServ
 def test_paths_and_methods_that_do_not_exist(server: LiveServer) -> None:
     assert error_of(httpx.get(f"{server.url}/v1/frobnicate"), 404)["code"] == "unknown_url"
     assert error_of(httpx.get(f"{server.url}/v1/models/"), 404)["type"] == "invalid_request_error"
-    reply = httpx.get(f"{server.url}/v1/chat/completions")
+    reply = httpx.get(f"{server.url}/v1/completions")
     assert error_of(reply, 405)["code"] == "method_not_supported"
     assert reply.headers["allow"] == "POST"
 

@@ -223,7 +223,7 @@ def test_what_is_cached_is_counted(client: openai.OpenAI, server: LiveServer) ->
         ({"conversation": {"name": "conv_1"}}, "conversation.name"),
         ({"store": 1}, "store"),
         ({"metadata": {"a": "b" * 513}}, "metadata.a"),
-        ({"background": True}, "background"),
+        ({"background": True, "store": False}, "background"),
         ({"prompt": {"id": "pmpt_1"}}, "prompt"),
         ({"truncation": "auto"}, "truncation"),
         ({"reasoning": {"effort": "low"}}, "reasoning.effort"),
