@@ -114,6 +114,15 @@ def test_a_lone_outlier_is_not_believed() -> None:
     assert cost.decode_s(5) < 0.05
 
 
+def test_a_size_that_ran_when_the_machine_was_slow_is_not_shunned() -> None:
+    cost = StepCost()
+    for tokens in (1, 16, 8, 32):
+        cost.observe(StepShape(tokens), 0.002 + 0.0005 * tokens)
+    cost.observe(StepShape(12), 0.016)
+    assert cost.decode_s(12) == pytest.approx(0.008, rel=0.05)
+    assert cost.decode_s(8) == pytest.approx(0.006, rel=0.05)
+
+
 def test_a_tiny_chunk_does_not_distort_the_rate() -> None:
     cost = StepCost()
     learn(cost, token_s=1e-3, decode_s=0.01, rows=1)

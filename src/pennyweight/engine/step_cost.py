@@ -1,7 +1,8 @@
 """How long a step takes, learnt from the steps that ran, and the prompt chunk that follows from it.
 
-Model: seconds = decode(tokens) + prompt tokens * (token_s + attend_s * mean context). `decode` is a curve
-through running averages at about four sizes per doubling, drafts included. The two others are a running
+Model: seconds = decode(tokens) + prompt tokens * (token_s + attend_s * mean context). `decode` is the curve
+below running averages at about four sizes per doubling, drafts included, that bends upwards only: a size that
+ran but once, when the machine was slow, is not shunned for ever. The two others are a running
 regression over steps with prompts in them. Longer contexts and a busier machine show up within a few steps.
 """
 
@@ -10,6 +11,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 GAP_S = 0.052  # wanted gap between tokens of running streams beside prompts: 80 ms is the limit
 IDLE_STEP_S = 0.250  # longest step when no stream runs: what an arrival or a cancel may have to wait
@@ -44,6 +49,7 @@ class StepCost:
     def __init__(self, *, token_s: float = TOKEN_GUESS_S) -> None:
         self._prompt = _Line(token_s)  # the guess lasts until the first prompt was measured
         self._decode: dict[int, tuple[float, float]] = {}  # size class -> running (tokens, seconds)
+        self._curve: list[tuple[float, float]] = []  # the lower hull of these; empty: to be drawn again
         self.spent_s = 0.0  # of the gap that the next step ends: others had the cores for so long
 
     def observe(self, shape: StepShape, seconds: float) -> None:
@@ -57,7 +63,7 @@ class StepCost:
         """Expected seconds of a step of `tokens` tokens that all sample."""
         if tokens == 0:
             return 0.0
-        points = sorted(self._decode.values()) or [(1.0, DECODE_GUESS_S)]
+        points = self._curve = self._curve or _lower_hull(self._decode.values()) or [(1.0, DECODE_GUESS_S)]
         for (left, left_s), (right, right_s) in pairwise(points):
             if left <= tokens < right:
                 return left_s + (right_s - left_s) * (tokens - left) / (right - left)
@@ -99,12 +105,13 @@ class StepCost:
         self._prompt.add(context, max(MIN_TOKEN_S, each_s))
 
     def _observe_decode(self, tokens: int, seconds: float) -> None:
+        self._curve = []
         size = round(4 * math.log2(tokens))
         seconds = max(MIN_TOKEN_S, seconds)
         if size not in self._decode:
             # A lone outlier must not scare everybody off: nobody would measure again.
             most_s = 2 * self.decode_s(tokens) if self._decode else seconds
-            self._decode[size] = (tokens, min(seconds, most_s))
+            self._decode[size], self._curve = (tokens, min(seconds, most_s)), []
             return
         old_tokens, old_s = self._decode[size]
         new_s = _average(old_s, min(seconds, MAX_SLOWDOWN * old_s))
@@ -159,3 +166,16 @@ class _Line:
 
 def _average(old: float, new: float) -> float:
     return old + NEW_WEIGHT * (new - old)
+
+
+def _lower_hull(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Andrew's monotone chain: of rising x, the points that no line between two others passes below."""
+    hull: list[tuple[float, float]] = []
+    for x, y in sorted(points):
+        while len(hull) > 1:
+            (x0, y0), (x1, y1) = hull[-2:]
+            if (y1 - y0) * (x - x0) < (y - y0) * (x1 - x0):
+                break
+            hull.pop()
+        hull.append((x, y))
+    return hull
