@@ -13,13 +13,16 @@ from sqlalchemy import func, select
 from pennyweight.jobs import batch_run, batch_worker
 from pennyweight.jobs.batch_ending import BatchEnding
 from pennyweight.jobs.batch_turns import to_put_down
+from pennyweight.jobs.batch_worker import BatchWorker
+from pennyweight.server import app
 from pennyweight.store.batch_claims import BatchClaims
+from pennyweight.store.blobs import BlobStore
 from pennyweight.store.tables.batches import batches
 from pennyweight.store.tables.usage import usage
 from tests.jobs.requests import CHAT, jsonl
 from tests.server.batching import chats, created, ended, lines_of, uploaded
 from tests.server.issuing import new_key, new_project
-from tests.server.live import LiveServer, live_server
+from tests.server.live import LiveServer, eventually, live_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -190,3 +193,35 @@ def test_a_defect_of_the_worker_itself_does_not_end_it(
     monkeypatch.setattr(BatchClaims, "waits", broken_at_first)
     with live_server(engine) as server, server.client() as client:
         assert ended(client, created(client, jsonl(*chats(server, 2)))).status == "completed"
+
+
+@pytest.mark.usefixtures("hasty")
+def test_an_input_that_is_gone_fails_the_batch(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BlobStore, "open", _nothing_there)
+    with live_server(engine) as server, server.client() as client:
+        batch = ended(client, created(client, jsonl(*chats(server, 2))))
+        assert batch.status == "failed"
+
+
+@pytest.mark.usefixtures("hasty")
+def test_an_input_of_another_servers_folder_is_left_to_that_server(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BlobStore, "open", _nothing_there)
+    monkeypatch.setattr(app, "BatchWorker", lambda shop, **_: BatchWorker(shop, alone=False))
+    with live_server(engine) as server, server.client() as client:
+        batch = created(client, jsonl(*chats(server, 2)))
+        row = select(batches).where(batches.c.id == batch.id)
+        database = server.services.database
+
+        def left() -> bool:
+            found = database.read_now(lambda c: c.execute(row).one())
+            return found.claimed_at is not None and found.lease_expires_at is None
+
+        eventually(left)
+        found = database.read_now(lambda c: c.execute(row).one())
+        assert (found.state, found.num_failures, found.fence) == ("validating", 0, 2)
+
+
+def _nothing_there(*_: object) -> None:
+    raise FileNotFoundError

@@ -211,6 +211,16 @@ def test_loads_tell_who_has_and_who_waits(database: Database) -> None:
     assert [(load.num_claimed, load.num_waiting) for load in expired] == [(0, 3)]
 
 
+def test_what_another_server_must_run_is_left_aside(database: Database) -> None:
+    ids = [add_batch(database, number) for number in range(2)]
+    found = database.write_now(lambda c: CLAIMS.claim(c, owner="w", now=NOW, lease_s=30, but=ids[:1]))
+    assert found is not None
+    assert found[0].id == ids[1]
+    assert not database.read_now(lambda c: CLAIMS.waits(c, now=NOW, but=ids[:1]))
+    (load,) = database.read_now(lambda c: CLAIMS.loads(c, now=NOW, but=ids[:1]))
+    assert (load.num_claimed, load.num_waiting) == (1, 0)
+
+
 def test_failures_of_a_worker_are_counted_over_leases(database: Database) -> None:
     add_batch(database, 1)
     counts = []

@@ -73,8 +73,12 @@ class Bench:
     lease_s: int
 
 
+class InputElsewhereError(PennyweightError):
+    """The batch was made at another server of the same database, whose folder has its input."""
+
+
 class BatchRun:
-    """Raises LeaseLostError, UnavailableError, StorageFullError; then nothing of it is lost."""
+    """Raises LeaseLostError, InputElsewhereError, UnavailableError, StorageFullError; nothing is lost."""
 
     def __init__(self, workshop: Workshop, bench: Bench, batch: Batch, lease: BatchLease) -> None:
         self._shop = workshop
@@ -106,7 +110,13 @@ class BatchRun:
         """Until it ends, or nothing more may be begun."""
         async with self._leased():
             blob = await self._shop.database.read(lambda c: self._work.input_blob(c, self._batch))
-            with self._shop.blobs.open(blob) as source:
+            try:
+                source = self._shop.blobs.open(blob)
+            except FileNotFoundError as error:
+                raise InputElsewhereError(
+                    f"The input of '{self._batch.id}' is not in this folder."
+                ) from error
+            with source:
                 await self._run(source)
 
     async def give_up(self) -> None:

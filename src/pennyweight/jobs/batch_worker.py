@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from pennyweight.errors import PennyweightError, StorageFullError, UnavailableError
-from pennyweight.jobs.batch_run import BatchRun, Bench
+from pennyweight.jobs.batch_run import BatchRun, Bench, InputElsewhereError
 from pennyweight.jobs.batch_turns import Turn, to_put_down
 from pennyweight.jobs.line_places import LinePlaces
 from pennyweight.jobs.line_runner import MAX_LINES
@@ -44,12 +44,13 @@ class BatchWorker:
     def __init__(self, workshop: Workshop, *, alone: bool) -> None:
         """`alone`: no other process has this database, so a lease of before means nothing."""
         self._shop = workshop
-        self._leases_are_stale = alone
+        self._alone = self._leases_are_stale = alone
         self._owner = new_id("worker_")
         self._claims = BatchClaims()
         self._files = Files()
         self._stamp = ChangeStamp(workshop.database.url)
         self._runs: set[BatchRun] = set()  # two of one batch, if a lease ran out meanwhile
+        self._elsewhere: set[str] = set()  # batches whose input another server has
         self._stopping = False
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -116,11 +117,13 @@ class BatchWorker:
             self._leases_are_stale = False
 
     async def _claim(self) -> tuple[Batch, BatchLease] | None:
-        now = int(time.time())
-        if not await self._shop.database.read(lambda connection: self._claims.waits(connection, now=now)):
+        now, database, but = int(time.time()), self._shop.database, tuple(self._elsewhere)
+        if not await database.read(lambda connection: self._claims.waits(connection, now=now, but=but)):
             return None
-        return await self._shop.database.write(
-            lambda connection: self._claims.claim(connection, owner=self._owner, now=now, lease_s=LEASE_S)
+        return await database.write(
+            lambda connection: self._claims.claim(
+                connection, owner=self._owner, now=now, lease_s=LEASE_S, but=but
+            )
         )
 
     async def _take_turns(self) -> None:
@@ -128,8 +131,10 @@ class BatchWorker:
         runs = {run.batch.id: run for run in self._runs}
         if any(run.is_put_down for run in runs.values()):
             return
-        now = int(time.time())
-        loads = await self._shop.database.read(lambda connection: self._claims.loads(connection, now=now))
+        now, but = int(time.time()), tuple(self._elsewhere)
+        loads = await self._shop.database.read(
+            lambda connection: self._claims.loads(connection, now=now, but=but)
+        )
         turns = [
             Turn(batch_id=batch_id, project_id=run.batch.project_id, seconds=time.monotonic() - run.begun_s)
             for batch_id, run in runs.items()
@@ -146,12 +151,20 @@ class BatchWorker:
             _log.warning("batch %s was taken over by another worker", batch.id)
         except (UnavailableError, StorageFullError) as error:  # the engine stops, the database is away
             _log.warning("batch %s waits: %s", batch.id, error.message)
-        except Exception:  # a defect of ours; its lease runs out, and it is tried again
-            _log.exception("batch %s was interrupted", batch.id)
-            await self._count_failure(run, lease)
+        except Exception as error:  # a defect of ours; its lease runs out, and it is tried again
+            if isinstance(error, InputElsewhereError) and not self._alone:
+                await self._leave_to_others(lease)
+            else:
+                _log.exception("batch %s was interrupted", batch.id)
+                await self._count_failure(run, lease)
         finally:
             self._runs.discard(run)
             self._news.set()
+
+    async def _leave_to_others(self, lease: BatchLease) -> None:
+        self._elsewhere.add(lease.batch_id)
+        with suppress(PennyweightError):  # it is left when the lease runs out, then
+            await self._shop.database.write(lambda connection: self._claims.put_down(connection, lease))
 
     async def _count_failure(self, run: BatchRun, lease: BatchLease) -> None:
         """Trying again may help; it is not done for ever."""

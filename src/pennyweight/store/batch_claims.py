@@ -17,6 +17,8 @@ from pennyweight.store.generation import LeaseLostError
 from pennyweight.store.tables.batches import batches
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from sqlalchemy import ColumnElement, Connection, Subquery
 
 
@@ -41,15 +43,15 @@ class ProjectLoad:
 class BatchClaims:
     """`now` is in seconds since 1970. Workers of every project, and of several servers, come here."""
 
-    def waits(self, connection: Connection, *, now: int) -> bool:
-        """Whether there is something to claim."""
-        row = connection.execute(select(batches.c.id).where(_is_free(now)).limit(1)).one_or_none()
-        return row is not None
+    def waits(self, connection: Connection, *, now: int, but: Collection[str] = ()) -> bool:
+        """Whether there is something to claim, `but` those left aside."""
+        wanted = select(batches.c.id).where(_is_free(now), batches.c.id.not_in(but)).limit(1)
+        return connection.execute(wanted).one_or_none() is not None
 
     def claim(
-        self, connection: Connection, *, owner: str, now: int, lease_s: int
+        self, connection: Connection, *, owner: str, now: int, lease_s: int, but: Collection[str] = ()
     ) -> tuple[Batch, BatchLease] | None:
-        """The batch whose turn it is; None if none waits."""
+        """The batch whose turn it is, `but` those left aside; None if none waits."""
         loads = _loads(now)
         served = batches.alias("served")
         last_turn = (
@@ -60,7 +62,7 @@ class BatchClaims:
         row = connection.execute(
             select(batches.c.id, batches.c.fence)
             .join(loads, loads.c.project_id == batches.c.project_id)
-            .where(_is_free(now))
+            .where(_is_free(now), batches.c.id.not_in(but))
             .order_by(loads.c.claimed, func.coalesce(last_turn, 0), batches.c.created_at, batches.c.id)
             .limit(1)
             .with_for_update(of=batches, skip_locked=True)
@@ -72,9 +74,9 @@ class BatchClaims:
         connection.execute(update(batches).where(batches.c.id == row.id).values(**leased, claimed_at=now))
         return self.read(connection, lease), lease
 
-    def loads(self, connection: Connection, *, now: int) -> list[ProjectLoad]:
-        """Every project that has a batch under way."""
-        rows = connection.execute(select(_loads(now)))
+    def loads(self, connection: Connection, *, now: int, but: Collection[str] = ()) -> list[ProjectLoad]:
+        """Every project that has a batch under way, `but` those left aside."""
+        rows = connection.execute(select(_loads(now, but)))
         return [
             ProjectLoad(project_id=row.project_id, num_claimed=row.claimed, num_waiting=row.num - row.claimed)
             for row in rows
@@ -122,13 +124,13 @@ def _is_free(now: int) -> ColumnElement[bool]:
     return batches.c.state.in_(UNDER_WAY) & free
 
 
-def _loads(now: int) -> Subquery:
+def _loads(now: int, but: Collection[str] = ()) -> Subquery:
     """A row for each project with a batch under way: how many it has, and how many of them are leased."""
     own = batches.alias("own")
     leased = func.coalesce(func.sum(cast(own.c.lease_expires_at > now, Integer)), 0)
     return (
         select(own.c.project_id, func.count().label("num"), leased.label("claimed"))
-        .where(own.c.state.in_(UNDER_WAY))
+        .where(own.c.state.in_(UNDER_WAY), own.c.id.not_in(but))
         .group_by(own.c.project_id)
         .subquery()
     )
