@@ -9,6 +9,7 @@
 
 #include "module.h"
 #include "pennyweight/isa.h"
+#include "pennyweight/similarity.h"
 #include "pennyweight/topology.h"
 
 namespace pennyweight::bind {
@@ -101,6 +102,17 @@ nb::bytes combine_bytes(nb::handle vectors, const std::vector<int>& weights, int
   return nb::bytes(combined.data(), combined.size() * 4);
 }
 
+nb::bytes similarities_bytes(nb::handle query, nb::handle vectors) {
+  const BufferView view(vectors);
+  const std::vector<float> floats = floats_of(query, "query");
+  std::vector<float> found;
+  {
+    const nb::gil_scoped_release release;
+    found = similarities(floats, view.bytes());
+  }
+  return nb::bytes(found.data(), found.size() * 4);
+}
+
 }  // namespace
 
 void bind_encoder(nb::module_& m) {
@@ -120,6 +132,7 @@ void bind_encoder(nb::module_& m) {
       .def_prop_ro("cpu_s", &Encoder::cpu_seconds)
       .def("encode", &encode, "texts"_a);
   m.def("to_q8_0", &to_q8_0_bytes, "data"_a, nb::kw_only(), "type"_a);
+  m.def("similarities", &similarities_bytes, "query"_a, "vectors"_a);
   m.def("combine", &combine_bytes, "vectors"_a, nb::kw_only(), "weights"_a, "width"_a, "dimensions"_a);
 }
 

@@ -6,6 +6,7 @@
 #include <limits>
 #include <stdexcept>
 
+#include "pennyweight/similarity.h"
 #include "streams.h"
 #include "tests.h"
 #include "tiny_model.h"
@@ -234,6 +235,26 @@ void check_combine(Report& report) {
   CHECK(report, nothing == std::vector<float>(3), "nothing stays nothing");
 }
 
+void check_similarities(Report& report, Random& random) {
+  constexpr int kNumVectors = 5, kValues = 64;
+  const std::vector<float> query = random.floats(kValues), vectors = random.floats(kNumVectors * kValues);
+  const std::vector<uint8_t> blocks =
+      to_q8_0({reinterpret_cast<const uint8_t*>(vectors.data()), vectors.size() * 4}, Format::kF32);
+  const std::vector<float> found = similarities(query, blocks);
+  CHECK(report, found.size() == kNumVectors, "one product for each vector");
+  for (int v = 0; v < kNumVectors; ++v) {
+    double exact = 0, size = 0;
+    for (int i = 0; i < kValues; ++i) {
+      exact += static_cast<double>(query[i]) * vectors[v * kValues + i];
+      size += std::fabs(static_cast<double>(query[i]) * vectors[v * kValues + i]);
+    }
+    CHECK(report, std::fabs(found[v] - exact) < 0.01 * size, "near the exact product");
+  }
+  CHECK(report, similarities(query, {}).empty(), "nothing is near nothing");
+  CHECK(report, refuses([&] { similarities(query, {blocks.data(), 67}); }), "half a vector");
+  CHECK(report, refuses([&] { similarities({query.data(), 33}, blocks); }), "a query of half a block");
+}
+
 }  // namespace
 
 void test_encoder(Report& report, const Options& options) {
@@ -249,6 +270,7 @@ void test_encoder(Report& report, const Options& options) {
   check_encoder(report, Pooling::kFirst, kFirstChecksum, threads);
   check_refusals(report);
   check_combine(report);
+  check_similarities(report, random);
 }
 
 }  // namespace pennyweight::test

@@ -177,3 +177,18 @@ def test_transformers_computes_what_the_float32_reference_does(tmp_path: Path) -
         with torch.no_grad():
             theirs_T = bert(input_ids=torch.tensor([text])).last_hidden_state[0].mean(dim=0).numpy()
         assert np.abs(reference.encode(text) - theirs_T).max() < 2e-5
+
+
+def test_similarities_are_the_products_of_what_is_kept() -> None:
+    """Of 384 values as MiniLM's; the query is rounded as the vectors are."""
+    random = np.random.default_rng(3)
+    vectors_VD = random.normal(size=(50, 384)).astype(np.float32)
+    vectors_VD /= np.linalg.norm(vectors_VD, axis=1, keepdims=True)
+    blocks = _native.to_q8_0(vectors_VD.tobytes(), type="F32")
+    found = np.frombuffer(_native.similarities(vectors_VD[7].tobytes(), blocks), np.float32)
+    assert np.allclose(found, vectors_VD @ vectors_VD[7], atol=0.005)
+    assert _native.similarities(vectors_VD[7].tobytes(), b"") == b""
+    with pytest.raises(ValueError, match="no vectors of 384 values"):
+        _native.similarities(vectors_VD[7].tobytes(), blocks[1:])
+    with pytest.raises(ValueError, match="multiple of 32"):
+        _native.similarities(b"", blocks)

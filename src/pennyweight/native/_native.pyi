@@ -330,6 +330,12 @@ def combine(vectors: Buffer, *, weights: Sequence[int], width: int, dimensions: 
     scaled to length 1. Sums run in double, in order.
     """
 
+def similarities(query: Buffer, vectors: Buffer) -> bytes:
+    """Dot products, float32, of a float32 vector with each of `vectors`: Q8_0 blocks as `to_q8_0` makes them.
+
+    The query is rounded to Q8_0 as well. Raises ValueError for sizes that do not fit.
+    """
+
 # --- measurements -----------------------------------------------------------------------------------------
 def measure_bandwidth(num_threads: int) -> float:
     """Bytes per second of a streaming read that fits no cache."""

@@ -1,0 +1,1 @@
+"""Files become chunks that are found again: reading, cutting, indexing, searching."""
