@@ -45,6 +45,9 @@ class Embedder:
     ) -> None:
         """`window`: tokens of the longest text, opening and closing ones included; `width`: of a vector."""
         self.width = width
+        self.content_tokens = window - 2
+        """Most tokens of a text whose vector is not the mean over several windows."""
+        self._tokenizer = tokenizer
         self._cutter = WindowCutter(tokenizer, window=window)
         self._queue = EmbeddingQueue(encoder, cores=cores)
 
@@ -53,6 +56,10 @@ class Embedder:
         self.check_dimensions(dimensions)
         windows = self.cut(inputs)
         return self.finish(windows, self.start(windows).result(), dimensions=dimensions)
+
+    def num_tokens(self, text: str) -> int:
+        """Tokens of `text`, without the two around it. Raises InvalidRequestError for what is no Unicode."""
+        return sum(map(len, self._tokenizer.encode(text)))
 
     def check_dimensions(self, dimensions: int | None) -> None:
         """Raise ParameterError for more numbers than the encoder's vectors have."""

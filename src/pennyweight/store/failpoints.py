@@ -29,6 +29,10 @@ FAILPOINTS = (
     "conversation.labelled",
     "conversation.made",
     "conversation.shrunk",
+    "chunks.completed",  # a file in a vector store is read
+    "chunks.failed",  # or cannot be
+    "chunks.removed",  # some of what left its store
+    "chunks.stored",  # some of a file
     "database.committed",  # a group of writes is durable, nobody who waits was told
     "database.copied",  # the copy before a migration is durable
     "database.restored",  # a backup's database is durable in its new place
@@ -42,6 +46,9 @@ FAILPOINTS = (
     "response.deleted",
     "response.kept",  # an answer is durable, its end not told
     "response.queued",
+    "vector_store.added",
+    "vector_store.changed",
+    "vector_store.deleted",  # but what is in it is still there
 )
 """Every failpoint there is; a test proves each is reached."""
 

@@ -1,0 +1,73 @@
+"""Vectors of chunks and queries from the server's encoder, as they are kept; without one, words decide."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, Protocol
+
+from pennyweight.native import _native
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from concurrent.futures import Future
+
+    from pennyweight.answers.embedding import Embedder
+
+_WINDOW: Final = 254  # tokens of a chunk where no encoder says better: as the default encoder
+_CHARS_PER_TOKEN: Final = 4  # of English, where nobody counts
+_MAX_CHARS_PER_TOKEN: Final = 12  # a word of any length may be one unknown token
+
+
+class EncoderSource(Protocol):
+    """The server's encoder, opened when it is first needed."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def offered(self) -> bool: ...
+    def embedder(self) -> Future[Embedder]: ...
+
+
+class ChunkEncoder:
+    """Any thread may use it."""
+
+    def __init__(self, source: EncoderSource) -> None:
+        self._source = source
+
+    @property
+    def name(self) -> str | None:
+        """None: there is no encoder here."""
+        return self._source.name if self._source.offered else None
+
+    @property
+    def window(self) -> int:
+        """Tokens that one vector stands for; opens the encoder."""
+        return self._embedder().content_tokens if self._source.offered else _WINDOW
+
+    def num_tokens(self, text: str) -> int:
+        """Tokens of `text`; opens the encoder."""
+        if not self._source.offered:
+            return -(-len(text) // _CHARS_PER_TOKEN)
+        return max(self._embedder().num_tokens(text), len(text) // _MAX_CHARS_PER_TOKEN)
+
+    def encode(self, texts: Sequence[str]) -> bytes:
+        """Their vectors, one after the other, in Q8_0 blocks; nothing without an encoder.
+
+        Raises OverloadedError, EngineError, and what opening an encoder does.
+        """
+        if not self._source.offered:
+            return b""
+        vectors = self._embedder().embed(texts).vectors
+        return _native.to_q8_0(b"".join(vectors), type="F32")
+
+    async def encode_query(self, text: str) -> bytes | None:
+        """Its vector, float32; None without an encoder. Raises as `encode`."""
+        if not self._source.offered:
+            return None
+        embedder = await asyncio.wrap_future(self._source.embedder())
+        windows = await asyncio.to_thread(embedder.cut, [text])
+        data = await asyncio.wrap_future(embedder.start(windows))
+        return embedder.finish(windows, data, dimensions=None).vectors[0]
+
+    def _embedder(self) -> Embedder:
+        return self._source.embedder().result()
