@@ -18,6 +18,14 @@ from pennyweight.history.assistants.thread_fields import CREATE_THREAD, UPDATE_T
 from pennyweight.history.conversation_fields import CONVERSATION_FIELDS, ITEMS_FIELDS
 from pennyweight.history.metadata_fields import METADATA_FIELDS
 from pennyweight.jobs.batch_request import BATCH_FIELDS
+from pennyweight.retrieval.search_fields import SEARCH_FIELDS
+from pennyweight.retrieval.store_fields import (
+    ADD_BATCH,
+    ADD_FILE,
+    CREATE_STORE,
+    UPDATE_FILE,
+    UPDATE_STORE,
+)
 from pennyweight.server.organization_fields import (
     CREATE_ACCOUNT,
     CREATE_ADMIN_KEY,
@@ -55,6 +63,12 @@ ENDPOINTS: tuple[tuple[str, FieldTables], ...] = (
     ("POST /v1/threads", CREATE_THREAD),
     ("POST /v1/threads/{id}", UPDATE_THREAD),
     ("POST /v1/threads/{id}/messages", CREATE_MESSAGE),
+    ("POST /v1/vector_stores", CREATE_STORE),
+    ("POST /v1/vector_stores/{id}", UPDATE_STORE),
+    ("POST /v1/vector_stores/{id}/search", SEARCH_FIELDS),
+    ("POST /v1/vector_stores/{id}/files", ADD_FILE),
+    ("POST /v1/vector_stores/{id}/files/{id}", UPDATE_FILE),
+    ("POST /v1/vector_stores/{id}/file_batches", ADD_BATCH),
     ("POST /v1/organization/projects", CREATE_PROJECT),
     ("POST /v1/organization/projects/{id}", UPDATE_PROJECT),
     ("POST /v1/organization/projects/{id}/spend_limit", SPEND_LIMIT),

@@ -33,8 +33,9 @@ _MAY_IMPORT = {
     "cost": _BASE | {"config", "store"},
     "quota": _BASE | {"answers", "store", "cost"},
     "history": _BASE | {"answers", "store", "quota"},
+    "retrieval": _BASE | {"native", "answers", "store"},
     "jobs": _BASE | {"config", "answers", "store", "quota", "cost", "history"},
-    "server": _SERVICE | {"config", "store", "history", "jobs", "cost", "quota"},
+    "server": _SERVICE | {"config", "store", "history", "retrieval", "jobs", "cost", "quota"},
 }
 # These put the rooms together; each names what it still may not know.
 _COMPOSITION = {

@@ -27,7 +27,7 @@ from pennyweight.store.spending import Spending
 from pennyweight.store.thread_messages import ThreadMessage, ThreadMessages
 from pennyweight.store.threads import Threads
 from pennyweight.store.usage import UsageRow, UsageRows
-from pennyweight.store.vector_store import NewStoreFile, NewVectorStore
+from pennyweight.store.vector_store import NewStoreFile, NewVectorStore, StaticChunking
 from pennyweight.store.vector_store_files import VectorStoreBatches, VectorStoreFiles
 from pennyweight.store.vector_stores import VectorStores
 
@@ -97,8 +97,9 @@ def _add_vector_store(connection: Connection) -> None:
     VectorStoreFiles().add(connection, store, [put], now=NOW, batch_id=batch_id)
     work = IngestionWork().claim(connection, now=NOW, lease_s=30)
     assert work is not None
-    IngestionWork().begin(connection, work.lease, recipe="r")
-    chunks = [NewChunk(text=word, words=f" {word} ", num_words=1) for word in ("eins", "zwei")]
+    sizes = StaticChunking(max_tokens=100, overlap_tokens=10)
+    IngestionWork().begin(connection, work.lease, recipe="r", sizes=sizes)
+    chunks = [NewChunk(text=word, words=word, num_words=1) for word in ("eins", "zwei")]
     portion = Portion(chunks=chunks, encoder="e", vectors=b"\0\1")
     IngestionWork().add(connection, work.file, work.lease, portion)
 

@@ -24,7 +24,7 @@ from pennyweight.store.tables.vector_stores import (
     vector_stores,
 )
 from pennyweight.store.text_index import TextIndex
-from pennyweight.store.vector_store import FileCounts, FileState, NewStoreFile, NewVectorStore
+from pennyweight.store.vector_store import FileCounts, FileState, NewStoreFile, NewVectorStore, StaticChunking
 from pennyweight.store.vector_store_files import VectorStoreBatches, VectorStoreFiles
 from pennyweight.store.vector_stores import VectorStores
 
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 NOW = 1_700_000_000
 DAY = 86_400
 WORK = IngestionWork()
+SIZES = StaticChunking(max_tokens=100, overlap_tokens=10)
 
 
 def new_store(connection: Connection, project: str = "default", **values: Any) -> VectorStore:
@@ -64,8 +65,7 @@ def upload(database: Database, folder: Path, name: str = "a.txt", project: str =
 
 
 def chunk(*words: str) -> NewChunk:
-    spaced = "".join(f" {word} " for word in words)
-    return NewChunk(text=" ".join(words), words=spaced, num_words=len(words))
+    return NewChunk(text=" ".join(words), words=" ".join(words), num_words=len(words))
 
 
 def portion(*texts: str) -> Portion:
@@ -76,7 +76,7 @@ def read_file(connection: Connection, *portions: Portion) -> int:
     """Claim the next file and store what was read of it; its number."""
     work = WORK.claim(connection, now=NOW, lease_s=30)
     assert work is not None
-    WORK.begin(connection, work.lease, recipe="r")
+    WORK.begin(connection, work.lease, recipe="r", sizes=SIZES)
     for one in portions:
         WORK.add(connection, work.file, work.lease, one)
     WORK.complete(connection, work.lease)
@@ -158,7 +158,7 @@ def test_words_are_found_in_their_own_stores(database: Database, store: VectorSt
 
     def num(stores: list[VectorStore], word: str) -> int:
         numbers = [one.number for one in stores]
-        return database.read_now(lambda c: index.num_chunks_with(c, numbers, word))
+        return database.read_now(lambda c: index.nums_with(c, numbers, [word]))[word]
 
     assert [num([store], word) for word in ("red", "fish", "blue", "हिन्दी", "7")] == [1, 2, 1, 0, 1]
     assert num([store, other], "red") == 2
@@ -182,7 +182,7 @@ def test_a_file_that_is_being_read_is_not_found(
     work = database.write_now(lambda c: WORK.claim(c, now=NOW, lease_s=30))
     assert work is not None
     assert work.filename == "a.txt"
-    database.write_now(lambda c: WORK.begin(c, work.lease, recipe="r"))
+    database.write_now(lambda c: WORK.begin(c, work.lease, recipe="r", sizes=SIZES))
     database.write_now(lambda c: WORK.add(c, work.file, work.lease, portion("red")))
     found = database.read_now(lambda c: TextIndex().chunks_with(c, [store.number], ["red"], limit=9))
     assert found == []
@@ -194,20 +194,20 @@ def test_whoever_comes_after_a_crash_goes_on(database: Database, store: VectorSt
     database.write_now(lambda c: VectorStoreFiles().add(c, store, [NewStoreFile(id=file_id)], now=NOW))
     first = database.write_now(lambda c: WORK.claim(c, now=NOW, lease_s=30))
     assert first is not None
-    assert database.write_now(lambda c: WORK.begin(c, first.lease, recipe="r")) == 0
+    assert database.write_now(lambda c: WORK.begin(c, first.lease, recipe="r", sizes=SIZES)) == 0
     database.write_now(lambda c: WORK.add(c, first.file, first.lease, portion("a", "b")))
     assert not database.read_now(lambda c: WORK.waits(c, now=NOW + 29))
     second = database.write_now(lambda c: WORK.claim(c, now=NOW + 30, lease_s=30))
     assert second is not None
     assert second.lease.attempt == 2
-    assert database.write_now(lambda c: WORK.begin(c, second.lease, recipe="r")) == 2
+    assert database.write_now(lambda c: WORK.begin(c, second.lease, recipe="r", sizes=SIZES)) == 2
     with pytest.raises(LeaseLostError):
         database.write_now(lambda c: WORK.add(c, first.file, first.lease, portion("late")))
     database.write_now(lambda c: WORK.give_back(c, second.lease, again_at=NOW + 50))
     third = database.write_now(lambda c: WORK.claim(c, now=NOW + 50, lease_s=30))
     assert third is not None
     assert third.lease.attempt == 2, "to give back is no attempt"
-    assert database.write_now(lambda c: WORK.begin(c, third.lease, recipe="another")) == 0
+    assert database.write_now(lambda c: WORK.begin(c, third.lease, recipe="another", sizes=SIZES)) == 0
     assert database.read_now(lambda c: count(c, chunks)) == 0
 
 

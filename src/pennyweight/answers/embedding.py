@@ -61,6 +61,11 @@ class Embedder:
         """Tokens of `text`, without the two around it. Raises InvalidRequestError for what is no Unicode."""
         return sum(map(len, self._tokenizer.encode(text)))
 
+    def knows(self, word: str) -> bool:
+        """Whether the encoder's vocabulary has `word` in one piece."""
+        ids = [token for run in self._tokenizer.encode(word) for token in run]
+        return len(ids) == 1 and ids[0] != self._tokenizer.unknown
+
     def check_dimensions(self, dimensions: int | None) -> None:
         """Raise ParameterError for more numbers than the encoder's vectors have."""
         if dimensions is not None and not 1 <= dimensions <= self.width:

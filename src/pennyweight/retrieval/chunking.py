@@ -27,7 +27,6 @@ _WORD: Final = re.compile(r"\S+\s*")
 class _Sentence:
     text: str
     num_tokens: int
-    ends_paragraph: bool
 
 
 def automatic(window: int) -> StaticChunking:
@@ -70,20 +69,18 @@ def _tail(held: list[_Sentence], most: int) -> list[_Sentence]:
 
 
 def _joined(sentences: list[_Sentence]) -> str:
-    parts = [f"{one.text}{chr(10) if one.ends_paragraph else ''}" for one in sentences]
-    return "".join(parts).strip()
+    return "".join(one.text for one in sentences).strip()
 
 
-def _paragraphs(text: str, most: int, count_tokens: CountTokens) -> Iterator[list[_Sentence]]:
-    for paragraph in _split(_PARAGRAPH, text):
+def _paragraphs(document: str, most: int, count_tokens: CountTokens) -> Iterator[list[_Sentence]]:
+    for paragraph in _split(_PARAGRAPH, document):
         parts = [
             piece
             for sentence in _split(_SENTENCE, paragraph)
             for piece in _pieces(sentence, most, count_tokens)
         ]
         if parts:
-            last = len(parts) - 1
-            yield [_Sentence(part, size, i == last) for i, (part, size) in enumerate(parts)]
+            yield [_Sentence(text, size) for text, size in parts]
 
 
 def _split(boundary: re.Pattern[str], text: str) -> Iterator[str]:

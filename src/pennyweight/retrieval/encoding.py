@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING, Final, Protocol
 
 from pennyweight.native import _native
+from pennyweight.retrieval.ranking import Meaning, Query
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
 _WINDOW: Final = 254  # tokens of a chunk where no encoder says better: as the default encoder
 _CHARS_PER_TOKEN: Final = 4  # of English, where nobody counts
 _MAX_CHARS_PER_TOKEN: Final = 12  # a word of any length may be one unknown token
+
+
+_MOST_LOOKED_AT: Final = 1000  # characters of a query
+_WORD: Final = re.compile(r"\w+")
 
 
 class EncoderSource(Protocol):
@@ -60,14 +66,23 @@ class ChunkEncoder:
         vectors = self._embedder().embed(texts).vectors
         return _native.to_q8_0(b"".join(vectors), type="F32")
 
-    async def encode_query(self, text: str) -> bytes | None:
-        """Its vector, float32; None without an encoder. Raises as `encode`."""
+    async def encode_query(self, text: str) -> Query:
+        """Raises as `encode`."""
         if not self._source.offered:
-            return None
+            return Query(text=text)
         embedder = await asyncio.wrap_future(self._source.embedder())
         windows = await asyncio.to_thread(embedder.cut, [text])
         data = await asyncio.wrap_future(embedder.start(windows))
-        return embedder.finish(windows, data, dimensions=None).vectors[0]
+        (vector,) = embedder.finish(windows, data, dimensions=None).vectors
+        meaning = Meaning(vector=vector, encoder=self._source.name, familiarity=_familiarity(text, embedder))
+        return Query(text=text, meaning=meaning)
 
     def _embedder(self) -> Embedder:
         return self._source.embedder().result()
+
+
+def _familiarity(text: str, embedder: Embedder) -> float:
+    """The part of a query's letters in words the encoder knows whole: near 1 in its own languages."""
+    words = _WORD.findall(text[:_MOST_LOOKED_AT])
+    known = sum(len(word) for word in words if len(word) > 1 and embedder.knows(word))
+    return known / max(1, sum(map(len, words)))

@@ -23,7 +23,7 @@ from pennyweight.errors import (
 from pennyweight.retrieval.chunking import automatic, chunks_of
 from pennyweight.retrieval.document import DocumentError
 from pennyweight.retrieval.extraction import extract
-from pennyweight.retrieval.words import spaced, words_of
+from pennyweight.retrieval.words import words_of
 from pennyweight.store.chunk_removal import Removal
 from pennyweight.store.failpoints import failpoint
 from pennyweight.store.generation import LeaseLostError
@@ -192,7 +192,9 @@ class FileReading:
         encoder, file = self._library.encoder, self._file
         sizes = file.chunking or automatic(encoder.window)
         recipe = f"{_READING} {encoder.name} {sizes.max_tokens} {sizes.overlap_tokens}"
-        done = self._library.database.write_now(lambda c: self._work.begin(c, self._lease, recipe=recipe))
+        done = self._library.database.write_now(
+            lambda c: self._work.begin(c, self._lease, recipe=recipe, sizes=sizes)
+        )
         texts = chunks_of(text, sizes, encoder.num_tokens)
         for _ in islice(texts, done):  # made before the last crash
             self._keep_on()
@@ -223,4 +225,4 @@ class FileReading:
 def _chunks(texts: list[str]) -> Iterator[NewChunk]:
     for text in texts:
         words = list(words_of(text))
-        yield NewChunk(text=text, words=spaced(words), num_words=len(words))
+        yield NewChunk(text=text, words=" ".join(words), num_words=len(words))

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from pennyweight.store.chunk_search import FoundChunk
 
-MEANING_WEIGHT: Final = 0.6
+MEANING_WEIGHT: Final = 0.5
+"""Where the encoder knows every word of a query."""
 NUM_CANDIDATES: Final = 100
 """Of either kind: the best of them are in the order of their sum."""
 _MAX_QUERY_WORDS: Final = 64
@@ -32,12 +33,20 @@ _MAX_SCORED: Final = 2000  # chunks whose words are counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Meaning:
+    """A query's vector (float32), whose it is, and how far that encoder knows its words, from 0 to 1."""
+
+    vector: bytes
+    encoder: str
+    familiarity: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """A text, its vector (float32) if there is an encoder, and which encoder that is."""
+    """A text, and what it means where there is an encoder."""
 
     text: str
-    vector: bytes | None
-    encoder: str | None
+    meaning: Meaning | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,13 +59,15 @@ class Ranked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mix:
-    """How much meaning counts, and how much words do; together 1."""
+    """How much meaning counts, from 0 to 1, words being the rest; None: as the encoder knows the words."""
 
-    meaning: float = MEANING_WEIGHT
+    meaning: float | None = None
 
-    @property
-    def words(self) -> float:
-        return 1.0 - self.meaning
+    def of(self, query: Query) -> float:
+        """The part of meaning for one query."""
+        if query.meaning is None:
+            return 0.0
+        return MEANING_WEIGHT * query.meaning.familiarity if self.meaning is None else self.meaning
 
 
 @dataclass(slots=True, kw_only=True)
@@ -97,43 +108,42 @@ class Ranking:
         """The `count` best, best first; chunks that nothing speaks for are left out."""
         if self._size.num_chunks == 0:
             return []
-        if query.vector is None:
-            mix = Mix(meaning=0.0)
         near = self._near(query)
         weights, having = self._by_words(query.text)
-        scored = {chunk.number: chunk for chunk in self._search.by_number(self._connection, having)}
-        by_words = {number: weights.score(chunk.words, chunk.num_words) for number, chunk in scored.items()}
+        found = {chunk.number: chunk for chunk in self._search.by_number(self._connection, having)}
+        by_words = {number: weights.score(chunk.words, chunk.num_words) for number, chunk in found.items()}
         numbers = heapq.nlargest(max(count, NUM_CANDIDATES), by_words, key=by_words.__getitem__)
-        found = {number: scored[number] for number in numbers}
-        places = near.best(max(count, NUM_CANDIDATES))
-        found |= {chunk.number: chunk for chunk in self._search.by_place(self._connection, places)}
-        most = weights.most or 1.0
+        best = {number: found[number] for number in numbers}
+        for chunk in self._search.by_place(self._connection, near.best(max(count, NUM_CANDIDATES))):
+            best[chunk.number] = chunk
+            if chunk.number not in by_words:
+                by_words[chunk.number] = weights.score(chunk.words, chunk.num_words)
+        meaning, most = mix.of(query), weights.most or 1.0
         ranked = [
             Ranked(
                 chunk=chunk,
-                score=mix.meaning * near.of(chunk)
-                + mix.words * weights.score(chunk.words, chunk.num_words) / most,
+                score=meaning * near.of(chunk) + (1 - meaning) * by_words[number] / most,
             )
-            for chunk in found.values()
+            for number, chunk in best.items()
         ]
         ranked.sort(key=lambda one: (-one.score, one.chunk.number))
         return [one for one in ranked[:count] if one.score > 0]
 
     def _near(self, query: Query) -> _Near:
         near = _Near()
-        if query.vector is None or query.encoder is None:
+        if query.meaning is None:
             return near
-        for run in self._search.vectors(self._connection, self._stores, encoder=query.encoder):
+        for run in self._search.vectors(self._connection, self._stores, encoder=query.meaning.encoder):
             if self._files is None or run.file_number in self._files:
                 similarities = array("f")
-                similarities.frombytes(_native.similarities(query.vector, run.vectors))
+                similarities.frombytes(_native.similarities(query.meaning.vector, run.vectors))
                 near.runs.setdefault(run.file_number, []).append((run.first, similarities))
         return near
 
     def _by_words(self, text: str) -> tuple[Weights, list[int]]:
         """What the query's words are worth, and the chunks that have any of the rarer ones."""
         words = list(dict.fromkeys(words_of(text)))[:_MAX_QUERY_WORDS]
-        counts = {word: self._index.num_chunks_with(self._connection, self._stores, word) for word in words}
+        counts = self._index.nums_with(self._connection, self._stores, words)
         num_chunks = self._size.num_chunks
         weights = Weights(
             of_word={word: rarity(count, num_chunks) for word, count in counts.items() if count},

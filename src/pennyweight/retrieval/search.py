@@ -61,11 +61,7 @@ class Searcher:
         """Raises NotFoundError for another project's store, InvalidRequestError for an expired one."""
         now = int(time.time())
         stores = await self._database.read(lambda c: _stores(c, project_id, store_ids, now))
-        vectors = await asyncio.gather(*(self._encoder.encode_query(text) for text in wanted.queries))
-        queries = [
-            Query(text=text, vector=vector, encoder=self._encoder.name if vector else None)
-            for text, vector in zip(wanted.queries, vectors, strict=True)
-        ]
+        queries = await asyncio.gather(*(self._encoder.encode_query(text) for text in wanted.queries))
         found = await self._database.read(lambda c: _passages(c, stores, queries, wanted))
         await self._note_use([store for store in stores if store.last_active_at + _USED_AGAIN_S <= now], now)
         return found

@@ -11,13 +11,14 @@ import math
 import re
 import unicodedata
 from base64 import b32encode
+from collections import Counter
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
 K1: Final = 1.2
 B: Final = 0.75
@@ -52,16 +53,6 @@ def words_of(text: str) -> Iterator[str]:
             yield from map(_kept, _pairs(word))
 
 
-def spaced(words: Sequence[str]) -> str:
-    """Every word between blanks of its own, so that `times` counts neighbours that are equal."""
-    return "".join([f" {word} " for word in words])
-
-
-def times(word: str, words: str) -> int:
-    """How often `word` is among `words`, as `spaced` writes them."""
-    return words.count(f" {word} ")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weights:
     """What each word of a query is worth; `mean_words`: of a chunk."""
@@ -75,13 +66,12 @@ class Weights:
         return (K1 + 1) * sum(self.of_word.values())
 
     def score(self, words: str, num_words: int) -> float:
-        """BM25 of a chunk."""
+        """BM25 of a chunk with these `words`, a blank between two."""
         length = K1 * (1 - B + B * num_words / self.mean_words)
+        counts = Counter(words.split(" "))
         score = 0.0
-        for word, weight in self.of_word.items():
-            frequency = times(word, words)
-            if frequency:
-                score += weight * frequency * (K1 + 1) / (frequency + length)
+        for word in self.of_word.keys() & counts.keys():
+            score += self.of_word[word] * counts[word] * (K1 + 1) / (counts[word] + length)
         return score
 
 

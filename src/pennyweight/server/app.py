@@ -21,6 +21,9 @@ from pennyweight.jobs.batch_worker import BatchWorker
 from pennyweight.jobs.generation_worker import Desk, GenerationWorker
 from pennyweight.jobs.new_batch import QueueLimits
 from pennyweight.quota.rates import RATE_KINDS
+from pennyweight.retrieval.encoding import ChunkEncoder
+from pennyweight.retrieval.ingestion import IngestionWorker, Library
+from pennyweight.retrieval.search import Searcher
 from pennyweight.server.auth import Authentication
 from pennyweight.server.doors import Doors
 from pennyweight.server.elsewhere import models_elsewhere
@@ -55,6 +58,11 @@ from pennyweight.server.routes.thread_messages import thread_message_routes
 from pennyweight.server.routes.threads import thread_routes
 from pennyweight.server.routes.tokens import tokens_routes
 from pennyweight.server.routes.usage import usage_routes
+from pennyweight.server.routes.vector_store_files import (
+    vector_store_batch_routes,
+    vector_store_file_routes,
+)
+from pennyweight.server.routes.vector_stores import Retrieval, vector_store_routes
 from pennyweight.serving import serving
 
 if TYPE_CHECKING:
@@ -132,6 +140,7 @@ def create_app(
     app.include_router(models_routes(house.served))
     app.include_router(moderations_routes())
     _add_jobs(app, house, services, settings)
+    _add_retrieval(app, encoder, services, settings)
     _add_assistants(app, house, services, settings)
     _add_organization(app, services, settings)
     app.include_router(health_routes(engine))
@@ -143,8 +152,8 @@ def create_app(
 
 @contextmanager
 def working(app: FastAPI) -> Iterator[None]:
-    """While this is open, batches and what was queued are answered. It closes before the engine does."""
-    workers: list[BatchWorker | GenerationWorker] = app.state.workers
+    """While this is open, batches and what was queued are answered, files read. It closes before the engine."""
+    workers: list[BatchWorker | GenerationWorker | IngestionWorker] = app.state.workers
     with ExitStack() as stack:
         for worker in workers:
             worker.start()
@@ -206,6 +215,22 @@ def _add_jobs(app: FastAPI, house: Serving, services: Services, settings: Settin
 def _is_alone(services: Services) -> bool:
     """Whether no other process has the database: that of a data folder belongs to one server."""
     return services.database.url.get_backend_name() == "sqlite"
+
+
+def _add_retrieval(app: FastAPI, encoder: EncoderSlot, services: Services, settings: Settings) -> None:
+    """Vector stores; `encoder` makes their vectors."""
+    own = ChunkEncoder(encoder)
+    library = Library(database=services.database, blobs=services.blobs, encoder=own)
+    worker = IngestionWorker(library, alone=_is_alone(services))
+    app.state.workers.append(worker)
+    retrieval = Retrieval(
+        database=services.database,
+        worker=worker,
+        searcher=Searcher(services.database, own),
+        max_body_bytes=settings.max_body_bytes,
+    )
+    for routes in (vector_store_routes, vector_store_file_routes, vector_store_batch_routes):
+        app.include_router(routes(retrieval))
 
 
 def _add_assistants(app: FastAPI, house: Serving, services: Services, settings: Settings) -> None:

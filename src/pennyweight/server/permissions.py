@@ -39,6 +39,7 @@ def needed_scope(method: str, path: str) -> str | None:
     if path in _ASKS_A_MODEL and (method == "POST" or path == "/tokenizer_info"):
         return MODEL_REQUEST
     parts = path.split("/")
+    reading = reading or (parts[2:3] == ["vector_stores"] and parts[-1] == "search")
     if parts[1] != "v1" or len(parts) < 3 or (parts[2] == "models" and reading):
         return None
     return f"api.{parts[2]}.{'read' if reading else 'write'}"

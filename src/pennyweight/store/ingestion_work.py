@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection
 
     from pennyweight.store.blob import Blob
-    from pennyweight.store.vector_store import StoreFile
+    from pennyweight.store.vector_store import StaticChunking, StoreFile
 
 MAX_ATTEMPTS: Final = 3
 
@@ -53,7 +53,7 @@ class FileWork:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewChunk:
-    """`words` as the text index has them, each between blanks of its own."""
+    """`words` as the text index has them, a blank between two."""
 
     text: str
     words: str
@@ -112,8 +112,11 @@ class IngestionWork:
         values = {"attempt": lease.attempt - 1, "lease_expires_at": again_at}
         self._change(connection, lease, values)
 
-    def begin(self, connection: Connection, lease: FileLease, *, recipe: str) -> int:
-        """How many chunks are there already, made by `recipe`; others are removed. Raises LeaseLostError."""
+    def begin(self, connection: Connection, lease: FileLease, *, recipe: str, sizes: StaticChunking) -> int:
+        """How many chunks are there already, made by `recipe`; others are removed. Raises LeaseLostError.
+
+        `sizes` are written down: from now on people see them.
+        """
         wanted = select(table.c.recipe, table.c.num_chunks).where(_mine(lease))
         row = connection.execute(wanted).one_or_none()
         if row is None:
@@ -122,8 +125,9 @@ class IngestionWork:
             return int(row.num_chunks)
         for part in (chunk_vectors, chunks):
             connection.execute(delete(part).where(part.c.file_number == lease.number))
-        values = {"recipe": recipe, "num_chunks": 0, "num_words": 0, "usage_bytes": 0}
-        self._change(connection, lease, values)
+        nothing = {"num_chunks": 0, "num_words": 0, "usage_bytes": 0}
+        chosen = {"max_chunk_tokens": sizes.max_tokens, "overlap_tokens": sizes.overlap_tokens}
+        self._change(connection, lease, {"recipe": recipe, **nothing, **chosen})
         return 0
 
     def add(self, connection: Connection, file: StoreFile, lease: FileLease, portion: Portion) -> None:

@@ -15,7 +15,7 @@ from pennyweight.store.tables.vector_stores import chunks
 from pennyweight.store.vector_store import FileState
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy import BindParameter, Connection
 
@@ -23,7 +23,7 @@ _MERGE_PAGES: Final = 256
 _MATCHED: Final = "SELECT rowid FROM chunk_index WHERE chunk_index MATCH :pattern"
 _MATCHED_POSTGRES: Final = """
     SELECT number FROM chunks WHERE store_number IN :stores
-        AND array_to_tsvector(string_to_array(btrim(words), '  ')) @@ CAST(:pattern AS tsquery)
+        AND array_to_tsvector(string_to_array(words, ' ')) @@ CAST(:pattern AS tsquery)
 """
 _COMPLETED: Final = """
     SELECT chunks.number, chunks.file_number
@@ -33,35 +33,46 @@ _COMPLETED: Final = """
 
 
 class TextIndex:
-    """Words are letters, digits and marks alone, as `NewChunk.words` has them."""
+    """Words are letters and digits alone, as `NewChunk.words` has them."""
 
-    def num_chunks_with(self, connection: Connection, stores: Sequence[int], word: str) -> int:
-        """How many chunks have the word, those of files that are being read included."""
-        matched, values = _matched(connection, stores, [word])
-        if connection.dialect.name == "sqlite":
-            return self._count(connection, str(values["pattern"]))
-        counted = text(f"SELECT count(*) FROM ({matched}) AS matched").bindparams(_STORES)
-        return int(connection.execute(counted, {**values, "stores": list(stores)}).scalar_one())
+    def nums_with(
+        self, connection: Connection, stores: Sequence[int], words: Sequence[str]
+    ) -> dict[str, int]:
+        """How many chunks have each of the words, those of files that are being read included."""
+        counts, values = [], {}
+        for index, word in enumerate(words):
+            values[f"pattern{index}"] = _pattern(connection, stores, [word])
+            matched = _matched(connection).replace(":pattern", f":pattern{index}")
+            counts.append(f"SELECT {index}, count(*) FROM ({matched}) AS matched")
+        if not counts:
+            return {}
+        rows = self._execute(connection, " UNION ALL ".join(counts), stores, values)
+        return {words[row[0]]: int(row[1]) for row in rows}
 
     def chunks_with(
         self, connection: Connection, stores: Sequence[int], words: Sequence[str], *, limit: int
     ) -> list[tuple[int, int]]:
         """Numbers of up to `limit` chunks with any of the words, each with its file's."""
-        matched, values = _matched(connection, stores, words)
-        wanted = text(f"{_COMPLETED}{matched}) LIMIT :limit").bindparams(_STORES)
-        values |= {"state": FileState.COMPLETED, "stores": list(stores), "limit": limit}
-        return [(row[0], row[1]) for row in connection.execute(wanted, values)]
+        values = {"pattern": _pattern(connection, stores, words), "state": FileState.COMPLETED}
+        wanted = f"{_COMPLETED}{_matched(connection)}) LIMIT {limit:d}"
+        return [(row[0], row[1]) for row in self._execute(connection, wanted, stores, values)]
+
+    def _execute(
+        self, connection: Connection, statement: str, stores: Sequence[int], values: Mapping[str, object]
+    ) -> Sequence[Any]:
+        if ":stores" not in statement:
+            return connection.execute(text(statement), values).all()
+        bound = text(statement).bindparams(_STORES)
+        return connection.execute(bound, {**values, "stores": list(stores)}).all()
 
     def num_indexed(self, connection: Connection) -> int | None:
         """How many chunks the index has; None where the database keeps it itself."""
         if connection.dialect.name != "sqlite":
             return None
         stores = connection.execute(select(chunks.c.store_number).distinct()).scalars().all()
-        return self._count(connection, _of_stores(stores)) if stores else 0
-
-    def _count(self, connection: Connection, pattern: str) -> int:
-        counted = text("SELECT count(*) FROM chunk_index WHERE chunk_index MATCH :pattern")
-        return int(connection.execute(counted, {"pattern": pattern}).scalar_one())
+        counted = text(f"SELECT count(*) FROM ({_MATCHED}) AS matched")
+        pattern = _of_stores(stores)
+        return connection.execute(counted, {"pattern": pattern}).scalar_one() if stores else 0
 
     def tidy(self, connection: Connection) -> bool:
         """Overwrite a portion of what was removed (SQLite's index keeps it until then); False: all is."""
@@ -78,14 +89,16 @@ class TextIndex:
 _STORES: BindParameter[Any] = bindparam("stores", expanding=True)
 
 
-def _matched(
-    connection: Connection, stores: Sequence[int], words: Sequence[str]
-) -> tuple[str, dict[str, object]]:
-    """The query for numbers of chunks with any of the words, and its pattern."""
+def _matched(connection: Connection) -> str:
+    return _MATCHED if connection.dialect.name == "sqlite" else _MATCHED_POSTGRES
+
+
+def _pattern(connection: Connection, stores: Sequence[int], words: Sequence[str]) -> str:
+    """Any of the words, as the database's text search writes it."""
     if connection.dialect.name == "sqlite":
         any_word = " OR ".join(f'"{word}"' for word in words)
-        return _MATCHED, {"pattern": f"{_of_stores(stores)} AND words : ({any_word})"}
-    return _MATCHED_POSTGRES, {"pattern": " | ".join(f"'{word}'" for word in words)}
+        return f"{_of_stores(stores)} AND words : ({any_word})"
+    return " | ".join(f"'{word}'" for word in words)
 
 
 def _of_stores(stores: Sequence[int]) -> str:

@@ -35,6 +35,8 @@ class EncoderTokenizer:
                 f"{PREFIX}model is {metadata.get(PREFIX + 'model')!r}; encoders need WordPiece (bert)"
             )
         self._tokenizer = Tokenizer.from_metadata(metadata)
+        self.unknown = _role(metadata, "unknown")
+        """The id of a word that has no pieces."""
         self.opening = _role(metadata, "cls", "bos")
         """The id in front of every text."""
         self.closing = _role(metadata, "seperator", "eos")

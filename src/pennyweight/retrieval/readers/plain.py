@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _PIECE_CHARS: Final = 2**16
 _MOST_CONTROLS: Final = 0.02  # of the characters: more is no text
+_FEW_CONTROLS: Final = 8
 _LAYOUT: Final = "\t\n\r\f"
 
 
@@ -21,7 +22,7 @@ def read(file: BinaryIO) -> Iterator[str]:
     text = opened(file)
     while piece := text.read(_PIECE_CHARS):
         controls = sum(not (char.isprintable() or char in _LAYOUT) for char in piece[:4096])
-        if controls > _MOST_CONTROLS * min(len(piece), 4096):
+        if controls > _FEW_CONTROLS + _MOST_CONTROLS * min(len(piece), 4096):
             raise DocumentError("unsupported_file", "The file is no text: it has control characters.")
         yield piece
 

@@ -76,7 +76,7 @@ chunks = Table(
     Column("file_number", Integer, ForeignKey("vector_store_files.number"), nullable=False),
     Column("place", Integer, nullable=False),  # within its file, from 0
     Column("text", Text, nullable=False),
-    Column("words", Text, nullable=False),  # as the text index has them, each between blanks of its own
+    Column("words", Text, nullable=False),  # as the text index has them, a blank between two
     Column("num_words", Integer, nullable=False),
     Index("ix_chunks_file_number_place", "file_number", "place", unique=True),
 )

@@ -25,9 +25,7 @@ _SQLITE = (
     END
     """,
 )
-_POSTGRES = (
-    "CREATE INDEX chunk_index ON chunks USING gin (array_to_tsvector(string_to_array(btrim(words), '  ')))",
-)
+_POSTGRES = ("CREATE INDEX chunk_index ON chunks USING gin (array_to_tsvector(string_to_array(words, ' ')))",)
 
 
 def create() -> None:
