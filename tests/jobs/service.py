@@ -35,9 +35,10 @@ GONE = (openai.APIConnectionError, openai.InternalServerError)
 class Service:
     """`penny serve` on one data folder and one port."""
 
-    def __init__(self, model: Path, folder: Path, *, before: Sequence[str] = ()) -> None:
-        """`before` are the words of a command that runs it."""
+    def __init__(self, model: Path, folder: Path, *flags: str, before: Sequence[str] = ()) -> None:
+        """`flags` are further ones of it; `before` are the words of a command that runs it."""
         self.folder = folder
+        self._flags = flags
         self._model = model
         self._before = before
         with socket.socket() as probe:
@@ -59,7 +60,7 @@ class Service:
         environ = os.environ | {"PYTHONPATH": _SOURCES, "HOME": str(self.folder.parent)}
         environ |= {} if failpoint is None else {"PENNYWEIGHT_FAILPOINT": failpoint}
         command = [sys.executable, "-m", "pennyweight", "serve", "--model", str(self._model)]
-        command += ["--port", str(self._port), "--data", str(self.folder), "--threads", "1"]
+        command += ["--port", str(self._port), "--data", str(self.folder), "--threads", "1", *self._flags]
         self._process = subprocess.Popen([*self._before, *command], env=environ, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + _PATIENCE_S
         while self._process.poll() is None:

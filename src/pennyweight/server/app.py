@@ -152,7 +152,7 @@ def create_app(
 
 @contextmanager
 def working(app: FastAPI) -> Iterator[None]:
-    """While this is open, batches and what was queued are answered, files read. It closes before the engine."""
+    """While this is open, what was queued is answered, and files are read. It closes before the engine."""
     workers: list[BatchWorker | GenerationWorker | IngestionWorker] = app.state.workers
     with ExitStack() as stack:
         for worker in workers:
