@@ -7,7 +7,7 @@ JOBS ?= $(shell nproc)
 CXX_FILES := $(wildcard native/bind/*.cc native/bind/*.h native/include/pennyweight/*.h native/src/*.cc \
 	native/src/*.h native/src/*/*.cc native/src/*/*.h native/src/*/*.inl native/tests/*.cc native/tests/*.h)
 
-.PHONY: setup test crash clients lint lint-ruff lint-mypy lint-cxx fix native native-test lm-eval emulated instructions bench bench-peers bench-context docs wheels
+.PHONY: setup test crash soak clients lint lint-ruff lint-mypy lint-cxx fix native native-test lm-eval emulated instructions bench bench-peers bench-context docs wheels
 
 setup:  ## a virtual environment with the package (editable) and everything below needs
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -18,6 +18,9 @@ test:  ## the Python tests
 
 crash:  ## a server killed at fifty random moments, during batches and uploads
 	CRASH_ROUNDS=50 $(BIN)/python -m pytest tests/jobs/test_crashes.py
+
+soak:  ## 200 mixed clients for a minute; SOAK="--seconds 10 --clients 50": no row of usage lost or doubled
+	$(BIN)/python -m tests.server.usage_soak $(SOAK)
 
 clients:  ## clients people use, in throw-away environments from the package index, against a real server
 	$(BIN)/python -m tests.clients.run

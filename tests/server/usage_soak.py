@@ -137,6 +137,7 @@ def run_soak(server: LiveServer, *, clients: int, seconds: float) -> dict[str, A
 def check(server: LiveServer, customer: Customer) -> dict[str, Any]:
     """The rows of one customer against what they have sent and seen."""
     eventually(lambda: len(_rows(server, customer)) >= customer.sent)
+    eventually(lambda: server.services.usage.num_waiting == 0)  # a row too many would come now
     rows = _rows(server, customer)
     assert len(rows) == customer.sent, "a row for every request, and no other"
     by_id = {row.request_id: row for row in rows}
