@@ -45,6 +45,8 @@ class ScriptedEngine:
         return self
 
     cpu_s = 0.25
+    cached_tokens = 0
+    timings = Timings()
 
     def cancel(self, choice: int | None = None) -> None:
         self.cancelled.append(choice)

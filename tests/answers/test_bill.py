@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +11,14 @@ import pytest
 
 from pennyweight.answers.account import Account, Demand
 from pennyweight.answers.answer import Answerer
+from pennyweight.answers.bill import FlatBill
 from pennyweight.answers.conversation import Completion
 from pennyweight.answers.events import Accepted, TextDelta
 from pennyweight.answers.grammars import Grammars
 from pennyweight.answers.options import JsonObject
 from pennyweight.answers.principal import LOCAL
 from pennyweight.answers.sampling_fields import options_from_keywords
-from pennyweight.core import FinishReason, Usage
+from pennyweight.core import FinishReason, PromptProgress, Timings, Usage
 from pennyweight.errors import EngineError, InsufficientQuotaError, OverloadedError
 from pennyweight.text.tools.generic import GENERIC
 from tests.answers.scripted_engine import ScriptedEngine, read_tokenizer
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
     from pennyweight.answers.account import Ending
     from pennyweight.answers.events import AnswerEvent
-    from pennyweight.core import Event, Request, Timings
+    from pennyweight.core import Event, Request
     from pennyweight.text.tokenizer import Tokenizer
 
 PROMPT = Completion(prompt=(5, 6, 7))
@@ -41,6 +43,7 @@ class Ledger(Account):
     admitted: list[Demand] = field(default_factory=list)
     settled: list[tuple[Demand, Usage, Ending]] = field(default_factory=list)
     cpu_s: list[float] = field(default_factory=list)
+    timings: list[Timings] = field(default_factory=list)
 
     async def admit(self, demand: Demand) -> None:
         if self.refuses:
@@ -49,6 +52,7 @@ class Ledger(Account):
 
     def settle(self, demand: Demand, usage: Usage, timings: Timings, ending: Ending) -> None:
         self.cpu_s.append(timings.cpu_s)
+        self.timings.append(timings)
         self.settled.append((demand, usage, ending))
 
 
@@ -137,6 +141,49 @@ def test_a_client_that_leaves_the_queue_pays_nothing(tokenizer: Tokenizer, way: 
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
         assert [(usage, ending) for _, usage, ending in ledger.settled] == [(Usage(), "left")]
+
+    asyncio.run(scenario())
+
+
+def test_a_client_that_leaves_pays_for_the_part_of_its_prompt_that_was_computed(tokenizer: Tokenizer) -> None:
+    """What was found in the cache has its own price."""
+
+    async def scenario() -> None:
+        engine, ledger = ScriptedEngine(), Ledger()
+        engine.cached_tokens, engine.timings = 1, Timings(queue_s=0.5, ttft_s=1.0)
+        events = asked(tokenizer, engine, ledger)
+        await anext(events)
+        engine.post(PromptProgress(0, 2, 3))
+        assert isinstance(await anext(events), PromptProgress)
+        await events.aclose()
+        assert ledger.settled[0][1:] == (Usage(prompt_tokens=2, cached_tokens=1), "left")
+        assert ledger.timings == [Timings(queue_s=0.5, ttft_s=1.0, cpu_s=ScriptedEngine.cpu_s)]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("computed", "error", "paid", "how"),
+    [
+        (0, None, 10, "finished"),
+        (0, asyncio.CancelledError, 0, "left"),
+        (4, asyncio.CancelledError, 4, "left"),
+        (12, asyncio.CancelledError, 10, "left"),  # long texts are cut into windows that overlap
+        (4, EngineError, 4, "failed"),
+        (0, OverloadedError, 0, "failed"),
+    ],
+)
+def test_of_a_prompt_alone_what_was_computed_counts(
+    computed: int, error: type[BaseException] | None, paid: int, how: str
+) -> None:
+    async def scenario() -> None:
+        ledger = Ledger()
+        with suppress(asyncio.CancelledError, EngineError, OverloadedError):
+            async with FlatBill(ledger, 10) as bill:
+                bill.computed_tokens = computed
+                if error is not None:
+                    raise error("ended")
+        assert [(usage, ending) for _, usage, ending in ledger.settled] == [(Usage(prompt_tokens=paid), how)]
 
     asyncio.run(scenario())
 

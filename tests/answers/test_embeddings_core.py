@@ -175,6 +175,7 @@ def test_processor_time_is_shared_by_tokens(recorder: Recorder, queue: Embedding
         work.result(timeout=30)
     assert sum(work.cpu_s for work in works) == pytest.approx(len(recorder.batches))
     assert works[0].cpu_s > works[1].cpu_s > 0
+    assert works[0].num_tokens > works[1].num_tokens > 0
 
 
 def test_a_window_that_did_not_fit_begins_the_next_batch(recorder: Recorder, queue: EmbeddingQueue) -> None:

@@ -97,6 +97,22 @@ def test_a_client_that_leaves_pays_for_what_was_computed(server: LiveServer, pat
     assert row.price > 0
 
 
+def test_a_client_that_leaves_pays_less_for_what_was_found(server: LiveServer) -> None:
+    """And its row tells when it waited, as the row of any other."""
+    body = {"model": server.model, "prompt": "long ago " * 60, "stream": True}
+    assert post(server, "/v1/completions", prompt=body["prompt"], max_tokens=1).status_code == 200
+    with httpx.stream("POST", f"{server.url}/v1/completions", json=body, timeout=60) as reply:
+        assert next(reply.iter_lines()).startswith("data: {")
+    row = row_of(server, reply.headers["x-request-id"])
+    assert (row.outcome, row.status) == ("left", 200)
+    assert 0 < row.cached_tokens < row.prompt_tokens
+    assert row.price == Prices().price(model=server.model, kind="completions", at=row.ended_at).of(
+        counted(row)
+    )
+    assert row.queue_ms is not None
+    assert row.ttft_ms is not None
+
+
 @pytest.mark.parametrize(
     ("fields", "status", "model"),
     [

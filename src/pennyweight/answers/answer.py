@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from pennyweight.answers.events import AnswerEvent, EndReason
     from pennyweight.answers.options import Options
     from pennyweight.answers.principal import Principal
-    from pennyweight.core import Event
+    from pennyweight.core import Event, Timings
     from pennyweight.text.template import ChatTemplate
     from pennyweight.text.tokenizer import Tokenizer
     from pennyweight.text.tools.dialect import Dialect
@@ -58,6 +58,12 @@ class RequestHandle(Protocol):
 
     @property
     def cpu_s(self) -> float: ...
+
+    @property
+    def cached_tokens(self) -> int: ...
+
+    @property
+    def timings(self) -> Timings: ...
 
 
 class StepEngine(Protocol):
@@ -138,10 +144,11 @@ class Answerer:
                         choice = running.get(event.choice)
                         if choice is None:
                             continue
-                        bill.begun = True
                         if isinstance(event, PromptProgress):
+                            bill.prompt_tokens = max(bill.prompt_tokens, event.computed)
                             yield event
                             continue
+                        bill.prompt_tokens = len(tokens)
                         if isinstance(event, TokenEvent):
                             if choice.push(event):
                                 handle.cancel(choice.index)
@@ -157,7 +164,8 @@ class Answerer:
                         for delta in choice.take():
                             yield delta
             finally:
-                bill.cpu_s = handle.cpu_s
+                bill.cpu_s, bill.timings = handle.cpu_s, handle.timings
+                bill.cached_tokens = handle.cached_tokens
                 if running:
                     handle.cancel()
 

@@ -33,7 +33,9 @@ class Bill:
         self._demand = demand
         self._running = running
         self._finished: list[Finished] = []
-        self.begun = False  # something was computed
+        self.prompt_tokens = 0  # computed so far, or found
+        self.cached_tokens = 0  # of them, what was found
+        self.timings = Timings()  # until the first choice has ended
         self.cpu_s = 0.0  # processor time of all choices
 
     def finish(self, event: Finished) -> None:
@@ -48,16 +50,15 @@ class Bill:
         self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         ending = _ending(kind) if self._running else "finished"
-        timings = self._finished[0].timings if self._finished else Timings()
+        timings = self._finished[0].timings if self._finished else self.timings
         self._account.settle(self._demand, self._usage(), replace(timings, cpu_s=self.cpu_s), ending)
 
     def _usage(self) -> Usage:
         """What a client that left early never saw counts as well: it was computed."""
-        if not self.begun:
-            return Usage()
         left = Usage(
-            prompt_tokens=self._demand.prompt_tokens,
+            prompt_tokens=self.prompt_tokens,
             completion_tokens=sum(choice.num_tokens for choice in self._running.values()),
+            cached_tokens=min(self.cached_tokens, self.prompt_tokens),
         )
         if not self._finished:
             return left
@@ -72,12 +73,12 @@ class Bill:
 
 
 class FlatBill:
-    """The same for work whose size is known before it begins."""
+    """The same for a prompt alone, whose length is known before it is computed."""
 
-    def __init__(self, account: Account, usage: Usage) -> None:
+    def __init__(self, account: Account, prompt_tokens: int) -> None:
         self._account = account
-        self._usage = usage
-        self._demand = Demand(prompt_tokens=usage.prompt_tokens, wanted_tokens=0)
+        self._demand = Demand(prompt_tokens=prompt_tokens, wanted_tokens=0)
+        self.computed_tokens = 0
         self.cpu_s = 0.0  # processor time
 
     async def __aenter__(self) -> Self:
@@ -87,7 +88,10 @@ class FlatBill:
     async def __aexit__(
         self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        self._account.settle(self._demand, self._usage, Timings(cpu_s=self.cpu_s), _ending(kind))
+        ending, whole = _ending(kind), self._demand.prompt_tokens
+        computed = whole if ending == "finished" else min(self.computed_tokens, whole)
+        usage = Usage(prompt_tokens=computed)
+        self._account.settle(self._demand, usage, Timings(cpu_s=self.cpu_s), ending)
 
 
 def _ending(kind: type[BaseException] | None) -> Ending:

@@ -71,20 +71,19 @@ class EmbeddingExchange:
         embedder = await asyncio.wrap_future(self._backend.source.embedder())
         embedder.check_dimensions(asked.dimensions)
         windows = await loop.run_in_executor(worker, embedder.cut, own)
-        usage = Usage(prompt_tokens=windows.num_tokens)
-        async with FlatBill(account, usage) as bill:
+        async with FlatBill(account, windows.num_tokens) as bill:
             work = embedder.start(windows)
             try:
                 data = await asyncio.wrap_future(work)
             finally:
-                bill.cpu_s = work.cpu_s
+                bill.cpu_s, bill.computed_tokens = work.cpu_s, work.num_tokens
 
             def write() -> bytes:
                 embeddings = embedder.finish(windows, data, dimensions=asked.dimensions)
                 return embedding_body(embeddings, model=self.model, encoding_format=asked.encoding_format)
 
             body = await loop.run_in_executor(worker, write)
-        return Answered(body=body, model=self.model, usage=usage)
+        return Answered(body=body, model=self.model, usage=Usage(prompt_tokens=windows.num_tokens))
 
     def _inputs(self) -> list[Input]:
         asked, foreign = self._asked, self._backend.foreign

@@ -38,9 +38,13 @@ class NativeEncoder(Protocol):
 
 
 class EncoderWork(Future[bytes]):
-    """Vectors that will come; `cpu_s`: processor time spent on them so far, a batch shared by tokens."""
+    """Vectors that will come; so far, `num_tokens` were encoded for them in `cpu_s` of processor time.
+
+    A batch's time is shared by tokens.
+    """
 
     cpu_s = 0.0
+    num_tokens = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,7 +214,9 @@ class EmbeddingQueue:
 def _charge(batch: list[_Window], seconds: float) -> None:
     total = sum(len(job.windows[index]) for job, index in batch)
     for job, index in batch:
-        job.future.cpu_s += seconds * len(job.windows[index]) / total
+        num_tokens = len(job.windows[index])
+        job.future.num_tokens += num_tokens
+        job.future.cpu_s += seconds * num_tokens / total
 
 
 def _settle(future: Future[bytes], outcome: bytes | EngineError) -> None:

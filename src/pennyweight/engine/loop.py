@@ -15,6 +15,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from pennyweight.core import Timings
 from pennyweight.engine.adapters import NoAdapters
 from pennyweight.engine.core_turns import CoreTurns
 from pennyweight.engine.cpu_time import CpuTime
@@ -72,6 +73,19 @@ class Handle:
     def cpu_s(self) -> float:
         """Seconds of processor time spent on all choices up to the last plan that ended. From any thread."""
         return self._group.cpu_s
+
+    @property
+    def cached_tokens(self) -> int:
+        """Prompt tokens of the first choice that were found computed. From any thread."""
+        first = next(iter(self._group.sequences), None)
+        return 0 if first is None else first.num_cached or 0
+
+    @property
+    def timings(self) -> Timings:
+        """Of the first choice with a token; without one nothing is told. From any thread."""
+        begun = (one for one in self._group.sequences if one.first_token_s is not None)
+        first = next(begun, None)
+        return Timings() if first is None else first.timings(time.monotonic())
 
 
 class StepLoop:

@@ -225,18 +225,22 @@ class Sequence:
     def token_event(self, token: int, logprob: float | None, top: list[tuple[int, float]]) -> TokenEvent:
         return TokenEvent(self.choice, token, logprob, _alternatives(top))
 
+    def timings(self, now_s: float) -> Timings:
+        """As they are so far."""
+        submitted_s = self.group.submitted_s
+        started_s = now_s if self.started_s is None else self.started_s
+        if self.first_token_s is None or self.last_token_s is None:
+            return Timings(queue_s=started_s - submitted_s)
+        return Timings(
+            queue_s=started_s - submitted_s,
+            ttft_s=self.first_token_s - submitted_s,
+            decode_s=self.last_token_s - self.first_token_s,
+        )
+
     def finished_event(self, now_s: float, error: str | None) -> FinishedEvent:
         """The terminal event. Every choice reports the whole prompt; whoever adds choices counts it once."""
         assert self.finish_reason is not None
-        submitted_s = self.group.submitted_s
-        started_s = now_s if self.started_s is None else self.started_s
-        timings = Timings(queue_s=started_s - submitted_s)
-        if self.first_token_s is not None and self.last_token_s is not None:
-            timings = Timings(
-                queue_s=started_s - submitted_s,
-                ttft_s=self.first_token_s - submitted_s,
-                decode_s=self.last_token_s - self.first_token_s,
-            )
+        timings = self.timings(now_s)
         usage = Usage(
             prompt_tokens=self.num_prompt,
             completion_tokens=self.num_output,

@@ -82,7 +82,7 @@ class UpstreamAnswers:
         async with Bill(account, demand, reader.running) as bill:
             places = ToolPlaces(sent_tools(source))
             async with self._reading(body, places) as response, aclosing(_payloads(response)) as payloads:
-                bill.begun = True
+                bill.prompt_tokens = demand.prompt_tokens
                 dropped = map(places, named_ignored(response.headers))
                 yield Accepted(
                     ignored=tuple(sorted(concessions.fields.union(dropped))),
