@@ -43,6 +43,7 @@ SWITCH = {
     "strict": True,
 }
 DIAL = {**SWITCH, "name": "dial"}
+MANY_TURNS = [{"role": role, "content": "w" * 90} for role in ("user", "assistant") * 15 + ("user",)]
 CALLED = {"tools": [SWITCH], "tool_choice": "required"}
 LOGPROBS = "message.output_text.logprobs"
 
@@ -154,6 +155,7 @@ RESPONSES: dict[str, Proof] = SAMPLING | {
     "store": lambda ask: ask(store=False).body["store"] is False,
     "previous_response_id": lambda ask: ask(previous_response_id=ask().body["id"]).prompt > ask().prompt,
     "conversation": lambda ask: ask(conversation="conv_nobody").status == 404,
+    "truncation": lambda ask: ask(truncation="auto", input=MANY_TURNS).status == 200,
     "background": lambda ask: ask(background=True).body["status"] == "queued",
     "metadata": lambda ask: ask(metadata={"a": "b"}).body["metadata"] == {"a": "b"},
     "max_output_tokens": lambda ask: tokens(ask(max_output_tokens=3, ignore_eos=True)) == 3,

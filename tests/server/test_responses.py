@@ -225,7 +225,7 @@ def test_what_is_cached_is_counted(client: openai.OpenAI, server: LiveServer) ->
         ({"metadata": {"a": "b" * 513}}, "metadata.a"),
         ({"background": True, "store": False}, "background"),
         ({"prompt": {"id": "pmpt_1"}}, "prompt"),
-        ({"truncation": "auto"}, "truncation"),
+        ({"truncation": "some"}, "truncation"),
         ({"reasoning": {"effort": "low"}}, "reasoning.effort"),
         ({"text": {"verbosity": "low"}}, "text.verbosity"),
         ({"input": [{"type": "item_reference"}]}, "input[0].id"),

@@ -202,3 +202,25 @@ def test_a_batch_line_keeps_nothing(client: openai.OpenAI, server: LiveServer) -
         client.responses.retrieve(answer["id"])
     refused = json.loads(client.files.content(batch.error_file_id).text)["response"]["body"]
     assert refused["error"]["param"] == "previous_response_id"
+
+
+def test_a_chain_that_grows_too_long(client: openai.OpenAI, server: LiveServer) -> None:
+    """`auto` forgets the oldest turns; without it the chain is refused. Instructions stay."""
+    answer = ask(client, server, input="x" * 12_000, instructions="Be brief.")
+    for _ in range(2):
+        answer = ask(client, server, input="y" * 12_000, previous_response_id=answer.id, truncation="auto")
+    assert answer.truncation == "auto"
+    assert 12_000 < answer.usage.input_tokens < 32_768 - 6
+    last: dict[str, Any] = {"input": "z" * 12_000, "previous_response_id": answer.id}
+    with pytest.raises(openai.BadRequestError) as caught:
+        ask(client, server, **last)
+    assert param_of(caught) == ("input", "context_length_exceeded")
+    short = ask(client, server, **last, truncation="auto")
+    told = ask(client, server, **last, truncation="auto", instructions="Be kind.")
+    assert told.usage.input_tokens > short.usage.input_tokens
+    counted = client.responses.input_tokens.count(model=server.model, **last, truncation="auto")
+    assert abs(counted.input_tokens - short.usage.input_tokens) < 12_010
+    with pytest.raises(openai.BadRequestError) as caught:
+        ask(client, server, input="x" * 40_000, truncation="auto")
+    assert param_of(caught) == ("input", "context_length_exceeded")
+    assert len(list(client.responses.input_items.list(answer.id))) == 5

@@ -21,6 +21,7 @@ from pennyweight.answers.grammars import Grammars
 from pennyweight.answers.inbox import Inbox, WakeupsByLoop
 from pennyweight.answers.prompt import PromptBuilder
 from pennyweight.answers.strict_parameters import promised_tools
+from pennyweight.answers.truncation import prompt_room
 from pennyweight.core import (
     CacheNamespace,
     FinishedEvent,
@@ -173,7 +174,7 @@ class Answerer:
         """The prompt that `answer` gives the model. Raises InvalidRequestError as `answer` does."""
         if isinstance(source, Conversation):
             source = await asyncio.to_thread(promised_tools, source, Concessions())
-        return await asyncio.to_thread(self._prompts.build, source, options.chat_template_kwargs)
+        return await asyncio.to_thread(self._prompt, source, options)
 
     @property
     def context(self) -> int:
@@ -185,7 +186,7 @@ class Answerer:
     ) -> tuple[tuple[int, ...], Request]:
         if isinstance(source, Conversation):
             source = promised_tools(source, concessions)
-        tokens = self._prompts.build(source, options.chat_template_kwargs)
+        tokens = self._prompt(source, options)
         return tokens, Request(
             id=uuid4().hex,
             prompt=(TokenSpan(tokens),),
@@ -199,6 +200,12 @@ class Answerer:
             draft=tuple(self._tokenizer.encode(options.prediction)) if options.prediction else (),
             prompt_logprobs=options.prompt_logprobs,
         )
+
+    def _prompt(self, source: Source, options: Options) -> tuple[int, ...]:
+        if options.truncation == "auto" and isinstance(source, Conversation):
+            room = prompt_room(self.context, options.sampling.max_tokens)
+            source = self._prompts.fitted(source, options.chat_template_kwargs, room=room)
+        return self._prompts.build(source, options.chat_template_kwargs)
 
     def _demand(self, tokens: tuple[int, ...], options: Options) -> Demand:
         room = max(self.context - len(tokens), 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pennyweight.answers.response_format import JsonObject, JsonSchema, ResponseFormat, TextFormat
 from pennyweight.core import Priority, SamplingParams
@@ -20,6 +20,7 @@ class Options:
 
     `prediction` is text the answer is expected to hold: right guesses come faster, wrong ones change nothing.
     `prompt_logprobs` scores every prompt token; `chat_template_kwargs` are further variables of the template.
+    With `truncation` "auto" the oldest turns of what does not fit are left out; "disabled" refuses it.
     """
 
     sampling: SamplingParams = field(default_factory=SamplingParams)
@@ -30,3 +31,4 @@ class Options:
     prediction: str | None = None
     prompt_logprobs: bool = False
     chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    truncation: Literal["disabled", "auto"] = "disabled"

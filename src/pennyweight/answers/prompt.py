@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pennyweight.answers.conversation import Completion, Conversation
 from pennyweight.answers.prompt_messages import prompt_messages
+from pennyweight.answers.truncation import fitted
 from pennyweight.errors import ContextLengthError, InvalidRequestError
 from pennyweight.text.prompt import PromptPart
 from pennyweight.text.template import missing_chat_template
@@ -49,6 +50,19 @@ class PromptBuilder:
         if not tokens:
             raise InvalidRequestError("the prompt is empty; write something to answer", param="messages")
         return tokens
+
+    def fitted(
+        self, conversation: Conversation, template_kwargs: Mapping[str, Any], *, room: int
+    ) -> Conversation:
+        """`conversation` with as many of its newest turns as `room` tokens hold, at least the last."""
+
+        def fits(shorter: Conversation) -> bool:
+            try:
+                return len(self.build(shorter, template_kwargs)) <= room
+            except ContextLengthError:
+                return False
+
+        return fitted(conversation, fits, step_bytes=max(room // 2, 1))
 
     def _tokens(self, source: Source, template_kwargs: Mapping[str, Any]) -> tuple[int, ...]:
         if isinstance(source, Conversation):

@@ -9,7 +9,7 @@ from typing import Any
 
 from pennyweight.answers.chat_fields import ADVISORY, METADATA
 from pennyweight.answers.field_tables import FieldTables, Neutral
-from pennyweight.answers.fields import AnyObject, Compound, Field, Flag, Integer, ListOf, Text
+from pennyweight.answers.fields import AnyObject, Compound, Field, Flag, Integer, ListOf, OneOf, Text
 from pennyweight.answers.responses_state import PAST_FIELDS, STATE_FIELDS
 from pennyweight.answers.sampling_fields import SAMPLING_FIELDS
 from pennyweight.answers.tool_fields import CHOICE_SCHEMA, MAX_TOOLS, PARALLEL_DOC
@@ -89,7 +89,13 @@ _ASKED = (
         doc="Only without effort: the model does not reason before it answers.",
     ),
 )
-_TRUNCATION = Neutral(name="truncation", values=("disabled",), reason="an input that does not fit is refused")
+_TRUNCATION = Field(
+    name="truncation",
+    kind=OneOf(("auto", "disabled")),
+    doc="`disabled` (the default) refuses an input that does not fit. `auto` leaves out its oldest turns, "
+    "never instructions or the last turn, calls together with their outputs, until `max_output_tokens` fit "
+    "beside it (256 if not given, at most half of the context). Not for models elsewhere.",
+)
 _METADATA = Field(name="metadata", kind=METADATA, doc="Kept with a response that is stored, and told again.")
 
 RESPONSES_FIELDS = FieldTables(
@@ -97,6 +103,7 @@ RESPONSES_FIELDS = FieldTables(
         _MODEL,
         *_ASKED,
         *STATE_FIELDS,
+        _TRUNCATION,
         _METADATA,
         Field(
             name="max_output_tokens",
@@ -139,7 +146,6 @@ RESPONSES_FIELDS = FieldTables(
         ),
     ),
     neutral=(
-        _TRUNCATION,
         Neutral(name="prompt", values=(), reason="there are no stored prompts"),
         Neutral(name="context_management", values=([],), reason="the context is never compacted"),
         Neutral(name="moderation", values=(), reason="there are no moderations yet"),
@@ -148,5 +154,5 @@ RESPONSES_FIELDS = FieldTables(
 )
 
 INPUT_TOKENS_FIELDS = FieldTables(
-    honoured=(_MODEL, *_ASKED, *PAST_FIELDS), advisory=(), neutral=(_TRUNCATION,), required=("input",)
+    honoured=(_MODEL, *_ASKED, *PAST_FIELDS, _TRUNCATION), advisory=(), neutral=(), required=("input",)
 )

@@ -106,7 +106,7 @@ def _repeated(request: ResponseRequest) -> dict[str, Any]:
         "tools": [_tool(tool) for tool in conversation.tools],
         "text": {"format": _format(request.options.response_format), "verbosity": "medium"},
         "reasoning": {"effort": None, "summary": None},
-        "truncation": "disabled",
+        "truncation": request.options.truncation,
         "background": state.background,
         "store": state.store,
         "previous_response_id": state.previous_response_id,

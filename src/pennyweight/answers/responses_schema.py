@@ -98,7 +98,10 @@ def parse_input_count(body: Mapping[str, object], past: Past | None = None) -> I
     return InputCount(
         model=values.get("model"),
         conversation=_conversation(values, ignored, past),
-        options=Options(response_format=read_text_format(values.get("text"), ignored)),
+        options=Options(
+            response_format=read_text_format(values.get("text"), ignored),
+            truncation=values.get("truncation", "disabled"),
+        ),
         ignored=tuple(sorted(ignored)),
     )
 
@@ -166,4 +169,5 @@ def _options(values: Mapping[str, Any], ignored: set[str]) -> Options:
         options_from_values(sampling),
         response_format=read_text_format(values.get("text"), ignored),
         chat_template_kwargs=values.get("chat_template_kwargs", {}),
+        truncation=values.get("truncation", "disabled"),
     )

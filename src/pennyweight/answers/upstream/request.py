@@ -42,6 +42,8 @@ def chat_body(
     for name in (*_EXTRA, "chat_template_kwargs"):
         if name in settings and name not in abilities.fields:
             raise _refused(name, f"'{name}'", upstream)
+    if options.truncation == "auto":  # nobody here knows how long its context is
+        raise _refused("truncation", "'truncation' other than 'disabled'", upstream)
     if abilities.max_stop is not None and len(options.stop) > abilities.max_stop:
         raise _refused("stop", f"'stop' with more than {abilities.max_stop} strings", upstream)
     custom = next((tool for tool in conversation.tools if tool.kind == "custom"), None)
