@@ -6,10 +6,14 @@ import asyncio
 import random
 from collections import Counter
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pennyweight.jobs.batch_line import BatchLine
 from pennyweight.jobs.line_places import Holder, LinePlaces
+from pennyweight.jobs.line_weight import MOST, weight_of
+from tests.jobs.requests import CHAT
 
 COUNT = 8
 
@@ -17,7 +21,7 @@ COUNT = 8
 async def work(places: LinePlaces, holder: Holder, served: list[str], lines: int) -> None:
     """`lines` lines of a batch, one after another."""
     for _ in range(lines):
-        async with places.place(holder):
+        async with places.place(holder, 1):
             served.append(holder.batch)
             await asyncio.sleep(0)
 
@@ -56,7 +60,7 @@ def test_what_nobody_else_wants_is_there_for_one() -> None:
 
     async def hold(places: LinePlaces, ready: asyncio.Event) -> None:
         nonlocal busy
-        async with places.place(Holder("a", "a")):
+        async with places.place(Holder("a", "a"), 1):
             busy += 1
             if busy == COUNT:
                 ready.set()
@@ -89,7 +93,59 @@ def test_cancelled_waits_lose_no_place(seed: int) -> None:
                 await asyncio.sleep(0)
             chance.choice(tasks).cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        async with asyncio.timeout(5), places.place(holders[0]), places.place(holders[1]):
+        async with asyncio.timeout(5), places.place(holders[0], 1), places.place(holders[1], 1):
             pass  # both places are there again
 
     asyncio.run(main())
+
+
+def line(url: str, **body: object) -> BatchLine:
+    return BatchLine(number=1, custom_id="a", url=url, model="m", body=dict(body))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "asked"),
+    [
+        (1, line(CHAT, messages=[])),
+        (5, line(CHAT, n=5)),
+        (MOST, line(CHAT, n=128)),
+        (1, line(CHAT, n="many")),
+        (1, line(CHAT, n=-3)),
+        (1, line("/v1/completions", prompt="a")),
+        (1, line("/v1/completions", prompt=[1, 2, 3])),
+        (6, line("/v1/completions", prompt=["a", "b", "c"], n=2)),
+        (MOST, line("/v1/completions", prompt=[[1], [2]] * 500)),
+        (1, line("/v1/responses", input="a" * 10_000)),
+        (1, line("/v1/embeddings", input="a" * 300)),
+        (4, line("/v1/embeddings", input=["a" * 512, "b" * 512])),
+        (2, line("/v1/embeddings", input=[[1] * 64, [2] * 64])),
+        (MOST, line("/v1/embeddings", input="a" * 300_000)),
+        (1, line("/v1/embeddings", input=None)),
+    ],
+)
+def test_a_line_weighs_as_much_as_it_asks_at_a_time(wanted: int, asked: BatchLine) -> None:
+    assert weight_of(asked) == wanted
+
+
+def test_heavy_lines_run_alone_and_are_not_overtaken_for_ever() -> None:
+    under_way = most = 0
+    ended: list[int] = []
+
+    async def one(places: LinePlaces, batch: str, weight: int) -> None:
+        nonlocal under_way, most
+        async with places.place(Holder("p", batch), weight):
+            under_way += weight
+            most = max(most, under_way)
+            await asyncio.sleep(0)
+            under_way -= weight
+            ended.append(weight)
+
+    async def main() -> None:
+        places = LinePlaces(COUNT)
+        light = [one(places, "light", 1) for _ in range(100)]
+        heavy = [one(places, "heavy", COUNT) for _ in range(4)]
+        await asyncio.gather(*light, *heavy)
+
+    asyncio.run(main())
+    assert most < 2 * COUNT, "no more than the last one's weight beyond what there is"
+    assert max(index for index, weight in enumerate(ended) if weight == COUNT) < 90

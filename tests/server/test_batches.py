@@ -244,6 +244,15 @@ def test_people_are_answered_while_a_batch_runs(client: openai.OpenAI, server: L
     ended(client, batch)
 
 
+def test_lines_of_many_answers_leave_the_queue_to_people(client: openai.OpenAI, server: LiveServer) -> None:
+    batch = created(client, jsonl(*chats(server, 100, n=128, max_tokens=100, ignore_eos=True)))
+    eventually(lambda: client.batches.retrieve(batch.id).status == "in_progress")
+    for _ in range(10):
+        _ask(client, server)
+    assert client.batches.cancel(batch.id).status == "cancelling", "it was still running"
+    ended(client, batch)
+
+
 def _ask(client: openai.OpenAI, server: LiveServer) -> None:
     messages: Any = [{"role": "user", "content": "Hello"}]
     client.chat.completions.create(model=server.model, messages=messages, max_tokens=5)

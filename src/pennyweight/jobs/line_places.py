@@ -1,5 +1,8 @@
 """Places on the engine for lines under way, shared fairly: between projects first, then between batches.
 
+A line takes places by its weight. The last one may take more than are free, so that a heavy line is not
+overtaken for ever; then nobody gets any until enough have come back.
+
 A place that becomes free goes to the project that has the fewest, and within it to the batch that has the
 fewest. So a project that asks gets its equal part within the time of a line, and what nobody else wants is
 there for one alone.
@@ -25,6 +28,12 @@ class Holder:
     batch: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    weight: int
+    granted: asyncio.Future[None]
+
+
 class LinePlaces:
     """`count` places; used on one event loop."""
 
@@ -32,32 +41,30 @@ class LinePlaces:
         self._free = count
         self._by_project: Counter[str] = Counter()
         self._by_batch: Counter[str] = Counter()
-        self._waiting: dict[Holder, deque[asyncio.Future[None]]] = {}
+        self._waiting: dict[Holder, deque[_Turn]] = {}
 
     @asynccontextmanager
-    async def place(self, holder: Holder) -> AsyncIterator[None]:
-        """One place, as long as this is open; waits for it."""
-        await self._take(holder)
+    async def place(self, holder: Holder, weight: int) -> AsyncIterator[None]:
+        """`weight` places, as long as this is open; waits for them."""
+        await self._take(holder, weight)
         try:
             yield
         finally:
-            self._give_back(holder)
-            self._hand_out()
+            self._give_back(holder, weight)
 
-    async def _take(self, holder: Holder) -> None:
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    async def _take(self, holder: Holder, weight: int) -> None:
+        turn = _Turn(weight, asyncio.get_running_loop().create_future())
         self._waiting.setdefault(holder, deque()).append(turn)
         self._hand_out()
         try:
-            await turn
+            await turn.granted
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # it was given while its task was being cancelled
-                self._give_back(holder)
-                self._hand_out()
+            if not turn.granted.cancelled():  # it was given while its task was being cancelled
+                self._give_back(holder, weight)
             raise
 
     def _hand_out(self) -> None:
-        while self._free and self._waiting:
+        while self._free > 0 and self._waiting:
             holder = min(
                 self._waiting, key=lambda each: (self._by_project[each.project], self._by_batch[each.batch])
             )
@@ -65,15 +72,16 @@ class LinePlaces:
             turn = turns.popleft()
             if not turns:
                 del self._waiting[holder]
-            if not turn.cancelled():
-                self._free -= 1
-                self._by_project[holder.project] += 1
-                self._by_batch[holder.batch] += 1
-                turn.set_result(None)
+            if not turn.granted.cancelled():
+                self._free -= turn.weight
+                self._by_project[holder.project] += turn.weight
+                self._by_batch[holder.batch] += turn.weight
+                turn.granted.set_result(None)
 
-    def _give_back(self, holder: Holder) -> None:
-        self._free += 1
+    def _give_back(self, holder: Holder, weight: int) -> None:
+        self._free += weight
         for counter, name in ((self._by_project, holder.project), (self._by_batch, holder.batch)):
-            counter[name] -= 1
+            counter[name] -= weight
             if not counter[name]:
                 del counter[name]
+        self._hand_out()

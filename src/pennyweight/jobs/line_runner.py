@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from contextlib import nullcontext
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -13,6 +13,7 @@ from pennyweight.answers.account import FREE
 from pennyweight.answers.fields import ParameterError
 from pennyweight.errors import InsufficientQuotaError, PennyweightError, UnavailableError
 from pennyweight.jobs.line_result import LineResult, answered, refused
+from pennyweight.jobs.line_weight import weight_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from pennyweight.jobs.batch_line import BatchLine
 
     AccountFor = Callable[[str, str], Account]  # of a line's URL and the model that runs
-    Place = Callable[[], AbstractAsyncContextManager[None]]
+    Place = Callable[[int], AbstractAsyncContextManager[None]]  # of as many places as a line is worth
 
 _log = logging.getLogger(__name__)
 _PATIENCE_S: Final = 1.0  # before a line the engine had no room for is tried again
@@ -71,8 +72,8 @@ class Ledger(Protocol):
         ...
 
 
-async def run_lines(ledger: Ledger, endpoints: Endpoints, *, window: int, place: Place = nullcontext) -> None:
-    """Run every line of `ledger`, `window` at a time, each attempt in a place of its own.
+async def run_lines(ledger: Ledger, endpoints: Endpoints, *, window: int, place: Place) -> None:
+    """Run every line of `ledger`, `window` at a time, each attempt in places of its own.
 
     What `ledger` raises, and UnavailableError, ends all and is raised here.
     """
@@ -99,16 +100,21 @@ class _LineRunner:
         self._ledger = ledger
         self._endpoints = endpoints
         self._place = place
+        self._beginning = asyncio.Lock()
 
     async def run(self) -> None:
         line, attempts, started_s = None, 0, 0.0
         while True:
-            async with self._place():
+            async with AsyncExitStack() as stack:
+                if line is None:
+                    async with self._beginning:  # one at a time waits for its line's places
+                        if (line := self._ledger.next_line()) is None:
+                            return
+                        await stack.enter_async_context(self._place(weight_of(line)))
+                    attempts, started_s = 0, time.monotonic()
+                else:
+                    await stack.enter_async_context(self._place(weight_of(line)))
                 if (asker := await self._ledger.asker()) is None:
-                    return
-                if line is None:
-                    line, attempts, started_s = self._ledger.next_line(), 0, time.monotonic()
-                if line is None:
                     return
                 attempts += 1
                 outcome = await self._attempt(line, asker, attempts)

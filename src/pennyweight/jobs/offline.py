@@ -12,6 +12,7 @@ import json
 import os
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from pennyweight.errors import ConfigError
@@ -19,7 +20,8 @@ from pennyweight.jobs.batch_input import InputLimits, id_digest, read_input
 from pennyweight.jobs.batch_line import ENDPOINTS
 from pennyweight.jobs.journal import Journal
 from pennyweight.jobs.json_lines import read_lines
-from pennyweight.jobs.line_runner import Asker, run_lines, window_for
+from pennyweight.jobs.line_places import Holder, LinePlaces
+from pennyweight.jobs.line_runner import MAX_LINES, Asker, run_lines, window_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,7 +94,8 @@ class OfflineBatch:
         ):
             ledger = _JournalLedger(self.input, source, journal, progress, Asker(principal=principal))
             window = window_for(max(self.input.lengths))
-            asyncio.run(run_lines(ledger, endpoints, window=window))
+            place = partial(LinePlaces(MAX_LINES).place, Holder(principal.project, str(self.files.input)))
+            asyncio.run(run_lines(ledger, endpoints, window=window, place=place))
             self._assemble(journal)
         self.files.partial.unlink()
 
