@@ -53,6 +53,8 @@ class Settings:
     insecure: bool = False  # serve beyond this machine without a key
     data: str | None = None  # folder of the database and the files; None: in the XDG data folder
     database: str | None = None  # URL of a PostgreSQL database; None: a file in the data folder
+    record: bool = False  # keep chats and responses that do not say whether to; only with people's consent
+    redact: str | None = None  # `module:function` that sees what is to be kept first
     keep_generations_days: int = 30  # stored answers, counted from their end
     keep_events_days: int = 1  # what a stored answer streamed
     keep_usage_days: int = 400

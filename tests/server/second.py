@@ -20,12 +20,14 @@ SOURCES = str(Path(pennyweight.__file__).parents[1])
 
 
 @contextmanager
-def second_server(home: Path, *arguments: str, **variables: str) -> Iterator[str]:
-    """`penny serve` with `arguments`, everything it keeps under `home`; its address without a path."""
+def second_server(home: Path, *arguments: str, verb: str = "serve", **variables: str) -> Iterator[str]:
+    """`penny serve` (or another `verb`) with `arguments`, everything it keeps under `home`; its address
+    without a path.
+    """
     own = dict.fromkeys(("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"), str(home))
     environ = dict(os.environ) | own | {"PYTHONPATH": SOURCES}
-    command = [sys.executable, "-m", "pennyweight", "serve", "--port", "0", *arguments]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environ | variables)
+    command = [sys.executable, "-m", "pennyweight", verb, "--port", "0", *arguments]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environ | variables, cwd=home)
     try:
         assert process.stderr is not None
         line = process.stderr.readline()

@@ -61,7 +61,7 @@ def serve(
     from pennyweight.config import alias_table
     from pennyweight.upstreams import upstream_tables
 
-    _serve(
+    start(
         {
             "model": model,
             "host": host,
@@ -83,7 +83,8 @@ def serve(
     )
 
 
-def _serve(flags: Mapping[str, object]) -> None:
+def start(flags: Mapping[str, object]) -> None:
+    """Serve with these settings over those of the file and the environment, until told to stop."""
     from pennyweight.cli.terminal import notice
     from pennyweight.config import Settings
 
@@ -100,6 +101,8 @@ def _serve(flags: Mapping[str, object]) -> None:
             app, names = _prepared(stack, settings, flags, check)
             address = f"http://{_bracketed(settings.host)}:{listener.getsockname()[1]}"
             notice(f"Serving {names} at {address}/v1 (documentation: {address}/docs; Ctrl-C stops)")
+            if settings.record:
+                notice("Keeping every chat and response that does not say otherwise")
             return app
 
         received = server.serve(listener, prepare=prepare)

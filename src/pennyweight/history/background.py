@@ -38,7 +38,12 @@ class Background:
         self._later = later
 
     async def prepare(self, principal: Principal, body: Mapping[str, object]) -> Prepared:
-        """`body` understood, with an id. Raises as `Responses.exchange`."""
+        """`body` understood, with an id. Raises as `Responses.exchange`, and where all is redacted."""
+        if self._responses.redacts:
+            message = (
+                "'background' is not served here: what is queued could not be redacted before it is stored."
+            )
+            raise ParameterError(message, param="background", code="unsupported_value")
         identity = (new_id("resp_"), int(time.time()))
         return await self._responses.prepared(principal.project, body, identity)
 

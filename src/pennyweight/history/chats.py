@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from pennyweight.answers.exchange import Answered, Backend
     from pennyweight.answers.principal import Principal
+    from pennyweight.history.recording import Recording
     from pennyweight.store.database import Database
     from pennyweight.store.generation import Generation
     from pennyweight.store.pages import Cursor
@@ -30,16 +31,17 @@ if TYPE_CHECKING:
 class Chats:
     """The stored chat completions of every project, and the door through which new ones come."""
 
-    def __init__(self, database: Database, backend: Backend) -> None:
+    def __init__(self, database: Database, backend: Backend, recording: Recording) -> None:
         self._database = database
         self._backend = backend
+        self._recording = recording
         self._generations = Generations()
 
     def exchange(
         self, principal: Principal, body: Mapping[str, object]
     ) -> ChatExchange | KeptExchange[ChatExchange]:
         """What answers `body`. Raises as `ChatExchange`."""
-        exchange = ChatExchange(self._backend, body, stores=True)
+        exchange = ChatExchange(self._backend, self._recording.wanted(body), stores=True)
         if not exchange.store:
             return exchange
         return KeptExchange(exchange, partial(self._keep, principal, body, exchange))
@@ -96,14 +98,17 @@ class Chats:
         exchange: ChatExchange,
         answered: Answered,
     ) -> None:
+        words = await self._recording.words("/v1/chat/completions", body, answered.body.decode())
+        if words is None:
+            return
         new = NewGeneration(
             id=exchange.identity.id,
             kind="chat_completion",
             model=exchange.model,
-            request=wire_text(body),
+            request=wire_text(words.request),
             metadata=exchange.metadata,
             key_id=principal.key,
-            result=answered.body.decode(),
+            result=words.response,
         )
         now = int(time.time())
         await self._database.write(

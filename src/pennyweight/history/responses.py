@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pennyweight.answers.exchange import Answered, Backend
     from pennyweight.answers.principal import Principal
     from pennyweight.errors import PennyweightError
+    from pennyweight.history.recording import Recording
     from pennyweight.history.standing import Standing
     from pennyweight.store.database import Database
     from pennyweight.store.generation import Generation
@@ -53,10 +54,16 @@ class Prepared:
 class Responses:
     """The stored responses of every project, and the door through which new ones come."""
 
-    def __init__(self, database: Database, backend: Backend) -> None:
+    def __init__(self, database: Database, backend: Backend, recording: Recording) -> None:
         self._database = database
         self._backend = backend
+        self._recording = recording
         self._generations = Generations()
+
+    @property
+    def redacts(self) -> bool:
+        """Whether nothing may be stored as it came."""
+        return self._recording.redact is not None
 
     async def exchange(
         self, principal: Principal, body: Mapping[str, object]
@@ -124,14 +131,19 @@ class Responses:
         prepared: Prepared,
         answered: Answered,
     ) -> None:
-        exchange = prepared.exchange
+        exchange, standing = prepared.exchange, prepared.standing
+        words = await self._recording.words("/v1/responses", standing.body, answered.body.decode())
+        if words is None:
+            return
+        if self.redacts:
+            body, standing = words.request, replace(standing, body=words.request)
         answer = KeptAnswer(
             body=body,
-            standing=prepared.standing,
+            standing=standing,
             state=exchange.state,
             model=exchange.model,
             metadata=exchange.metadata,
-            result=answered.body.decode(),
+            result=words.response,
         )
         now = int(time.time())
         await self._database.write(lambda c: keep_response(c, principal, answer, now=now))

@@ -12,6 +12,7 @@ from pennyweight.history.background import Background
 from pennyweight.history.bell import Bell
 from pennyweight.history.chats import Chats
 from pennyweight.history.conversations import ConversationShelf
+from pennyweight.history.recording import Recording, load_redaction
 from pennyweight.history.response_work import ResponseWork
 from pennyweight.history.responses import Responses
 from pennyweight.history.work import Later
@@ -135,7 +136,7 @@ def create_app(
     limits = ChatLimits(max_body_bytes=settings.max_body_bytes, ping_s=ping_s)
     for routes in (completions_routes, tokens_routes):
         app.include_router(routes(house.backend, limits))
-    _add_answers(app, house, services, _add_worker(app, services), limits)
+    _add_answers(app, house, services, _add_worker(app, services), limits, _recording(settings))
     app.include_router(embedding_routes(house.vectors, max_body_bytes=settings.max_body_bytes))
     app.include_router(models_routes(house.served))
     app.include_router(moderations_routes())
@@ -177,10 +178,18 @@ def _add_worker(app: FastAPI, services: Services) -> Later:
     return Later(bell=bell, works=works, wake=worker.wake, drop=worker.drop)
 
 
-def _add_answers(app: FastAPI, house: Serving, services: Services, later: Later, limits: ChatLimits) -> None:
+def _recording(settings: Settings) -> Recording:
+    redact = None if settings.redact is None else load_redaction(settings.redact)
+    return Recording(everything=settings.record, redact=redact)
+
+
+def _add_answers(
+    app: FastAPI, house: Serving, services: Services, later: Later, limits: ChatLimits, recording: Recording
+) -> None:
     """Chats and responses, which may be kept and answered later, and what was."""
     database = services.database
-    chats, responses = Chats(database, house.backend), Responses(database, house.backend)
+    chats = Chats(database, house.backend, recording)
+    responses = Responses(database, house.backend, recording)
     background = Background(database, responses, later)
     later.works["response"] = ResponseWork(database, responses)
     app.include_router(chat_routes(chats, limits))
