@@ -84,7 +84,8 @@ def load_redaction(name: str) -> Redact:
 def _of_shape(request: Mapping[str, object], redacted: Any) -> Mapping[str, Any]:
     """`redacted`, if it has as many messages or items as `request`: they are kept one by one."""
     for name in ("messages", "input"):
-        given, told = request.get(name), redacted.get(name)
+        given: Any = request.get(name)
+        told = redacted.get(name)
         if type(given) is not type(told) or (isinstance(given, list) and len(given) != len(told)):
             raise ValueError(f"the redaction changed the number or kind of '{name}'")
     kept: Mapping[str, Any] = redacted
