@@ -45,7 +45,7 @@ class ScriptedEngine:
         return self
 
     cpu_s = 0.25
-    cached_tokens = 0
+    prompt_usage = Usage()
     timings = Timings()
 
     def cancel(self, choice: int | None = None) -> None:

@@ -18,7 +18,7 @@ from pennyweight.answers.grammars import Grammars
 from pennyweight.answers.options import JsonObject
 from pennyweight.answers.principal import LOCAL
 from pennyweight.answers.sampling_fields import options_from_keywords
-from pennyweight.core import FinishReason, PromptProgress, Timings, Usage
+from pennyweight.core import FinishReason, Timings, Usage
 from pennyweight.errors import EngineError, InsufficientQuotaError, OverloadedError
 from pennyweight.text.tools.generic import GENERIC
 from tests.answers.scripted_engine import ScriptedEngine, read_tokenizer
@@ -150,11 +150,10 @@ def test_a_client_that_leaves_pays_for_the_part_of_its_prompt_that_was_computed(
 
     async def scenario() -> None:
         engine, ledger = ScriptedEngine(), Ledger()
-        engine.cached_tokens, engine.timings = 1, Timings(queue_s=0.5, ttft_s=1.0)
+        engine.timings = Timings(queue_s=0.5, ttft_s=1.0)
         events = asked(tokenizer, engine, ledger)
         await anext(events)
-        engine.post(PromptProgress(0, 2, 3))
-        assert isinstance(await anext(events), PromptProgress)
+        engine.prompt_usage = Usage(prompt_tokens=2, cached_tokens=1)
         await events.aclose()
         assert ledger.settled[0][1:] == (Usage(prompt_tokens=2, cached_tokens=1), "left")
         assert ledger.timings == [Timings(queue_s=0.5, ttft_s=1.0, cpu_s=ScriptedEngine.cpu_s)]

@@ -13,10 +13,13 @@ import pytest
 
 from pennyweight.core import Allowance, Usage
 from pennyweight.cost.prices import PICODOLLARS, Prices
+from pennyweight.errors import StorageFullError
+from pennyweight.store.generations import Generations
 from pennyweight.store.spending import Spending
 from tests.jobs.requests import CHAT, chat_line, jsonl
 from tests.server.issuing import ORGANIZATION, new_key, new_project
 from tests.server.live import LiveServer, eventually, live_server
+from tests.server.usage_reading import row_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -158,6 +161,27 @@ def test_a_budget_is_charged_the_price_once(keyed: LiveServer, path: str, stream
         assert reply.status_code == 200
         eventually(lambda: spent(keyed, issued.key.id) > first)
         assert spent(keyed, issued.key.id) <= 2 * first, "the second time the prompt is cached"
+
+
+def test_an_answer_that_could_not_be_kept_costs_nothing(
+    keyed: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was written whole, and then the disk was full: a failure of ours."""
+    issued = new_key(keyed, budget=DOLLAR, budget_period="total")
+    body = {**bodies(keyed.model)["chat/completions"], "store": True}
+
+    def full(*_: Any, **__: Any) -> None:
+        raise StorageFullError("It cannot be stored (disk full).")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(Generations, "keep", full)
+        reply = ask(keyed, issued.secret.text, "chat/completions", body)
+    assert (reply.status_code, reply.headers["x-should-retry"]) == (507, "false")
+    row = row_of(keyed, reply.headers["x-request-id"])
+    assert (row.outcome, row.price) == ("failed", 0)
+    assert row.completion_tokens > 0
+    kept = ask(keyed, issued.secret.text, "chat/completions", body)
+    eventually(lambda: spent(keyed, issued.key.id) == price(keyed, usage_of(kept.json())))
 
 
 def test_a_client_that_leaves_pays_for_what_was_written(keyed: LiveServer) -> None:

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from pennyweight.answers.events import AnswerEvent, EndReason
     from pennyweight.answers.options import Options
     from pennyweight.answers.principal import Principal
-    from pennyweight.core import Event, Timings
+    from pennyweight.core import Event, Timings, Usage
     from pennyweight.text.template import ChatTemplate
     from pennyweight.text.tokenizer import Tokenizer
     from pennyweight.text.tools.dialect import Dialect
@@ -61,7 +61,7 @@ class RequestHandle(Protocol):
     def cpu_s(self) -> float: ...
 
     @property
-    def cached_tokens(self) -> int: ...
+    def prompt_usage(self) -> Usage: ...
 
     @property
     def timings(self) -> Timings: ...
@@ -146,10 +146,8 @@ class Answerer:
                         if choice is None:
                             continue
                         if isinstance(event, PromptProgress):
-                            bill.prompt_tokens = max(bill.prompt_tokens, event.computed)
                             yield event
                             continue
-                        bill.prompt_tokens = len(tokens)
                         if isinstance(event, TokenEvent):
                             if choice.push(event):
                                 handle.cancel(choice.index)
@@ -165,8 +163,8 @@ class Answerer:
                         for delta in choice.take():
                             yield delta
             finally:
+                bill.prompt_usage = handle.prompt_usage
                 bill.cpu_s, bill.timings = handle.cpu_s, handle.timings
-                bill.cached_tokens = handle.cached_tokens
                 if running:
                     handle.cancel()
 

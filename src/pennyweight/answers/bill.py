@@ -33,8 +33,7 @@ class Bill:
         self._demand = demand
         self._running = running
         self._finished: list[Finished] = []
-        self.prompt_tokens = 0  # computed so far, or found
-        self.cached_tokens = 0  # of them, what was found
+        self.prompt_usage = Usage()  # of the prompt, what was computed or found
         self.timings = Timings()  # until the first choice has ended
         self.cpu_s = 0.0  # processor time of all choices
 
@@ -55,11 +54,8 @@ class Bill:
 
     def _usage(self) -> Usage:
         """What a client that left early never saw counts as well: it was computed."""
-        left = Usage(
-            prompt_tokens=self.prompt_tokens,
-            completion_tokens=sum(choice.num_tokens for choice in self._running.values()),
-            cached_tokens=min(self.cached_tokens, self.prompt_tokens),
-        )
+        written = sum(choice.num_tokens for choice in self._running.values())
+        left = replace(self.prompt_usage, completion_tokens=written)
         if not self._finished:
             return left
         usage = total_usage(self._finished)

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from pennyweight.cost.prices import Kind, Prices
     from pennyweight.store.usage import Outcome
 
+PAID: Final = ("completed", "left")
+"""The outcomes that have a price: failures of ours and refusals are free."""
 CLIENT_GONE: Final = 499
 """The status of an answer nobody received."""
 
@@ -62,7 +64,7 @@ def usage_row(asked: Asked, ended: Ended, prices: Prices) -> UsageRow:
     """The row of one request. What failed through our fault is free."""
     usage, timings, model = ended.usage, ended.timings, asked.model
     price = 0
-    if model is not None and ended.outcome in ("completed", "left"):
+    if model is not None and ended.outcome in PAID:
         held = prices.price(model=model.ran, kind=asked.kind, at=ended.at)
         price = held.of(usage, batch=asked.batch)
     return UsageRow(

@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from pennyweight.core import Timings
+from pennyweight.core import Timings, Usage
 from pennyweight.engine.adapters import NoAdapters
 from pennyweight.engine.core_turns import CoreTurns
 from pennyweight.engine.cpu_time import CpuTime
@@ -75,10 +75,9 @@ class Handle:
         return self._group.cpu_s
 
     @property
-    def cached_tokens(self) -> int:
-        """Prompt tokens of the first choice that were found computed. From any thread."""
-        first = next(iter(self._group.sequences), None)
-        return 0 if first is None else first.num_cached or 0
+    def prompt_usage(self) -> Usage:
+        """What of the prompt was computed or found, by the choice that is furthest. From any thread."""
+        return max((one.prompt_usage() for one in self._group.sequences), default=Usage(), key=_prompt_tokens)
 
     @property
     def timings(self) -> Timings:
@@ -86,6 +85,10 @@ class Handle:
         begun = (one for one in self._group.sequences if one.first_token_s is not None)
         first = next(begun, None)
         return Timings() if first is None else first.timings(time.monotonic())
+
+
+def _prompt_tokens(usage: Usage) -> int:
+    return usage.prompt_tokens
 
 
 class StepLoop:

@@ -225,6 +225,11 @@ class Sequence:
     def token_event(self, token: int, logprob: float | None, top: list[tuple[int, float]]) -> TokenEvent:
         return TokenEvent(self.choice, token, logprob, _alternatives(top))
 
+    def prompt_usage(self) -> Usage:
+        """Of the prompt, what was computed or found so far."""
+        done = self.num_prompt if self.num_output else min(self.num_computed, self.num_prompt)
+        return Usage(prompt_tokens=done, cached_tokens=min(self.num_cached or 0, done))
+
     def timings(self, now_s: float) -> Timings:
         """As they are so far."""
         submitted_s = self.group.submitted_s

@@ -56,6 +56,7 @@ class BatchAccount(Account):
         self._model = model
         self._kind = kind
         self._aside: dict[int, _SetAside] = {}  # by identity: two prompts may ask for the same
+        self._spent: list[tuple[tuple[Place, ...], int]] = []
 
     async def admit(self, demand: Demand) -> None:
         if not self._principal.allowances:
@@ -77,7 +78,15 @@ class BatchAccount(Account):
         if ending == "failed":
             usage = Usage()  # nobody pays for a failure of ours
         self._give_back_tokens(aside.tokens - usage.prompt_tokens - usage.completion_tokens)
-        self._accounts.budgets.settle(aside.places, reserved=aside.money, spent=self._price(usage))
+        spent = self._price(usage)
+        self._accounts.budgets.settle(aside.places, reserved=aside.money, spent=spent)
+        self._spent.append((aside.places, spent))
+
+    def give_back(self) -> None:
+        """The request was answered with an error after all: what was computed for it is free."""
+        while self._spent:
+            places, spent = self._spent.pop()
+            self._accounts.budgets.settle(places, reserved=0, spent=-spent)
 
     def _take_tokens(self, demand: Demand) -> int:  # noqa: ARG002
         return 0

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from starlette.requests import ClientDisconnect
 
 from pennyweight.answers.tally import Tally
-from pennyweight.cost.usage import CLIENT_GONE, Asked, AskedModel, Ended, refused_as, usage_row
+from pennyweight.cost.usage import CLIENT_GONE, PAID, Asked, AskedModel, Ended, refused_as, usage_row
 from pennyweight.errors import PennyweightError
 from pennyweight.server.envelope import error_response
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pennyweight.answers.exchange import Exchange
     from pennyweight.cost.prices import Kind, Prices
     from pennyweight.cost.usage_journal import UsageJournal
+    from pennyweight.quota.accounts import RequestAccount
     from pennyweight.store.usage import Outcome
 
 METERED: Final[dict[str, Kind]] = {
@@ -82,8 +83,14 @@ class Metering:
             raise
         finally:
             if not metered.is_left:
-                asked = _asked(scope, kind, metered.model)
-                self._journal.add(usage_row(asked, metered.ended(self._clock()), self._prices))
+                self._note(scope, kind, metered)
+
+    def _note(self, scope: Scope, kind: Kind, metered: _Metered) -> None:
+        ended = metered.ended(self._clock())
+        self._journal.add(usage_row(_asked(scope, kind, metered.model), ended, self._prices))
+        account: RequestAccount | None = scope["state"].get("account")
+        if account is not None and ended.outcome not in PAID:
+            account.give_back()
 
 
 class _Metered:

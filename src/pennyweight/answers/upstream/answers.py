@@ -27,7 +27,7 @@ from pennyweight.answers.upstream.ignored import named_ignored
 from pennyweight.answers.upstream.messages import sent_tools
 from pennyweight.answers.upstream.places import ToolPlaces
 from pennyweight.answers.upstream.request import chat_body
-from pennyweight.core import Timings
+from pennyweight.core import Timings, Usage
 from pennyweight.errors import InvalidRequestError
 from pennyweight.text.tools.tool import Concessions
 
@@ -82,7 +82,7 @@ class UpstreamAnswers:
         async with Bill(account, demand, reader.running) as bill:
             places = ToolPlaces(sent_tools(source))
             async with self._reading(body, places) as response, aclosing(_payloads(response)) as payloads:
-                bill.prompt_tokens = demand.prompt_tokens
+                bill.prompt_usage = Usage(prompt_tokens=demand.prompt_tokens)
                 dropped = map(places, named_ignored(response.headers))
                 yield Accepted(
                     ignored=tuple(sorted(concessions.fields.union(dropped))),
