@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from pennyweight.answers.answer import AnswerSource
     from pennyweight.answers.endpoints import Endpoints
+    from pennyweight.answers.passages import PassageSource
     from pennyweight.api import Engine
     from pennyweight.config import Settings
     from pennyweight.encoder import EncoderSlot
@@ -52,8 +53,11 @@ def serving(
     *,
     measured: Callable[[AnswerSource], AnswerSource] = lambda answers: answers,
     elsewhere: Sequence[ServedModel] = (),
+    passages: PassageSource | None = None,
 ) -> Serving:
-    """`measured` wraps the engine's answers; `elsewhere` are models that run on other machines."""
+    """`measured` wraps the engine's answers; `elsewhere` are models that run on other machines; `passages`
+    finds what is in files.
+    """
     folder = None if settings.vocabularies is None else Path(settings.vocabularies)
     here: list[ServedModel] = [] if engine is None else [_model_here(engine, folder, measured)]
     models = [*here, *elsewhere]
@@ -61,7 +65,7 @@ def serving(
         models.append(EmbeddingModel(name=encoder.name, created=encoder.created))
     served = ServedModels(models, aliases=settings.aliases)
     return Serving(
-        backend=Backend(served=served, pricing=read_prices(settings.prices)),
+        backend=Backend(served=served, pricing=read_prices(settings.prices), passages=passages),
         vectors=EmbeddingBackend(
             source=encoder,
             served=served,

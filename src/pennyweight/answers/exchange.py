@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Sequence
 
     from pennyweight.answers.account import Account
+    from pennyweight.answers.passages import PassageSource
     from pennyweight.answers.principal import Principal
     from pennyweight.answers.served import ServedModels
     from pennyweight.answers.usage_cost import Pricing
@@ -26,10 +27,11 @@ E = TypeVar("E")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
-    """What answers, by name, and what that costs."""
+    """What answers, by name, what that costs, and what finds passages in files, if anything does."""
 
     served: ServedModels
     pricing: Pricing
+    passages: PassageSource | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

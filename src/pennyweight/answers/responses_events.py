@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 from pennyweight.answers.events import Accepted, Finished, RefusalDelta, TextDelta, ToolCallDelta
 from pennyweight.answers.responses_object import INCOMPLETE_REASONS, ResponseState, response_object
 from pennyweight.answers.responses_output import CallItem, MessageItem, RefusalItem
+from pennyweight.answers.search_item import SearchItem
 from pennyweight.answers.strict_parameters import opened_tools
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pennyweight.answers.events import AnswerEvent
+    from pennyweight.answers.passages import Found
     from pennyweight.answers.responses_object import ResponseIdentity, ResponseStatus
     from pennyweight.answers.responses_output import ItemStatus, Told
     from pennyweight.answers.responses_schema import ResponseRequest
@@ -36,6 +38,8 @@ class ResponseEvents:
         self._sequence = 2 if request.state.background else 0
         self._done: list[dict[str, Any]] = []
         self._open: MessageItem | CallItem | None = None
+        self.found: Found | None = None
+        """What was found in files, to be set before the first event."""
         self._call = -1  # the answer's number of the call that is open or was last
 
     def of(self, event: AnswerEvent) -> Iterator[dict[str, Any]]:
@@ -45,6 +49,7 @@ class ResponseEvents:
             if not self._request.state.background:
                 yield self._snapshot("created", "in_progress")
             yield self._snapshot("in_progress", "in_progress")
+            yield from self._search()
         elif isinstance(event, TextDelta | RefusalDelta):
             yield from self._text(event)
         elif isinstance(event, ToolCallDelta):
@@ -59,12 +64,18 @@ class ResponseEvents:
             self._open = None
         yield self._snapshot("failed", "failed", error=error)
 
+    def _search(self) -> Iterator[dict[str, Any]]:
+        if self.found is not None:
+            item = SearchItem(len(self._done), self.found)
+            yield from self._told(item.told())
+            self._done.append(item.payload())
+
     def _text(self, delta: TextDelta | RefusalDelta) -> Iterator[dict[str, Any]]:
-        kind = MessageItem if isinstance(delta, TextDelta) else RefusalItem
+        refuses = isinstance(delta, RefusalDelta)
         item = self._open
-        if item is None or type(item) is not kind:
+        if not isinstance(item, MessageItem) or isinstance(item, RefusalItem) is not refuses:
             yield from self._close("completed")
-            item = self._open = kind(len(self._done))
+            item = self._open = RefusalItem(len(self._done)) if refuses else self._message()
             yield from self._told(item.begin())
         yield from self._told(item.more(delta))
 
@@ -78,15 +89,18 @@ class ResponseEvents:
         yield from self._told(self._open.more(delta))
 
     def _finish(self, finished: Finished) -> Iterator[dict[str, Any]]:
-        if self._open is None and not self._done:
+        if self._open is None and len(self._done) == (self.found is not None):
             # An answer of nothing is still a message.
-            item = self._open = MessageItem(0)
+            item = self._open = self._message()
             yield from self._told(item.begin())
         status: ItemStatus = "incomplete" if finished.reason in INCOMPLETE_REASONS else "completed"
         yield from self._close(status)
         terminal = self._snapshot(status, status, finished=finished)
         self.result = terminal["response"]
         yield terminal
+
+    def _message(self) -> MessageItem:
+        return MessageItem(len(self._done), self.found)
 
     def _close(self, status: ItemStatus) -> Iterator[dict[str, Any]]:
         if self._open is None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pennyweight.answers.account import FREE
 from pennyweight.answers.events import Accepted, Finished, ignored_of
 from pennyweight.answers.exchange import Answered, compact_json, whole_answer
+from pennyweight.answers.passages import RESULTS, PromptWindow, shown, take_file_search
 from pennyweight.answers.renamed_params import Renaming, renamed_params
 from pennyweight.answers.responses_events import ResponseEvents
 from pennyweight.answers.responses_object import ResponseIdentity, ResponseState, response_object
@@ -20,9 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 
     from pennyweight.answers.account import Account
+    from pennyweight.answers.conversation import Conversation
     from pennyweight.answers.events import AnswerEvent
     from pennyweight.answers.exchange import Backend
+    from pennyweight.answers.passages import FileSearch
     from pennyweight.answers.principal import Principal
+    from pennyweight.answers.responses_schema import ResponseRequest
     from pennyweight.answers.responses_state import Past
     from pennyweight.core import Priority
     from pennyweight.errors import PennyweightError
@@ -42,6 +46,8 @@ RESPONSES_NAMES: Final = Renaming(
     counted_otherwise=frozenset({"messages"}),  # several items make one turn
 )
 """What the answering rooms call it, and what this interface does."""
+_ELSEWHERE: Final = PromptWindow(context=8192, count_tokens=lambda text: len(text) // 3)
+"""Of models whose own is not known: passages are kept short for them."""
 
 
 class ResponsesExchange:
@@ -53,7 +59,8 @@ class ResponsesExchange:
     num_choices = 1
 
     def __init__(self, backend: Backend, body: Mapping[str, object], past: Past | None = None) -> None:
-        asked = parse_response(body, past)
+        body, searching = take_file_search(body, backend.passages)
+        asked = _with_search(parse_response(body, past), searching)
         model = backend.served.resolve(asked.model, AnsweringModel)
         self.model, self.asked_model = model.name, asked.model
         self.stream = asked.stream
@@ -65,6 +72,8 @@ class ResponsesExchange:
         self.metadata: Mapping[str, str] = asked.given.get("metadata", {})
         self.identity = _identity(model.name, past)
         self._asked = asked
+        self._searching = searching
+        self._window = _window(model)
         self._making = ResponseEvents(self.identity, asked)
         self._cost = CostTeller(backend.pricing, wanted=asked.include_cost, model=model.name)
 
@@ -75,10 +84,20 @@ class ResponsesExchange:
         options = replace(self._options, priority=priority)
         self._cost.batch = priority == "batch"
         with renamed_params(RESPONSES_NAMES):
-            answering = self._answers.answer(self._conversation, options, principal, account)
+            conversation = await self._with_passages(principal)
+            answering = self._answers.answer(conversation, options, principal, account)
             async with aclosing(answering) as events:
                 async for event in events:
                     yield _in_own_names(event)
+
+    async def _with_passages(self, principal: Principal) -> Conversation:
+        """What is asked, with what is found in files for it."""
+        conversation = self._conversation
+        if self._searching is None:
+            return conversation
+        found = await self._searching.found(principal.project, conversation, self._window)
+        self._making.found = found
+        return conversation if found is None else shown(conversation, found.passages)
 
     def pieces(self, event: AnswerEvent) -> Iterable[dict[str, Any]]:
         """Typed events of the stream."""
@@ -113,6 +132,23 @@ class ResponsesExchange:
     ) -> Answered:
         """As `Exchange.whole`."""
         return await whole_answer(self, principal, priority=priority, account=account)
+
+
+def _window(model: AnsweringModel) -> PromptWindow:
+    if model.local is None:
+        return _ELSEWHERE
+    answerer = model.local.answerer
+    return PromptWindow(
+        context=answerer.context, count_tokens=lambda text: len(answerer.tokenizer.encode(text))
+    )
+
+
+def _with_search(asked: ResponseRequest, searching: FileSearch | None) -> ResponseRequest:
+    """The request as it is told again; what is included then means something."""
+    if searching is None:
+        return asked
+    ignored = tuple(name for name in asked.ignored if name != f"include[{RESULTS}]")
+    return replace(asked, hosted=(searching.tool,), ignored=ignored)
 
 
 def _identity(model: str, past: Past | None) -> ResponseIdentity:

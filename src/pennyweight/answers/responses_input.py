@@ -86,6 +86,8 @@ class _History:
             self._output(item, str(kind), param)
         elif kind == "reasoning":
             self.ignored.add("input[reasoning]")
+        elif kind == "file_search_call":
+            pass  # what it found is searched for anew, where the tool is still there
         else:
             raise _unsupported_item(kind, f"{param}.type")
 

@@ -103,7 +103,7 @@ def _repeated(request: ResponseRequest) -> dict[str, Any]:
         "max_output_tokens": sampling.max_tokens,
         "max_tool_calls": given.get("max_tool_calls"),
         "tool_choice": _choice(conversation),
-        "tools": [_tool(tool) for tool in conversation.tools],
+        "tools": [*request.hosted, *(_tool(tool) for tool in conversation.tools)],
         "text": {"format": _format(request.options.response_format), "verbosity": "medium"},
         "reasoning": {"effort": None, "summary": None},
         "truncation": request.options.truncation,

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from pennyweight.answers.events import RefusalDelta, TextDelta, TokenDetail, ToolCallDelta
+    from pennyweight.answers.passages import Found
 
 ItemStatus = Literal["in_progress", "completed", "incomplete"]
 Told = tuple[str, dict[str, Any]]
@@ -20,8 +21,11 @@ class MessageItem:
 
     _growth = "output_text"
 
-    def __init__(self, index: int) -> None:
+    def __init__(self, index: int, found: Found | None = None) -> None:
+        """`found` is what the message may cite."""
         self.index = index
+        self._found = found
+        self._annotations: list[dict[str, Any]] = []
         self._id = f"msg_{uuid4().hex}"
         self._text = ""
         self._logprobs: list[dict[str, Any]] = []
@@ -38,9 +42,18 @@ class MessageItem:
         yield f"{self._growth}.delta", {**self._place(), **self._grown(delta.text, logprobs)}
 
     def end(self, status: ItemStatus) -> Iterator[Told]:
+        yield from self._cite()
         yield f"{self._growth}.done", {**self._place(), **self._whole()}
         yield "content_part.done", {**self._place(), "part": self._part()}
         yield "output_item.done", {"output_index": self.index, "item": self.payload(status)}
+
+    def _cite(self) -> Iterator[Told]:
+        if self._found is None:
+            return
+        self._annotations = self._found.annotations(self._text)
+        for number, annotation in enumerate(self._annotations):
+            told = {**self._place(), "annotation_index": number, "annotation": annotation}
+            yield f"{self._growth}.annotation.added", told
 
     def payload(self, status: ItemStatus) -> dict[str, Any]:
         return {
@@ -61,7 +74,12 @@ class MessageItem:
         return {"text": self._text, "logprobs": self._logprobs}
 
     def _part(self) -> dict[str, Any]:
-        return {"type": "output_text", "text": self._text, "annotations": [], "logprobs": self._logprobs[:]}
+        return {
+            "type": "output_text",
+            "text": self._text,
+            "annotations": self._annotations[:],
+            "logprobs": self._logprobs[:],
+        }
 
 
 class RefusalItem(MessageItem):

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 class ResponseRequest:
     """A Responses body understood. `given` are the fields as they were sent, for what the answer repeats.
 
-    `ignored` names what was dropped from nested objects.
+    `ignored` names what was dropped from nested objects; `hosted` are tools as they came that run here.
     """
 
     model: str
@@ -52,6 +52,7 @@ class ResponseRequest:
     given: Mapping[str, Any]
     include_cost: bool
     ignored: tuple[str, ...]
+    hosted: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,8 @@ _PREFIXES: Final = {
     "custom_tool_call_output": "ctco_",
 }
 
+_NOT_KEPT: Final = ("reasoning", "file_search_call")
+
 
 @dataclass(frozen=True, slots=True)
 class KeptInput:
@@ -35,7 +37,8 @@ class KeptInput:
 
 
 def kept_input(value: object, referenced: Mapping[int, str], *, now: int) -> KeptInput:
-    """An `input` that an exchange has understood. Each new item gets a new id; reasoning is not kept.
+    """An `input` that an exchange has understood. Each new item gets a new id; reasoning and searches come without
+    being kept.
 
     `referenced` are ids of items that are stored already, by their places.
     """
@@ -46,7 +49,7 @@ def kept_input(value: object, referenced: Mapping[int, str], *, now: int) -> Kep
     for index, wire in enumerate(value):
         if index in referenced:
             kept.ids.append(referenced[index])
-        elif wire.get("type") != "reasoning":
+        elif wire.get("type") not in _NOT_KEPT:
             item = _item(_completed(wire), now)
             kept.new.append(item)
             kept.ids.append(item.id)

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from pennyweight.answers.passages import Passage
 from pennyweight.errors import InvalidRequestError, PennyweightError
 from pennyweight.retrieval.ranking import Mix, Query, Ranking
 from pennyweight.store.chunk_search import ChunkSearch
@@ -22,21 +23,10 @@ if TYPE_CHECKING:
     from pennyweight.retrieval.filters import Filter
     from pennyweight.retrieval.ranking import Ranked
     from pennyweight.store.database import Database
-    from pennyweight.store.vector_store import Attributes, VectorStore
+    from pennyweight.store.vector_store import VectorStore
 
 _USED_AGAIN_S: Final = 60  # a store's last use is written down no more often
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Passage:
-    """A chunk that was found. `score` is from 0 to 1."""
-
-    file_id: str
-    filename: str
-    text: str
-    score: float
-    attributes: Attributes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,13 +45,13 @@ class Searcher:
 
     def __init__(self, database: Database, encoder: ChunkEncoder) -> None:
         self._database = database
-        self._encoder = encoder
+        self.encoder = encoder
 
     async def search(self, project_id: str, store_ids: Sequence[str], wanted: Wanted) -> list[Passage]:
         """Raises NotFoundError for another project's store, InvalidRequestError for an expired one."""
         now = int(time.time())
         stores = await self._database.read(lambda c: _stores(c, project_id, store_ids, now))
-        queries = await asyncio.gather(*(self._encoder.encode_query(text) for text in wanted.queries))
+        queries = await asyncio.gather(*(self.encoder.encode_query(text) for text in wanted.queries))
         found = await self._database.read(lambda c: _passages(c, stores, queries, wanted))
         await self._note_use([store for store in stores if store.last_active_at + _USED_AGAIN_S <= now], now)
         return found

@@ -23,6 +23,7 @@ from pennyweight.jobs.generation_worker import Desk, GenerationWorker
 from pennyweight.jobs.new_batch import QueueLimits
 from pennyweight.quota.rates import RATE_KINDS
 from pennyweight.retrieval.encoding import ChunkEncoder
+from pennyweight.retrieval.file_search import FileSearches
 from pennyweight.retrieval.ingestion import IngestionWorker, Library
 from pennyweight.retrieval.search import Searcher
 from pennyweight.server.auth import Authentication
@@ -126,12 +127,14 @@ def create_app(
         info |= {"model": engine.name, "target": engine.target}
     metrics = Metrics(None if engine is None else engine.stats, encoder.stats, info=info)
     metrics.watch_usage(lambda: services.usage.num_waiting)
+    searcher = Searcher(services.database, ChunkEncoder(encoder))
     house = serving(
         engine,
         encoder,
         settings,
         measured=lambda answers: MeteredAnswers(answers, metrics),
         elsewhere=models_elsewhere(settings.upstream.values(), metrics, environ=os.environ),
+        passages=FileSearches(searcher),
     )
     limits = ChatLimits(max_body_bytes=settings.max_body_bytes, ping_s=ping_s)
     for routes in (completions_routes, tokens_routes):
@@ -141,7 +144,7 @@ def create_app(
     app.include_router(models_routes(house.served))
     app.include_router(moderations_routes())
     _add_jobs(app, house, services, settings)
-    _add_retrieval(app, encoder, services, settings)
+    _add_retrieval(app, searcher, services, settings)
     _add_assistants(app, house, services, settings)
     _add_organization(app, services, settings)
     app.include_router(health_routes(engine))
@@ -226,16 +229,15 @@ def _is_alone(services: Services) -> bool:
     return services.database.url.get_backend_name() == "sqlite"
 
 
-def _add_retrieval(app: FastAPI, encoder: EncoderSlot, services: Services, settings: Settings) -> None:
-    """Vector stores; `encoder` makes their vectors."""
-    own = ChunkEncoder(encoder)
-    library = Library(database=services.database, blobs=services.blobs, encoder=own)
+def _add_retrieval(app: FastAPI, searcher: Searcher, services: Services, settings: Settings) -> None:
+    """Vector stores, and the thread that reads files into them."""
+    library = Library(database=services.database, blobs=services.blobs, encoder=searcher.encoder)
     worker = IngestionWorker(library, alone=_is_alone(services))
     app.state.workers.append(worker)
     retrieval = Retrieval(
         database=services.database,
         worker=worker,
-        searcher=Searcher(services.database, own),
+        searcher=searcher,
         max_body_bytes=settings.max_body_bytes,
     )
     for routes in (vector_store_routes, vector_store_file_routes, vector_store_batch_routes):

@@ -12,7 +12,7 @@ from pennyweight.store.vector_store import FileState
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pennyweight.retrieval.search import Passage
+    from pennyweight.answers.passages import Passage
     from pennyweight.store.vector_store import (
         FileCounts,
         StaticChunking,
