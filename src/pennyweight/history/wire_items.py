@@ -37,8 +37,8 @@ class KeptInput:
 
 
 def kept_input(value: object, referenced: Mapping[int, str], *, now: int) -> KeptInput:
-    """An `input` that an exchange has understood. Each new item gets a new id; reasoning and searches come without
-    being kept.
+    """An `input` that an exchange has understood. Each new item gets a new id; reasoning and searches that a
+    client sends are not kept.
 
     `referenced` are ids of items that are stored already, by their places.
     """
