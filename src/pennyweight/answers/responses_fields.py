@@ -67,9 +67,9 @@ _ASKED = (
         kind=Compound(_TOOLS_SCHEMA),
         doc="Functions and custom tools. Arguments of `strict` functions always validate. Without `strict` a "
         "function is strict where its schema can be closed: no further properties, all of them required, as "
-        "OpenAI does it; `false` leaves it open. `file_search` is done here, before every answer: passages of "
-        "its vector stores are shown to the model (5, or `max_num_results`). Other tools that OpenAI runs itself "
-        "are skipped and named in `x-pennyweight-ignored`.",
+        "OpenAI does it; `false` leaves it open. `file_search` is done here, before every answer: passages "
+        "of its vector stores are shown to the model (5, or `max_num_results`). Other tools that OpenAI runs "
+        "itself are skipped and named in `x-pennyweight-ignored`.",
     ),
     Field(
         name="tool_choice",
@@ -121,7 +121,8 @@ RESPONSES_FIELDS = FieldTables(
             name="include",
             kind=ListOf(item=Text()),
             doc="`message.output_text.logprobs` returns log-probabilities, `file_search_call.results` what a "
-            "search has found; what OpenAI's other tools and reasoning would add is named in `x-pennyweight-ignored`.",
+            "search has found; what OpenAI's other tools and reasoning would add is named in "
+            "`x-pennyweight-ignored`.",
         ),
         Field(
             name="chat_template_kwargs",
