@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import random
 import signal
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 SERVED = tuple(
     name for name in FAILPOINTS if name.startswith(("chat.", "conversation.", "generation.", "response."))
 )
+ROUNDS = int(os.environ.get("CRASH_ROUNDS", "4"))  # `make crash` runs 50
 ASK: dict[str, Any] = {"model": "gpt-4o-mini"}
 BROKEN = (*GONE, httpx.HTTPError)  # a stream breaks off without the client's own error
 
@@ -145,6 +149,24 @@ def test_killed_once_after_every_durable_write(service: Service) -> None:
         service.start(failpoint=place)
         writer.exercise()
         assert service.wait_until_dead() == -signal.SIGKILL, f"{place} was not reached"
+    settled(service, writer)
+
+
+def test_killed_at_random_moments(service: Service) -> None:
+    moments = random.Random(os.environ.get("CRASH_SEED", "1"))
+    writer = Writer(service)
+    for _ in range(ROUNDS):
+        service.start()
+        working = threading.Thread(target=writer.exercise)
+        working.start()
+        time.sleep(moments.uniform(0.0, 0.6))
+        service.kill()
+        working.join()
+    settled(service, writer)
+
+
+def settled(service: Service, writer: Writer) -> None:
+    """Started for the last time: all that was acknowledged is there, and the store is well."""
     service.start()
     writer.exercise()
     writer.check()

@@ -285,3 +285,24 @@ def test_many_at_once(server: LiveServer) -> None:
 
     texts = asyncio.run(everybody())
     assert texts[:4] * 8 == texts
+
+
+def test_answers_from_elsewhere_are_kept_too(server: LiveServer) -> None:
+    """Through the same door: chats, chains and what is answered in the background."""
+    with server.client() as client:
+        chat = client.chat.completions.create(
+            model="far", messages=[{"role": "user", "content": "Hi"}], max_tokens=4, store=True
+        )
+        assert client.chat.completions.retrieve(chat.id).choices == chat.choices
+        first = client.responses.create(model="far", input="One", max_output_tokens=4)
+        second = client.responses.create(
+            model="far", input="Two", max_output_tokens=4, previous_response_id=first.id, background=True
+        )
+        while second.status in ("queued", "in_progress"):
+            second = client.responses.retrieve(second.id)
+        assert second.usage is not None
+        assert first.usage is not None
+        assert second.usage.input_tokens > first.usage.total_tokens
+        with pytest.raises(openai.BadRequestError) as caught:
+            client.responses.create(model="far", input="Hi", truncation="auto")
+        assert caught.value.param == "truncation"
