@@ -17,6 +17,7 @@ from pennyweight.errors import EngineError, InvalidRequestError
 from pennyweight.text.grammar.mask import GrammarMask, reason
 from pennyweight.text.grammar.source import json_object, json_schema
 from pennyweight.text.grammar.vocabulary import grammar_tokenizer
+from pennyweight.text.grammar.watch import SlowStepError, Watch, WatchedMask
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,6 +52,7 @@ class GrammarCompiler:
         self._vocab_size = vocab_size or tokenizer.vocab_size
         self._tokenizer = grammar_tokenizer(tokenizer, self._vocab_size)
         self._limits = _limits()
+        self._watch = Watch()
         self._owner = ""
         self._kept: OrderedDict[tuple[str, str], LLMatcher] = OrderedDict()
         self._lock = threading.Lock()
@@ -77,7 +79,7 @@ class GrammarCompiler:
                 self._kept[place] = matcher
                 while len(self._kept) > KEPT_GRAMMARS:
                     self._kept.popitem(last=False)
-        return self._mask(matcher)
+        return self._mask(matcher, source)
 
     def compile_schema(
         self, schema: Mapping[str, Any] | bool, *, strict: bool, param: str | None = None
@@ -95,8 +97,11 @@ class GrammarCompiler:
                 raise
         return self.compile(json_object()), (param or "schema",)
 
-    def _mask(self, matcher: LLMatcher) -> GrammarMask:
-        return GrammarMask(matcher.deep_copy(), end_token_ids=self._ends, vocab_size=self._vocab_size)
+    def _mask(self, matcher: LLMatcher, source: GrammarSource) -> GrammarMask:
+        copy = matcher.deep_copy()
+        if source.foreign:
+            return WatchedMask(copy, self._watch, end_token_ids=self._ends, vocab_size=self._vocab_size)
+        return GrammarMask(copy, end_token_ids=self._ends, vocab_size=self._vocab_size)
 
     def _build(self, source: GrammarSource) -> LLMatcher:
         from llguidance import LLMatcher
@@ -105,7 +110,9 @@ class GrammarCompiler:
         if matcher.is_error():
             raise _refused(reason(matcher), source)
         try:
-            self._mask(matcher).mask()  # so is the first mask ready for the answer
+            self._mask(matcher, source).mask()  # so is the first mask ready for the answer
+        except SlowStepError as error:
+            raise _refused(error.message, source) from error
         except EngineError as error:
             raise _refused(f"no text satisfies it ({error.message})", source) from error
         return matcher

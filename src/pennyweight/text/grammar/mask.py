@@ -32,7 +32,7 @@ class GrammarMask(MaskProvider):
         return self._matcher.is_accepting()
 
     def mask(self) -> bytes:
-        mask = self._matcher.compute_bitmask()
+        mask = self._bitmask()
         # llguidance ends an answer it cannot go on with, by allowing the end tokens alone.
         if self._matcher.is_stopped() and not self._matcher.is_accepting():
             raise EngineError(f"the grammar cannot be continued: {reason(self._matcher)}")
@@ -40,7 +40,13 @@ class GrammarMask(MaskProvider):
 
     def accept(self, token: int) -> None:
         if not self._matcher.consume_token(token):
-            raise EngineError(f"token {token} is not allowed by the grammar: {reason(self._matcher)}")
+            raise self._refused(token)
+
+    def _bitmask(self) -> bytes:
+        return self._matcher.compute_bitmask()
+
+    def _refused(self, token: int) -> EngineError:
+        return EngineError(f"token {token} is not allowed by the grammar: {reason(self._matcher)}")
 
     def fork(self) -> GrammarMask:
         copy = self._matcher.deep_copy()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from pennyweight.errors import InvalidRequestError
@@ -38,12 +38,14 @@ class GrammarSource:
 
     `param` is the request field to name if it does not compile, `places` are the fields of keywords that may
     be the reason; `dropped` are the fields that are not enforced because nobody asked for it strictly.
+    `foreign`: anybody may have written its rules, so its steps are watched.
     """
 
     text: str
     param: str | None = None
     places: tuple[tuple[str, str], ...] = ()
     dropped: tuple[str, ...] = ()
+    foreign: bool = False
 
 
 def json_schema(
@@ -90,12 +92,12 @@ def json_object(*, spacing: Spacing = "compact") -> GrammarSource:
 def lark(text: str, *, param: str | None = None, named: Mapping[str, str] | None = None) -> GrammarSource:
     """A Lark grammar (llguidance's dialect); `named` are further ones that `text` uses as `@name`.
 
-    `named` may be anybody's: they are bounded more tightly than `text`.
+    `named` may be anybody's: they are bounded more tightly than `text`, and their steps in time.
     """
     parts = [{"lark_grammar": _bounded(text, param, MAX_SOURCE_CHARS)}]
     for name, part in (named or {}).items():
         parts.append({"name": name, "lark_grammar": _bounded(part, param, MAX_GRAMMAR_CHARS)})
-    return _source(*parts, param=param)
+    return replace(_source(*parts, param=param), foreign=bool(named))
 
 
 def regex(pattern: str, *, param: str | None = None) -> GrammarSource:
