@@ -94,9 +94,9 @@ closed where they end. Unknown keys inside messages, parts and tools are dropped
 `x-pennyweight-ignored`; so are keywords of schemas without `strict` that are not enforced, and tools that
 OpenAI runs on its own machines, which are refused only where `tool_choice` demands one:
 {hosted}.
-Images, audio and files are refused by name. A custom tool's Lark grammar may have 16 kB and 1,000 rules; where
-one step of it takes longer than half a second, because it reads the same text in too many ways, that answer
-ends with an error.
+Images, audio and files are refused by name. A custom tool's Lark grammar may have 16 kB and 1,000 rules;
+where a step of it takes longer than half a second, because it reads the same text in too many ways, that
+answer ends with an error.
 
 Names of OpenAI's models are aliases of what runs here. `logit_bias`, `stop_token_ids` and prompts of ids sent
 under such a name hold that model's ids: they are translated where its vocabulary is installed (setting
