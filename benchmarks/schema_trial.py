@@ -140,12 +140,11 @@ class SchemaTrial:
         text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
         for token in self._tokenizer.encode_continuation(text):
             try:
-                allowed = grammar.mask()[token // 8] >> token % 8 & 1
+                if not grammar.mask()[token // 8] >> token % 8 & 1:
+                    return False
+                grammar.accept(token)
             except EngineError:
                 return False  # the answer would fail, not be wrong
-            if not allowed:
-                return False
-            grammar.accept(token)
         return grammar.complete
 
     def _in_order(self, data: Any, schema: Any, depth: int = 0) -> Any:

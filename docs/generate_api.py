@@ -95,8 +95,8 @@ closed where they end. Unknown keys inside messages, parts and tools are dropped
 OpenAI runs on its own machines, which are refused only where `tool_choice` demands one:
 {hosted}.
 Images, audio and files are refused by name. A custom tool's Lark grammar may have 16 kB and 1,000 rules;
-where a step of it takes longer than half a second, because it reads the same text in too many ways, that
-answer ends with an error.
+where a step of it, or of a large schema, takes longer than half a second, because the same text can be read
+in too many ways, that answer ends with an error.
 
 Names of OpenAI's models are aliases of what runs here. `logit_bias`, `stop_token_ids` and prompts of ids sent
 under such a name hold that model's ids: they are translated where its vocabulary is installed (setting

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pennyweight.core import FinishReason, SamplingParams
-from pennyweight.errors import EngineError
+from pennyweight.errors import EngineError, OverloadedError
 from pennyweight.text.grammar.mask import GrammarMask
 from pennyweight.text.grammar.source import json_schema, lark, regex
 from pennyweight.text.grammar.watch import MOST_LEFT, SlowStepError, Watch, WatchedMask
@@ -18,7 +18,7 @@ from pennyweight.text.tools.tool import Tool
 from tests.engine.listening import Listening
 from tests.engine.requests import request
 from tests.text.grammar.test_grammar_engine import Engine
-from tests.text.grammar.walk import allowed_tokens, random_answer
+from tests.text.grammar.walk import allowed_tokens, random_answer, reaches
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +35,21 @@ q: x | {" | ".join(f'x "{chr(0x4E00 + way)}"' for way in range(WAYS))}"""
 CALM = """start: line+
 line: /[a-z]{1,3}/ "=" ("on" | "off") ";"
 """
+
+
+def behind(schema: dict[str, Any]) -> dict[str, Any]:
+    """`schema` where the first mask does not see it."""
+    properties = {"first": {"const": "one"}, "then": schema}
+    return {**closed(properties), "$defs": {"then": schema}}
+
+
+def closed(properties: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
 
 
 def compiled(compiler: GrammarCompiler, definition: str) -> WatchedMask:
@@ -101,17 +116,34 @@ def test_a_step_beyond_the_bound_ends_its_answer(
         mask.accept(tiny_tokenizer.encode_continuation("zqjwkv")[0])
 
 
+def test_many_like_alternatives(compiler: GrammarCompiler, tiny_tokenizer: Tokenizer) -> None:
+    """They are told apart as they come, however many they are."""
+    schema = behind({"anyOf": [closed({"k": {"const": number}, "n": {"const": 1}}) for number in range(500)]})
+    mask = compiler.compile(json_schema(schema))
+    assert type(mask) is WatchedMask  # for its size
+    assert reaches(mask, tiny_tokenizer, '{"first":"one","then":{"k":477,"n":1}}')
+
+
+def test_a_schema_beyond_the_bound(compiler: GrammarCompiler, tiny_tokenizer: Tokenizer) -> None:
+    items = [[{"$ref": "#/$defs/then"}, {"const": number}] for number in range(1500)]
+    pairs = [{"type": "array", "prefixItems": pair, "items": False, "minItems": 2} for pair in items]
+    mask = compiler.compile(json_schema(behind({"anyOf": [{"type": "null"}, *pairs]})))
+    tokens = tiny_tokenizer.encode_continuation('{"first":"one","then":[[null')
+    with pytest.raises(SlowStepError):
+        list(map(mask.fork().accept, tokens))
+
+
 def test_no_step_begins_while_others_are_left(compiler: GrammarCompiler) -> None:
-    watch, go_on = Watch(patience_s=0.01), threading.Event()
+    watch, go_on = Watch(), threading.Event()
     for _ in range(MOST_LEFT):
         with pytest.raises(SlowStepError, match="takes longer"):
-            watch._run(lambda: go_on.wait(30))
+            watch._run(lambda: b"" if go_on.wait(30) else None, 0.01)
     mask = watched(compiled(compiler, CALM), watch)
-    with pytest.raises(SlowStepError, match="steps of other grammars"):
+    with pytest.raises(OverloadedError, match="steps of other grammars"):
         mask.mask()
     go_on.set()
-    for thread in watch._left:
-        thread.join()
+    for worker in watch._left:
+        worker._thread.join()
     watch.patience_s = 30
     assert mask.mask()
 

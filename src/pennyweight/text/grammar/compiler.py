@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from pennyweight.text.grammar.source import GrammarSource
     from pennyweight.text.tokenizer import Tokenizer
 
+MAX_UNWATCHED_CHARS = 1 << 14
+"""Of schemas: one that needs all of them for alternatives takes up to 0.06 s for one step, twice that 0.4."""
 KEPT_GRAMMARS = 64
 """Compiled grammars kept for the next request; the least recently used one goes."""
 
@@ -51,7 +53,6 @@ class GrammarCompiler:
         self._ends = tokenizer.end_token_ids
         self._vocab_size = vocab_size or tokenizer.vocab_size
         self._tokenizer = grammar_tokenizer(tokenizer, self._vocab_size)
-        self._limits = _limits()
         self._watch = Watch()
         self._owner = ""
         self._kept: OrderedDict[tuple[str, str], LLMatcher] = OrderedDict()
@@ -66,7 +67,8 @@ class GrammarCompiler:
     def compile(self, source: GrammarSource) -> GrammarMask:
         """A mask provider at the beginning of an answer.
 
-        InvalidRequestError if the grammar is malformed, too complex, or no text at all satisfies it.
+        InvalidRequestError if the grammar is malformed, too complex, or no text at all satisfies it;
+        OverloadedError while others take too much time.
         """
         place = (self._owner, source.text)
         with self._lock:
@@ -99,18 +101,22 @@ class GrammarCompiler:
 
     def _mask(self, matcher: LLMatcher, source: GrammarSource) -> GrammarMask:
         copy = matcher.deep_copy()
-        if source.foreign:
+        if source.foreign or len(source.text) > MAX_UNWATCHED_CHARS:
             return WatchedMask(copy, self._watch, end_token_ids=self._ends, vocab_size=self._vocab_size)
         return GrammarMask(copy, end_token_ids=self._ends, vocab_size=self._vocab_size)
 
     def _build(self, source: GrammarSource) -> LLMatcher:
         from llguidance import LLMatcher
 
-        matcher = LLMatcher(self._tokenizer, source.text, log_level=0, limits=self._limits)
+        limits = _limits(foreign=source.foreign)
+        matcher = LLMatcher(self._tokenizer, source.text, log_level=0, limits=limits)
         if matcher.is_error():
             raise _refused(reason(matcher), source)
         try:
-            self._mask(matcher, source).mask()  # so is the first mask ready for the answer
+            first = self._mask(matcher, source)
+            if isinstance(first, WatchedMask):
+                first.begin()
+            first.mask()  # so is the first mask ready for the answer
         except SlowStepError as error:
             raise _refused(error.message, source) from error
         except EngineError as error:
@@ -118,17 +124,21 @@ class GrammarCompiler:
         return matcher
 
 
-def _limits() -> LLParserLimits:
+def _limits(*, foreign: bool) -> LLParserLimits:
     """llguidance's own, but for the states of its lexer (2 kB each, kept) and the work of one step.
 
-    Patterns of repeated classes need more fuel than its 200,000. Of items it allows 50,000, at which a Lark
-    grammar of ten lines takes seconds to minutes for one mask; none of a thousand schemas measured needed
-    1,000. With these limits and those of `source` the worst compilation found takes about 3 s.
+    Patterns of repeated classes need more fuel than its 200,000. Of items it allows 50,000, which many like
+    alternatives of a schema need, 20,000 of them in a row; a Lark grammar of ten lines with so many takes
+    minutes to compile. With these limits and those of `source` the worst compilation found takes about 3 s.
     """
     from llguidance import LLParserLimits
 
     return LLParserLimits(
-        max_lexer_states=20_000, step_lexer_fuel=1_000_000, step_max_items=1_000, verbose_errors=False
+        max_items_in_row=2_000 if foreign else 20_000,
+        max_lexer_states=20_000,
+        step_lexer_fuel=1_000_000,
+        step_max_items=1_000 if foreign else 50_000,
+        verbose_errors=False,
     )
 
 

@@ -38,7 +38,7 @@ class GrammarSource:
 
     `param` is the request field to name if it does not compile, `places` are the fields of keywords that may
     be the reason; `dropped` are the fields that are not enforced because nobody asked for it strictly.
-    `foreign`: anybody may have written its rules, so its steps are watched.
+    `foreign`: anybody may have written its rules.
     """
 
     text: str
