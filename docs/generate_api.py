@@ -14,6 +14,7 @@ from pennyweight.answers.tokens_schema import DETOKENIZE_FIELDS, TOKENIZE_FIELDS
 from pennyweight.answers.tool_fields import HOSTED
 from pennyweight.history.assistants.assistant_fields import CREATE_ASSISTANT, UPDATE_ASSISTANT
 from pennyweight.history.assistants.message_fields import CREATE_MESSAGE
+from pennyweight.history.assistants.run_fields import CREATE_RUN, CREATE_THREAD_AND_RUN, SUBMIT_OUTPUTS
 from pennyweight.history.assistants.thread_fields import CREATE_THREAD, UPDATE_THREAD
 from pennyweight.history.conversation_fields import CONVERSATION_FIELDS, ITEMS_FIELDS
 from pennyweight.history.metadata_fields import METADATA_FIELDS
@@ -63,6 +64,9 @@ ENDPOINTS: tuple[tuple[str, FieldTables], ...] = (
     ("POST /v1/threads", CREATE_THREAD),
     ("POST /v1/threads/{id}", UPDATE_THREAD),
     ("POST /v1/threads/{id}/messages", CREATE_MESSAGE),
+    ("POST /v1/threads/{id}/runs", CREATE_RUN),
+    ("POST /v1/threads/runs", CREATE_THREAD_AND_RUN),
+    ("POST /v1/threads/{id}/runs/{id}/submit_tool_outputs", SUBMIT_OUTPUTS),
     ("POST /v1/vector_stores", CREATE_STORE),
     ("POST /v1/vector_stores/{id}", UPDATE_STORE),
     ("POST /v1/vector_stores/{id}/search", SEARCH_FIELDS),

@@ -41,6 +41,7 @@ def main() -> None:
     assert len(several.choices[0].logprobs.content[0].top_logprobs) == 2
 
     call_a_tool(client, common)
+    run_an_assistant(client)
     follow_a_schema(client, common)
     meet_errors(client, common)
 
@@ -62,6 +63,40 @@ def call_a_tool(client: openai.OpenAI, common: dict) -> None:
         for piece in chunk.choices[0].delta.tool_calls or []:
             arguments += piece.function.arguments or "" if piece.index == 0 else ""
     assert json.loads(arguments)
+
+
+def run_an_assistant(client: openai.OpenAI) -> None:
+    """As OpenAI's quickstart of Assistants has it, with a function that is called by a stream."""
+    runs, messages = client.beta.threads.runs, client.beta.threads.messages
+    assistant = client.beta.assistants.create(model=MODEL, name="Guide", tools=[TOOL], temperature=0)
+    thread = client.beta.threads.create()
+    messages.create(thread.id, role="user", content="What is the weather?")
+    asked = {"thread_id": thread.id, "assistant_id": assistant.id}
+    run = runs.create_and_poll(**asked, tool_choice="none", max_completion_tokens=300)
+    assert run.status in ("completed", "incomplete"), run
+    answer = messages.list(thread.id).data[0]
+    assert (answer.role, answer.run_id) == ("assistant", run.id)
+    assert [step.type for step in runs.steps.list(run.id, thread_id=thread.id)] == ["message_creation"]
+
+    with runs.stream(**asked, tool_choice="required", parallel_tool_calls=False) as stream:
+        stream.until_done()
+        run = stream.get_final_run()
+    calls = run.required_action.submit_tool_outputs.tool_calls
+    outputs = [{"tool_call_id": call.id, "output": "sunny"} for call in calls]
+    given = {"thread_id": thread.id, "tool_outputs": outputs}
+    with runs.submit_tool_outputs_stream(run_id=run.id, **given, event_handler=Noted()) as stream:
+        stream.until_done()
+        run = stream.get_final_run()
+    assert run.status in ("completed", "incomplete", "requires_action"), run
+    assert client.beta.threads.delete(thread.id).deleted
+    assert client.beta.assistants.delete(assistant.id).deleted
+
+
+class Noted(openai.AssistantEventHandler):
+    """Checks that text comes in order."""
+
+    def on_text_delta(self, delta: object, snapshot: object) -> None:
+        assert snapshot.value.endswith(delta.value)
 
 
 def follow_a_schema(client: openai.OpenAI, common: dict) -> None:

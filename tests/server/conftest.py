@@ -8,12 +8,14 @@ import pytest
 
 from pennyweight.api import Engine
 from tests.models.tiny import write_tiny_llama
+from tests.server.assisting import STRICT
 from tests.server.live import LiveServer, live_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import openai
+    from openai.types.beta import Assistant
 
 LONG_CONTEXT = 32_768  # so long that an answer without limit is still being written when a test stops it
 
@@ -42,3 +44,16 @@ def loose_client(server: LiveServer) -> Iterator[openai.OpenAI]:
     """For the places where the client's own types are narrower than OpenAI's service."""
     with server.client(strict=False) as client:
         yield client
+
+
+@pytest.fixture
+def assistant(client: openai.OpenAI, server: LiveServer) -> Assistant:
+    return client.beta.assistants.create(
+        model=server.model, name="Tutor", instructions="Be brief.", temperature=0
+    )
+
+
+@pytest.fixture
+def caller(client: openai.OpenAI, server: LiveServer) -> Assistant:
+    """An assistant that must call its tool."""
+    return client.beta.assistants.create(model=server.model, tools=[STRICT], temperature=0)

@@ -8,10 +8,18 @@ import httpx
 import openai
 import pytest
 
+from pennyweight.store.identifiers import new_id
+from pennyweight.store.pages import Cursor
+from pennyweight.store.vector_store import NewVectorStore
+from pennyweight.store.vector_store_files import VectorStoreFiles
+from pennyweight.store.vector_stores import VectorStores
 from tests.server.issuing import new_key, new_project
 from tests.server.live import live_server
 
 if TYPE_CHECKING:
+    from openai.types.beta import Thread
+    from sqlalchemy import Connection
+
     from pennyweight.api import Engine
     from tests.server.live import LiveServer
 
@@ -25,6 +33,28 @@ WEATHER: Any = {
 }
 
 
+def a_store(server: LiveServer) -> str:
+    """The id of an empty vector store of the default project."""
+    new = NewVectorStore(id=new_id("vs_"), project_id="default", created_at=1)
+    return server.services.database.write_now(lambda c: VectorStores().add(c, new)).id
+
+
+def stores_of(thread: Thread) -> list[str]:
+    assert thread.tool_resources is not None
+    assert thread.tool_resources.file_search is not None
+    return thread.tool_resources.file_search.vector_store_ids or []
+
+
+def files_in(server: LiveServer, store_id: str) -> list[str]:
+    """The ids of the files in a store."""
+
+    def read(connection: Connection) -> list[str]:
+        store = VectorStores().get(connection, "default", store_id)
+        return [file.id for file in VectorStoreFiles().page(connection, store, Cursor()).items]
+
+    return server.services.database.read_now(read)
+
+
 def test_an_assistant_from_create_to_delete(client: openai.OpenAI, server: LiveServer) -> None:
     assistants = client.beta.assistants
     made = assistants.create(
@@ -32,7 +62,7 @@ def test_an_assistant_from_create_to_delete(client: openai.OpenAI, server: LiveS
         description="Knows sums",
         instructions="Be brief.",
         tools=[WEATHER, {"type": "file_search", "file_search": {"max_num_results": 3}}],
-        tool_resources={"file_search": {"vector_store_ids": ["vs_1"]}},
+        tool_resources={"file_search": {"vector_store_ids": [a_store(server)]}},
         model=server.model,
         metadata={"k": "v"},
         temperature=0.5,
@@ -88,8 +118,8 @@ def test_what_an_assistant_cannot_be(server: LiveServer, fields: dict[str, Any],
     assert told == param if param is not None else told.startswith(next(iter(fields)))
 
 
-def test_a_thread_from_create_to_delete(client: openai.OpenAI) -> None:
-    threads = client.beta.threads
+def test_a_thread_from_create_to_delete(client: openai.OpenAI, server: LiveServer) -> None:
+    threads, store_id = client.beta.threads, a_store(server)
     made = threads.create(
         messages=[
             {"role": "user", "content": "One", "metadata": {"n": "1"}},
@@ -100,10 +130,10 @@ def test_a_thread_from_create_to_delete(client: openai.OpenAI) -> None:
     assert made.id.startswith("thread_")
     assert threads.retrieve(made.id) == made
     changed = threads.update(
-        made.id, metadata={}, tool_resources={"file_search": {"vector_store_ids": ["vs_1"]}}
+        made.id, metadata={}, tool_resources={"file_search": {"vector_store_ids": [store_id]}}
     )
     assert changed.metadata == {}
-    assert changed.tool_resources is not None
+    assert stores_of(changed) == [store_id]
     messages = list(threads.messages.list(made.id, order="asc"))
     assert [(m.role, m.content[0].text.value) for m in messages if m.content[0].type == "text"] == [
         ("user", "One"),
@@ -150,7 +180,11 @@ def test_messages_keep_their_order(client: openai.OpenAI) -> None:
         ({"content": ""}, "content"),
         ({"content": []}, "content"),
         ({"content": [{"type": "image_url", "image_url": {"url": "https://x"}}]}, "content[0].type"),
-        ({"attachments": [{"file_id": "f"}]}, "attachments"),
+        ({"attachments": [{"file_id": "f"}]}, "attachments[0].tools"),
+        (
+            {"attachments": [{"file_id": "f", "tools": [{"type": "code_interpreter"}]}]},
+            "attachments[0].tools[0].type",
+        ),
         ({"metadata": {"a": 1}}, "metadata.a"),
     ],
 )
@@ -161,6 +195,44 @@ def test_what_a_message_cannot_be(server: LiveServer, fields: dict[str, Any], pa
     assert (reply.status_code, reply.json()["error"]["param"]) == (400, param)
     reply = httpx.post(f"{server.url}/v1/threads", json={"messages": [body]})
     assert (reply.status_code, reply.json()["error"]["param"]) == (400, f"messages[0].{param}")
+
+
+def test_files_beside_messages_go_into_the_threads_store(client: openai.OpenAI, server: LiveServer) -> None:
+    """As OpenAI's walk-through of file search attaches a file to a thread."""
+    ids = [client.files.create(file=("a.txt", text.encode()), purpose="assistants").id for text in "abc"]
+    tools: Any = [{"type": "file_search"}]
+    thread = client.beta.threads.create(
+        messages=[
+            {
+                "role": "user",
+                "content": "How many shares of AAPL were outstanding at the end of October 2023?",
+                "attachments": [{"file_id": ids[0], "tools": tools}],
+            }
+        ]
+    )
+    (store_id,) = stores_of(thread)
+    assert files_in(server, store_id) == ids[:1]
+    message = client.beta.threads.messages.create(
+        thread.id,
+        role="user",
+        content="And these?",
+        attachments=[{"file_id": file_id, "tools": tools} for file_id in ids[1:]],
+    )
+    assert sorted(files_in(server, store_id)) == sorted(ids)
+    assert stores_of(client.beta.threads.retrieve(thread.id)) == [store_id]
+    assert message.attachments is not None
+    assert [item.file_id for item in message.attachments] == ids[1:]
+    with pytest.raises(openai.NotFoundError, match="file-none"):
+        client.beta.threads.messages.create(
+            thread.id, role="user", content="?", attachments=[{"file_id": "file-none", "tools": tools}]
+        )
+    assert len(list(client.beta.threads.messages.list(thread.id))) == 2
+    for make in (
+        client.beta.threads.create,
+        lambda **more: client.beta.assistants.create(model=server.model, **more),
+    ):
+        with pytest.raises(openai.NotFoundError):
+            make(tool_resources={"file_search": {"vector_store_ids": ["vs_none"]}})
 
 
 def test_a_thread_is_no_conversation_and_the_other_way(client: openai.OpenAI) -> None:

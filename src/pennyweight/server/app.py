@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 from starlette.middleware.cors import CORSMiddleware
 
+from pennyweight.history.assistants.run_queue import RunQueue
+from pennyweight.history.assistants.run_work import RunWork
+from pennyweight.history.assistants.thread_shelf import ThreadShelf
 from pennyweight.history.background import Background
 from pennyweight.history.bell import Bell
 from pennyweight.history.chats import Chats
@@ -53,6 +56,8 @@ from pennyweight.server.routes.project_keys import project_key_routes
 from pennyweight.server.routes.projects import project_routes
 from pennyweight.server.routes.rate_limits import rate_limit_routes
 from pennyweight.server.routes.responses import responses_routes
+from pennyweight.server.routes.run_steps import run_step_routes
+from pennyweight.server.routes.runs import run_routes
 from pennyweight.server.routes.service_accounts import service_account_routes
 from pennyweight.server.routes.stored_chats import stored_chat_routes
 from pennyweight.server.routes.stored_responses import stored_response_routes
@@ -65,6 +70,7 @@ from pennyweight.server.routes.vector_store_files import (
     vector_store_file_routes,
 )
 from pennyweight.server.routes.vector_stores import Retrieval, vector_store_routes
+from pennyweight.server.store_search import StoreSearch
 from pennyweight.serving import serving
 
 if TYPE_CHECKING:
@@ -139,13 +145,14 @@ def create_app(
     limits = ChatLimits(max_body_bytes=settings.max_body_bytes, ping_s=ping_s)
     for routes in (completions_routes, tokens_routes):
         app.include_router(routes(house.backend, limits))
-    _add_answers(app, house, services, _add_worker(app, services), limits, _recording(settings))
+    later = _add_worker(app, services)
+    _add_answers(app, house, services, later, limits, _recording(settings))
     app.include_router(embedding_routes(house.vectors, max_body_bytes=settings.max_body_bytes))
     app.include_router(models_routes(house.served))
     app.include_router(moderations_routes())
     _add_jobs(app, house, services, settings)
-    _add_retrieval(app, searcher, services, settings)
-    _add_assistants(app, house, services, settings)
+    retrieval = _add_retrieval(app, searcher, services, settings)
+    _add_assistants(app, house, retrieval, later, limits)
     _add_organization(app, services, settings)
     app.include_router(health_routes(engine))
     app.include_router(metrics_routes(metrics))
@@ -229,7 +236,7 @@ def _is_alone(services: Services) -> bool:
     return services.database.url.get_backend_name() == "sqlite"
 
 
-def _add_retrieval(app: FastAPI, searcher: Searcher, services: Services, settings: Settings) -> None:
+def _add_retrieval(app: FastAPI, searcher: Searcher, services: Services, settings: Settings) -> Retrieval:
     """Vector stores, and the thread that reads files into them."""
     library = Library(database=services.database, blobs=services.blobs, encoder=searcher.encoder)
     worker = IngestionWorker(library, alone=_is_alone(services))
@@ -242,13 +249,22 @@ def _add_retrieval(app: FastAPI, searcher: Searcher, services: Services, setting
     )
     for routes in (vector_store_routes, vector_store_file_routes, vector_store_batch_routes):
         app.include_router(routes(retrieval))
+    return retrieval
 
 
-def _add_assistants(app: FastAPI, house: Serving, services: Services, settings: Settings) -> None:
-    most = settings.max_body_bytes
-    app.include_router(assistant_routes(services, house.backend, max_body_bytes=most))
-    app.include_router(thread_routes(services, max_body_bytes=most))
-    app.include_router(thread_message_routes(services, max_body_bytes=most))
+def _add_assistants(
+    app: FastAPI, house: Serving, retrieval: Retrieval, later: Later, limits: ChatLimits
+) -> None:
+    """Assistants, and threads that they answer later, with what they find in files."""
+    database, most = retrieval.database, limits.max_body_bytes
+    shelf = ThreadShelf(database, read_files=retrieval.worker.wake)
+    queue = RunQueue(database, house.backend, shelf, later)
+    later.works["run"] = RunWork(database, house.backend, StoreSearch(retrieval.searcher))
+    app.include_router(assistant_routes(database, house.backend, max_body_bytes=most))
+    app.include_router(run_routes(queue, limits))  # before threads, of which none is named "runs"
+    app.include_router(run_step_routes(database, queue))
+    app.include_router(thread_routes(shelf, queue, max_body_bytes=most))
+    app.include_router(thread_message_routes(database, shelf, max_body_bytes=most))
 
 
 def _add_organization(app: FastAPI, services: Services, settings: Settings) -> None:

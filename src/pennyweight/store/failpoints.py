@@ -46,6 +46,8 @@ FAILPOINTS = (
     "response.deleted",
     "response.kept",  # an answer is durable, its end not told
     "response.queued",
+    "run.cancelled",
+    "run.queued",  # made, or given what its tools found
     "vector_store.added",
     "vector_store.changed",
     "vector_store.deleted",  # but what is in it is still there

@@ -92,11 +92,13 @@ class Threads:
             connection.execute(update(table).where(table.c.id == thread_id).values(**values))
         return self.get(connection, project_id, thread_id)
 
-    def delete(self, connection: Connection, project_id: str, thread_id: str) -> None:
-        """With its messages and its runs, also one under way. Raises NotFoundError."""
+    def delete(self, connection: Connection, project_id: str, thread_id: str) -> list[str]:
+        """With its messages and its runs, also one under way; the ids of the runs. Raises NotFoundError."""
         self.get(connection, project_id, thread_id)
         own = generations.c
         runs = select(own.id).where(own.conversation_id == thread_id, own.kind == "run")
-        for run_id in connection.execute(runs).scalars().all():
+        run_ids = list(connection.execute(runs).scalars())
+        for run_id in run_ids:
             self._generations.delete(connection, project_id, run_id)
         self._conversations.delete(connection, project_id, thread_id)
+        return run_ids

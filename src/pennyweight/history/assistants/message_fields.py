@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from pennyweight.answers.field_tables import FieldTables, Neutral
+from pennyweight.answers.field_tables import FieldTables
 from pennyweight.answers.fields import Field, OneOf
+from pennyweight.history.assistants.attachments import Attachments
 from pennyweight.history.assistants.message_content import MessageContent, content_object
 from pennyweight.history.metadata import METADATA
 from pennyweight.store.identifiers import new_id
@@ -22,16 +23,15 @@ CREATE_MESSAGE: Final = FieldTables(
     honoured=(
         Field(name="role", kind=OneOf(("user", "assistant")), doc="Who speaks."),
         Field(name="content", kind=MessageContent(), doc="A text, or parts of text."),
+        Field(
+            name="attachments",
+            kind=Attachments(),
+            doc="Files for `file_search`: they are put into the thread's vector store.",
+        ),
         METADATA,
     ),
     advisory=(),
-    neutral=(
-        Neutral(
-            name="attachments",
-            values=([],),
-            reason="add the file to a vector store, and give its id in `tool_resources` of the thread",
-        ),
-    ),
+    neutral=(),
     required=("role", "content"),
 )
 
@@ -51,6 +51,10 @@ def person_message(values: Mapping[str, Any], writing: Writing) -> ThreadMessage
         thread_id=writing.thread_id,
         run_id=None,
         metadata=values.get("metadata", {}),
-        body={"role": values["role"], "content": content_object(values["content"])},
+        body={
+            "role": values["role"],
+            "content": content_object(values["content"]),
+            "attachments": values.get("attachments", []),
+        },
         created_at=writing.now,
     )

@@ -21,7 +21,7 @@ def message_object(message: ThreadMessage) -> dict[str, Any]:
         "assistant_id": body.get("assistant_id"),
         "role": body["role"],
         "content": body["content"],
-        "attachments": [],
+        "attachments": body.get("attachments", []),
         "metadata": message.metadata,
         "status": status,
         "incomplete_details": body.get("incomplete_details"),

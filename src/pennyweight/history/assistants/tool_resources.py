@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pennyweight.answers.fields import ListOf, ParameterError, Text, unknown, wrong_type
 from pennyweight.history.assistants.tools import FILE_SEARCH, no_code_interpreter
+from pennyweight.store.vector_stores import VectorStores
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy import Connection
 
 STORE_IDS: Final = "vector_store_ids"
 _ONE_STORE: Final = ListOf(item=Text(empty=False), high=1)
@@ -35,9 +41,20 @@ class ToolResources:
         return {"type": "object", "properties": {FILE_SEARCH: ids}}
 
 
-def stores_of(resources: dict[str, Any]) -> list[str]:
+def stores_of(resources: Mapping[str, Any]) -> list[str]:
     """The ids of the stores in tool resources that were read."""
     return list(resources.get(FILE_SEARCH, {}).get(STORE_IDS, ()))
+
+
+def resources_with(resources: Mapping[str, Any], store_ids: Sequence[str]) -> dict[str, Any]:
+    """`resources` with these stores."""
+    return {**resources, FILE_SEARCH: {STORE_IDS: list(store_ids)}}
+
+
+def check_stores(connection: Connection, project_id: str, resources: Mapping[str, Any]) -> None:
+    """Raise NotFoundError for a store that is not the project's."""
+    for store_id in stores_of(resources):
+        VectorStores().get(connection, project_id, store_id)
 
 
 def _store_ids(value: object, param: str) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from starlette.responses import Response  # noqa: TC002  FastAPI reads the annot
 from pennyweight.answers.served import AnsweringModel
 from pennyweight.history.assistants.assistant_fields import CREATE_ASSISTANT, UPDATE_ASSISTANT, read_changes
 from pennyweight.history.assistants.assistant_object import assistant_object
+from pennyweight.history.assistants.tool_resources import check_stores
 from pennyweight.server.auth import principal_of
 from pennyweight.server.body import read_object
 from pennyweight.server.envelope import json_response
@@ -21,17 +22,19 @@ from pennyweight.store.assistants import Assistant, Assistants
 from pennyweight.store.identifiers import new_id
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from pennyweight.answers.exchange import Backend
-    from pennyweight.server.services import Services
+    from pennyweight.store.database import Database
 
 MAX_LISTED = 100
 LISTED = 20
 
 
-def assistant_routes(services: Services, backend: Backend, *, max_body_bytes: int) -> APIRouter:
+def assistant_routes(database: Database, backend: Backend, *, max_body_bytes: int) -> APIRouter:
     """The routes over one store; models must be `backend`'s."""
     router = APIRouter(prefix="/v1/assistants", tags=["assistants"])
-    database, assistants = services.database, Assistants()
+    assistants = Assistants()
 
     @router.post(
         "", summary="Create an assistant", response_model=None, openapi_extra=json_body(CREATE_ASSISTANT)
@@ -41,7 +44,12 @@ def assistant_routes(services: Services, backend: Backend, *, max_body_bytes: in
         backend.served.resolve(settings["model"], AnsweringModel)
         project = principal_of(request).project
         new = Assistant(id=new_id("asst_"), settings=settings, created_at=int(time.time()))
-        await database.write(lambda connection: assistants.add(connection, project, new))
+
+        def work(connection: Connection) -> None:
+            check_stores(connection, project, settings.get("tool_resources", {}))
+            assistants.add(connection, project, new)
+
+        await database.write(work)
         return json_response(assistant_object(new))
 
     @router.get("", summary="List assistants", response_model=None)
@@ -58,6 +66,13 @@ def assistant_routes(services: Services, backend: Backend, *, max_body_bytes: in
         found = await database.read(lambda connection: assistants.get(connection, project, own_id))
         return json_response(assistant_object(found))
 
+    _add_changes(router, database, backend, max_body_bytes=max_body_bytes)
+    return router
+
+
+def _add_changes(router: APIRouter, database: Database, backend: Backend, *, max_body_bytes: int) -> None:
+    assistants = Assistants()
+
     @router.post(
         "/{assistant_id}",
         summary="Change an assistant",
@@ -70,10 +85,12 @@ def assistant_routes(services: Services, backend: Backend, *, max_body_bytes: in
         if "model" in changes:
             backend.served.resolve(changes["model"], AnsweringModel)
         project = principal_of(request).project
-        changed = await database.write(
-            lambda connection: assistants.change(connection, project, own_id, changes)
-        )
-        return json_response(assistant_object(changed))
+
+        def work(connection: Connection) -> Assistant:
+            check_stores(connection, project, changes.get("tool_resources") or {})
+            return assistants.change(connection, project, own_id, changes)
+
+        return json_response(assistant_object(await database.write(work)))
 
     @router.delete("/{assistant_id}", summary="Delete an assistant", response_model=None)
     async def delete(request: Request) -> Response:
@@ -81,5 +98,3 @@ def assistant_routes(services: Services, backend: Backend, *, max_body_bytes: in
         project = principal_of(request).project
         await database.write(lambda connection: assistants.delete(connection, project, own_id))
         return json_response(deleted_object("assistant", own_id))
-
-    return router

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response  # noqa: TC002  FastAPI reads the annotation at run time
 
-from pennyweight.history.assistants.message_fields import CREATE_MESSAGE, Writing, person_message
+from pennyweight.history.assistants.message_fields import CREATE_MESSAGE
 from pennyweight.history.assistants.message_object import message_object
 from pennyweight.history.metadata import read_metadata_change
 from pennyweight.history.metadata_fields import METADATA_FIELDS
@@ -19,40 +18,31 @@ from pennyweight.server.openapi_bodies import json_body
 from pennyweight.server.organization_shapes import deleted_object, list_object
 from pennyweight.server.paging import LIST_QUERY, read_page, read_query
 from pennyweight.server.routes.assistants import LISTED, MAX_LISTED
-from pennyweight.store.runs import Runs
 from pennyweight.store.thread_messages import ThreadMessages
 from pennyweight.store.threads import Threads
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from pennyweight.server.services import Services
+    from pennyweight.history.assistants.thread_shelf import ThreadShelf
+    from pennyweight.store.database import Database
     from pennyweight.store.pages import Page
     from pennyweight.store.thread_messages import ThreadMessage
 
 _ONE = "/{message_id}"
 
 
-def thread_message_routes(services: Services, *, max_body_bytes: int) -> APIRouter:
+def thread_message_routes(database: Database, shelf: ThreadShelf, *, max_body_bytes: int) -> APIRouter:
     """The routes over one store."""
     router = APIRouter(prefix="/v1/threads/{thread_id}/messages", tags=["assistants"])
-    database, threads, messages, runs = services.database, Threads(), ThreadMessages(), Runs()
+    threads, messages = Threads(), ThreadMessages()
 
     @router.post("", summary="Create a message", response_model=None, openapi_extra=json_body(CREATE_MESSAGE))
     async def create(request: Request) -> Response:
-        thread_id: str = request.path_params["thread_id"]
         values = CREATE_MESSAGE.read(await read_object(request, limit=max_body_bytes))
-        project, now = principal_of(request).project, int(time.time())
-        new = person_message(values, Writing(thread_id=thread_id, now=now))
-
-        def work(connection: Connection) -> None:
-            threads.get(connection, project, thread_id)
-            wish = "No message can be added to the thread"
-            runs.check_idle(connection, project, thread_id, now=now, wish=wish)
-            messages.append(connection, project, [new])
-
-        await database.write(work)
-        return json_response(message_object(new))
+        thread_id: str = request.path_params["thread_id"]
+        message = await shelf.add_message(principal_of(request).project, thread_id, values)
+        return json_response(message_object(message))
 
     @router.get("", summary="List messages", response_model=None)
     async def list_messages(request: Request) -> Response:
@@ -67,12 +57,12 @@ def thread_message_routes(services: Services, *, max_body_bytes: int) -> APIRout
 
         return json_response(list_object(await database.read(work), message_object))
 
-    _add_single_messages(router, services, max_body_bytes=max_body_bytes)
+    _add_single_messages(router, database, max_body_bytes=max_body_bytes)
     return router
 
 
-def _add_single_messages(router: APIRouter, services: Services, *, max_body_bytes: int) -> None:
-    database, threads, messages = services.database, Threads(), ThreadMessages()
+def _add_single_messages(router: APIRouter, database: Database, *, max_body_bytes: int) -> None:
+    threads, messages = Threads(), ThreadMessages()
 
     @router.get(_ONE, summary="Retrieve a message", response_model=None)
     async def retrieve(request: Request) -> Response:

@@ -1,0 +1,150 @@
+"""Killed after every durable write of a run, and in its midst: answered once, or failed, never lost."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import httpx2
+import pytest
+
+from pennyweight.store.database import Database
+from pennyweight.store.failpoints import FAILPOINTS
+from pennyweight.store.verify import verify
+from tests.jobs.service import GONE, Service
+from tests.models.tiny import write_tiny_llama
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import openai
+
+OWN = tuple(name for name in FAILPOINTS if name.startswith("run."))
+PLACES = (*OWN, "generation.claimed", "generation.events", "generation.events@2", "generation.ended@2")
+BROKEN = (*GONE, httpx2.HTTPError)  # a stream breaks off without the client's own error
+ENDED = ("completed", "incomplete")
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    service = Service(write_tiny_llama(tmp_path / "tiny.gguf", context_length=16_384), tmp_path / "data")
+    yield service
+    service.kill()
+
+
+def a_thread(client: openai.OpenAI) -> tuple[str, str]:
+    """A thread and an assistant that answers greedily."""
+    assistant = client.beta.assistants.create(model="gpt-4o-mini", temperature=0)
+    thread = client.beta.threads.create(messages=[{"role": "user", "content": "Hi"}])
+    return thread.id, assistant.id
+
+
+def exercise(client: openai.OpenAI) -> None:
+    """A run of each kind; returns early when the server has gone."""
+    with suppress(*BROKEN):
+        thread_id, assistant_id = a_thread(client)
+        asked: dict[str, Any] = {"assistant_id": assistant_id, "max_completion_tokens": 8}
+        client.beta.threads.runs.create_and_poll(thread_id=thread_id, **asked)
+        with client.beta.threads.runs.stream(thread_id=thread_id, **asked) as stream:
+            stream.until_done()
+        run = client.beta.threads.runs.create(thread_id, assistant_id=assistant_id)
+        client.beta.threads.runs.cancel(run.id, thread_id=thread_id)
+        time.sleep(0.5)  # where the server dies of what it has just done
+
+
+def the_run(client: openai.OpenAI, thread_id: str) -> Any:
+    """The thread's one run, when it has ended."""
+    (run,) = client.beta.threads.runs.list(thread_id)
+    return client.beta.threads.runs.poll(run.id, thread_id=thread_id)
+
+
+def num_answers(client: openai.OpenAI, thread_id: str) -> int:
+    return [message.role for message in client.beta.threads.messages.list(thread_id)].count("assistant")
+
+
+def begun(service: Service, **fields: Any) -> tuple[str, threading.Thread]:
+    """A thread with a run that is being asked for."""
+    thread_id, assistant_id = a_thread(service.client)
+
+    def ask() -> None:
+        with suppress(*BROKEN):
+            create: Any = service.client.beta.threads.runs.create
+            for _ in create(thread_id, assistant_id=assistant_id, **fields):
+                pass
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    return thread_id, asking
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_killed_after_a_durable_write(service: Service, place: str) -> None:
+    service.start(failpoint=place)
+    exercise(service.client)
+    assert service.wait_until_dead() == -signal.SIGKILL, f"{place} was not reached"
+    service.start()
+    with Database.open(f"sqlite:///{next(service.folder.glob('*.db'))}") as database:
+        thread_ids = database.read_now(
+            lambda c: c.exec_driver_sql("SELECT DISTINCT thread_id FROM runs").scalars().all()
+        )
+        assert not [v.findings for v in verify(database, service.folder) if v.findings]
+    client = service.client
+    for thread_id in thread_ids:
+        ends = [
+            client.beta.threads.runs.poll(run.id, thread_id=thread_id).status
+            for run in client.beta.threads.runs.list(thread_id)
+        ]
+        assert set(ends) <= {*ENDED, "failed", "cancelled"}
+        assert num_answers(client, thread_id) == sum(end in ENDED for end in ends)
+
+
+def test_what_nobody_has_seen_is_answered_again(service: Service) -> None:
+    service.start()
+    thread_id, asking = begun(service, max_completion_tokens=4000)
+    asking.join()
+    time.sleep(0.3)  # it is being written
+    service.kill()
+    service.start()
+    assert the_run(service.client, thread_id).status in ENDED
+    assert num_answers(service.client, thread_id) == 1
+
+
+def test_what_somebody_has_seen_is_not(service: Service) -> None:
+    service.start(failpoint="generation.events@2")
+    thread_id, asking = begun(service, max_completion_tokens=4000, stream=True)
+    assert service.wait_until_dead() == -signal.SIGKILL
+    asking.join()
+    service.start()
+    run = the_run(service.client, thread_id)
+    assert (run.status, run.last_error.code) == ("failed", "server_error")
+    assert num_answers(service.client, thread_id) == 0
+
+
+def test_a_restart_in_between(service: Service) -> None:
+    """Calls that wait for their results wait on."""
+    service.start()
+    client = service.client
+    tool: Any = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+    assistant = client.beta.assistants.create(model="gpt-4o-mini", tools=[tool], temperature=0)
+    run = client.beta.threads.create_and_run_poll(
+        assistant_id=assistant.id,
+        thread={"messages": [{"role": "user", "content": "Hi"}]},
+        tool_choice="required",
+        parallel_tool_calls=False,
+    )
+    assert run.status == "requires_action"
+    service.stop()
+    service.start()
+    found = client.beta.threads.runs.retrieve(run.id, thread_id=run.thread_id)
+    assert found == run
+    assert found.required_action is not None
+    calls = found.required_action.submit_tool_outputs.tool_calls
+    outputs: Any = [{"tool_call_id": call.id, "output": "done"} for call in calls]
+    then = client.beta.threads.runs.submit_tool_outputs_and_poll(
+        run_id=run.id, thread_id=run.thread_id, tool_outputs=outputs
+    )
+    assert then.status in (*ENDED, "requires_action")
