@@ -126,6 +126,19 @@ chat completions and responses ask it by its own chat completions. Its key is re
 
 `--model none` serves models elsewhere alone.
 
+## Stored answers
+
+- `GET /v1/chat/completions` (`model`, `metadata[name]`, `order`: `asc` unless told, `after`, `limit`), and
+  `GET`, `POST` (metadata), `DELETE` of one, `GET .../messages`.
+- `GET`, `DELETE /v1/responses/{{id}}`, `GET .../input_items` (`order`: `desc` unless told, `after`, `limit`,
+  `include[]`), the items of the whole chain; `POST .../cancel` of one in the background.
+  `GET ...?stream=true&starting_after=N` sends the events behind number N of one made with `background` and
+  `stream`, and follows it to its end; one that was cancelled ends with `response.incomplete`.
+- `/v1/conversations` and `/items`, 20 items at a time; items have no `include` to ask for, all is told.
+- Errors: `previous_response_not_found` (also where a link of the chain was deleted, which the message names),
+  `previous_response_not_completed`, `conversation_changed` (409: it grew while it was answered; clients try
+  again), `storage_full` (507).
+
 ## Usage and costs
 
 `GET /v1/organization/usage/completions`, `/embeddings` and `GET /v1/organization/costs` need an admin key:

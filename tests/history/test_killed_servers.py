@@ -152,6 +152,20 @@ def test_killed_once_after_every_durable_write(service: Service) -> None:
     settled(service, writer)
 
 
+def test_a_stop_gives_back_what_nobody_has_seen(service: Service) -> None:
+    """However often it is stopped: a stop is no failed attempt."""
+    asked: dict[str, Any] = {**ASK, "input": "Hi", "max_output_tokens": 120, "background": True}
+    ids = []
+    for _ in range(4):
+        service.start()
+        ids += [service.client.responses.create(**asked).id for _ in range(6)]
+        service.stop()
+    service.start()
+    writer = Writer(service)
+    writer.later = dict.fromkeys(ids, False)
+    writer.check()
+
+
 def test_killed_at_random_moments(service: Service) -> None:
     moments = random.Random(os.environ.get("CRASH_SEED", "1"))
     writer = Writer(service)

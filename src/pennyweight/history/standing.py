@@ -34,20 +34,16 @@ class ConversationChangedError(ConflictError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """`earlier` come first; `body` is the request's with every reference replaced by its item.
+    """`past` are the items that come first, as they are on the wire.
 
-    `referenced` are these items by their places in the input; `conversation_length` tells whether what comes
-    first has changed since.
+    `body` is the request's with every reference replaced by its item; `referenced` are these items by their
+    places in the input; `conversation_length` tells whether what comes first has changed since.
     """
 
-    earlier: Sequence[Item]
+    past: Sequence[Mapping[str, Any]]
     conversation_length: int = 0
     body: Mapping[str, object]
     referenced: Mapping[int, str]
-
-    @property
-    def past(self) -> tuple[dict[str, Any], ...]:
-        return wires(self.earlier)
 
 
 def stand(connection: Connection, project_id: str, state: AskedState, body: Mapping[str, object]) -> Standing:
@@ -61,9 +57,10 @@ def stand(connection: Connection, project_id: str, state: AskedState, body: Mapp
         require_conversation(state.conversation_id)
         earlier = Conversations().items(connection, project_id, state.conversation_id)
         length = Conversations().length(connection, state.conversation_id)
+    past = wires(earlier)  # here, on a reader's thread: a history may be long
     named = _references(body.get("input"))
     if not named:
-        return Standing(earlier=earlier, conversation_length=length, body=body, referenced={})
+        return Standing(past=past, conversation_length=length, body=body, referenced={})
     found = Items().find(connection, project_id, set(named.values()))
     given: Any = body["input"]
     resolved = list(given)
@@ -73,7 +70,7 @@ def stand(connection: Connection, project_id: str, state: AskedState, body: Mapp
             raise NotFoundError(message, param=f"input[{index}].id")
         resolved[index] = json.loads(found[item_id].wire)
     body = {**body, "input": resolved}
-    return Standing(earlier=earlier, conversation_length=length, body=body, referenced=named)
+    return Standing(past=past, conversation_length=length, body=body, referenced=named)
 
 
 def require_link(connection: Connection, project_id: str, response_id: str) -> None:
