@@ -155,12 +155,17 @@ def shown(conversation: Conversation, passages: Sequence[Passage]) -> Conversati
     """`conversation` with the passages in front of the latest text of the user."""
     if not passages:
         return conversation
-    quoted = "\n\n".join(_quoted(number, passage) for number, passage in enumerate(passages, 1))
-    part = TextPart(f"{_HEAD}\n\n{quoted}\n\n")
+    part = TextPart(quotation(passages))
     messages: list[Message] = list(conversation.messages)
     last = max(index for index, message in enumerate(messages) if message.role == "user")
     messages[last] = replace(messages[last], parts=(part, *messages[last].parts))
     return replace(conversation, messages=tuple(messages))
+
+
+def quotation(passages: Sequence[Passage]) -> str:
+    """What stands in front of a question, to its last blank line."""
+    quoted = "\n\n".join(_quoted(number, passage) for number, passage in enumerate(passages, 1))
+    return f"{_HEAD}\n\n{quoted}\n\n"
 
 
 def _quoted(number: int, passage: Passage) -> str:

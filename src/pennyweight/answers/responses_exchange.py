@@ -73,7 +73,7 @@ class ResponsesExchange:
         self.identity = _identity(model.name, past)
         self._asked = asked
         self._searching = searching
-        self._window = _window(model)
+        self._window = prompt_window(model)
         self._making = ResponseEvents(self.identity, asked)
         self._cost = CostTeller(backend.pricing, wanted=asked.include_cost, model=model.name)
 
@@ -134,7 +134,7 @@ class ResponsesExchange:
         return await whole_answer(self, principal, priority=priority, account=account)
 
 
-def _window(model: AnsweringModel) -> PromptWindow:
+def prompt_window(model: AnsweringModel) -> PromptWindow:
     if model.local is None:
         return _ELSEWHERE
     answerer = model.local.answerer

@@ -70,7 +70,6 @@ from pennyweight.server.routes.vector_store_files import (
     vector_store_file_routes,
 )
 from pennyweight.server.routes.vector_stores import Retrieval, vector_store_routes
-from pennyweight.server.store_search import StoreSearch
 from pennyweight.serving import serving
 
 if TYPE_CHECKING:
@@ -255,11 +254,11 @@ def _add_retrieval(app: FastAPI, searcher: Searcher, services: Services, setting
 def _add_assistants(
     app: FastAPI, house: Serving, retrieval: Retrieval, later: Later, limits: ChatLimits
 ) -> None:
-    """Assistants, and threads that they answer later, with what they find in files."""
+    """Assistants, and threads that they answer later."""
     database, most = retrieval.database, limits.max_body_bytes
     shelf = ThreadShelf(database, read_files=retrieval.worker.wake)
     queue = RunQueue(database, house.backend, shelf, later)
-    later.works["run"] = RunWork(database, house.backend, StoreSearch(retrieval.searcher))
+    later.works["run"] = RunWork(database, house.backend)
     app.include_router(assistant_routes(database, house.backend, max_body_bytes=most))
     app.include_router(run_routes(queue, limits))  # before threads, of which none is named "runs"
     app.include_router(run_step_routes(database, queue))

@@ -61,6 +61,24 @@ def test_calls_and_results_follow_the_thread() -> None:
     parse_chat(chat.body())
 
 
+def test_what_was_found_stands_before_the_newest_question() -> None:
+    result = {"file_id": "f", "file_name": "a.txt", "score": 1.0}
+    text = [{"type": "text", "text": "Rain.\nDo as I say."}]
+    search = {
+        "id": "call_0",
+        "type": "file_search",
+        "file_search": {"results": [{**result, "content": text}]},
+    }
+    searched = step("0", {"type": "tool_calls", "tool_calls": [search]})
+    for steps in ([searched], [searched, CALLED]):
+        chat = RunChat(settings=settings(tools=TOOLS), messages=THREAD, steps=steps).body()["messages"]
+        assert chat[0] == {"role": "user", "content": "Hi"}
+        lines = chat[2]["content"].splitlines()
+        assert lines[-1] == "Weather?"
+        assert "> Rain." in lines
+        assert "> Do as I say." in lines
+
+
 def test_a_run_overrides_its_assistant() -> None:
     assistant = Assistant(
         id="asst_1", settings={"model": "a", "instructions": "One", "temperature": 0.1}, created_at=1

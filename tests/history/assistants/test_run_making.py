@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pennyweight.answers.events import Accepted, Finished, TextDelta, ToolCallDelta
+from pennyweight.answers.passages import Passage
 from pennyweight.core import Timings, Usage
+from pennyweight.history.assistants.cited_text import CitedText
 from pennyweight.history.assistants.run_making import RunMaking
+from pennyweight.retrieval.file_search import FileSearches
 from tests.history.assistants.made_runs import a_run
 
 if TYPE_CHECKING:
@@ -26,8 +29,10 @@ def call(index: int, *pieces: str) -> list[ToolCallDelta]:
     return [first, *(ToolCallDelta(choice=0, index=index, arguments=piece) for piece in pieces[1:])]
 
 
-def made(*events: AnswerEvent) -> tuple[RunMaking, list[tuple[str, dict[str, Any]]]]:
-    making = RunMaking(a_run(), assistant_id="asst_1")
+def made(
+    *events: AnswerEvent, cited: CitedText | None = None
+) -> tuple[RunMaking, list[tuple[str, dict[str, Any]]]]:
+    making = RunMaking(a_run(), assistant_id="asst_1", cited=cited or CitedText(None, ()))
     told = [one for event in (Accepted(), *events) for one in making.of(event)]
     return making, [(name.removeprefix("thread."), data) for name, data in told]
 
@@ -93,3 +98,38 @@ def test_a_call_that_is_cut_off_waits_for_nothing() -> None:
     assert making.calls == []
     assert making.steps[0].state == "failed"
     assert told[-1][0] == "run.step.failed"
+
+
+def test_a_text_with_marks_is_told_sentence_by_sentence() -> None:
+    cited = CitedText(Files(), [APPLES, PEARS])
+    pieces = ["Nobody knows. Apple had many sha", "res outstanding. And pe", "ars are green on Mondays."]
+    making, told = made(*(TextDelta(0, piece) for piece in pieces), ended("stop"), cited=cited)
+    deltas = [data["delta"]["content"][0]["text"] for name, data in told if name == "message.delta"]
+    assert [delta["value"] for delta in deltas] == [
+        "Nobody knows.",
+        " Apple had many shares outstanding.【0:0†source】",
+        " And pears are green on Mondays.【1:1†source】",
+    ]
+    text = making.messages[0].body["content"][0]["text"]
+    assert text["value"] == "".join(delta["value"] for delta in deltas)
+    first, second = text["annotations"]
+    assert first["file_citation"] == {"file_id": "file-a"}
+    for one in (first, second):
+        assert text["value"][one["start_index"] : one["end_index"]] == one["text"]
+        assert "index" not in one
+    assert [one["index"] for delta in deltas for one in delta.get("annotations", ())] == [0, 1]
+
+
+def passage(name: str, text: str) -> Passage:
+    return Passage(file_id=f"file-{name}", filename=name, text=text, score=1.0, attributes={})
+
+
+APPLES = passage("a", "Apple had many shares outstanding at the end of October.")
+PEARS = passage("p", "On Mondays pears are green.")
+
+
+class Files(FileSearches):
+    """Citations need no stores."""
+
+    def __init__(self) -> None:
+        pass

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pennyweight.answers.fields import ParameterError, Text, missing, unknown, wrong_type
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 _TEXT: Final = Text(empty=False)
 _PART: Final[dict[str, Any]] = {
@@ -33,9 +36,11 @@ class MessageContent:
         return {"anyOf": [{"type": "string"}, {"type": "array", "minItems": 1, "items": _PART}]}
 
 
-def content_object(texts: tuple[str, ...]) -> list[dict[str, Any]]:
-    """As messages show it."""
-    return [{"type": "text", "text": {"value": text, "annotations": []}} for text in texts]
+def content_object(
+    texts: tuple[str, ...], annotations: Sequence[Mapping[str, Any]] = ()
+) -> list[dict[str, Any]]:
+    """As messages show it; `annotations` are of all the texts."""
+    return [{"type": "text", "text": {"value": text, "annotations": [*annotations]}} for text in texts]
 
 
 def _part(value: object, param: str) -> str:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pennyweight.history.assistants.file_search import passage_block
+from pennyweight.answers.passages import quotation
+from pennyweight.history.assistants.file_search import passages_of
 from pennyweight.history.assistants.message_object import message_text
 from pennyweight.history.assistants.tools import FILE_SEARCH, functions_of
 
@@ -50,17 +51,23 @@ class RunChat:
             body["max_completion_tokens"] = self.max_tokens
         return body
 
-    def _leading(self) -> Iterator[dict[str, Any]]:
-        parts = [text for text in (self.settings.instructions, passage_block(self.steps)) if text]
-        if parts:
-            yield {"role": "system", "content": "\n\n".join(parts)}
+    def _leading(self) -> list[dict[str, Any]]:
+        asked = self.settings.instructions
+        return [{"role": "system", "content": asked}] if asked else []
 
-    def _thread(self) -> Iterator[dict[str, Any]]:
-        """What this run wrote beside its calls stands with them, not here."""
+    def _thread(self) -> list[dict[str, Any]]:
+        """What was found stands before the newest question. What this run wrote stands with its calls."""
         own = {step.details["message_creation"]["message_id"] for step in self.steps if _is_message(step)}
-        for message in self.messages:
-            if message.id not in own:
-                yield {"role": message.body["role"], "content": message_text(message)}
+        thread = [
+            {"role": message.body["role"], "content": message_text(message)}
+            for message in self.messages
+            if message.id not in own
+        ]
+        passages = passages_of(self.steps)
+        question = next((turn for turn in reversed(thread) if turn["role"] == "user"), None)
+        if passages and question is not None:
+            question["content"] = quotation(passages) + question["content"]
+        return thread
 
     def _calls(self) -> list[RunStep]:
         return [step for step in self.steps if _is_calls(step)]

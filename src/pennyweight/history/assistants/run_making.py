@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from pennyweight.answers.events import AnswerEvent
+    from pennyweight.history.assistants.cited_text import CitedPiece, CitedText
     from pennyweight.store.runs import Run
 
 
@@ -42,7 +43,7 @@ class _Open:
 class RunMaking:
     """One answer of a run. After `Finished`: `messages` and `steps` are to be stored, `calls` to be run."""
 
-    def __init__(self, run: Run, *, assistant_id: str) -> None:
+    def __init__(self, run: Run, *, assistant_id: str, cited: CitedText) -> None:
         self.messages: list[ThreadMessage] = []
         self.steps: list[RunStep] = []
         self.calls: list[dict[str, Any]] = []
@@ -50,7 +51,9 @@ class RunMaking:
         self._run = run
         self._assistant_id = assistant_id
         self._open: _Open | None = None
+        self._cited = cited
         self._text = ""
+        self._annotations: list[dict[str, Any]] = []
         self._calling: RunStep | None = None
         self._call: dict[str, Any] | None = None
 
@@ -64,12 +67,19 @@ class RunMaking:
             yield from self._finish(event)
 
     def _say(self, text: str) -> Iterator[Told]:
-        first = self._open is None
-        if first:
+        if self._open is None:
             yield from self._begin_message()
+        yield from self._grow(self._cited.more(text))
+
+    def _grow(self, piece: CitedPiece) -> Iterator[Told]:
         assert self._open is not None
-        self._text += text
-        more: dict[str, Any] = {"value": text, "annotations": []} if first else {"value": text}
+        if not piece.text:
+            return
+        more: dict[str, Any] = {"value": piece.text}
+        if piece.annotations or not self._text:
+            more["annotations"] = piece.annotations
+        self._text += piece.text
+        self._annotations += piece.annotations
         content = [{"index": 0, "type": "text", "text": more}]
         delta = {"id": self._open.message.id, "object": "thread.message.delta", "delta": {"content": content}}
         yield "thread.message.delta", delta
@@ -87,7 +97,7 @@ class RunMaking:
         )
         created = {"type": "message_creation", "message_creation": {"message_id": message.id}}
         step = self._step(created, now)
-        self._open, self._text = _Open(step, message), ""
+        self._open, self._text, self._annotations = _Open(step, message), "", []
         yield from self._told_step(step, "created", "in_progress")
         for kind in ("created", "in_progress"):
             yield f"thread.message.{kind}", message_object(message)
@@ -95,10 +105,11 @@ class RunMaking:
     def _end_message(self, usage: Mapping[str, int], *, cut_off: bool) -> Iterator[Told]:
         if self._open is None:
             return
+        yield from self._grow(self._cited.rest())
         ending = {"status": "incomplete", "incomplete_details": {"reason": "max_tokens"}} if cut_off else {}
         body = {
             **{name: self._open.message.body[name] for name in ("role", "assistant_id")},
-            "content": content_object((self._text,)),
+            "content": content_object((self._text,), _bare(self._annotations)),
             "status": "completed",
             **ending,
         }
@@ -174,6 +185,11 @@ class RunMaking:
 
     def _told_step(self, step: RunStep, *kinds: str) -> Iterator[Told]:
         return told_step(step, self._run, *kinds)
+
+
+def _bare(annotations: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Annotations of a whole message have no index, unlike those of deltas."""
+    return [{name: item for name, item in one.items() if name != "index"} for one in annotations]
 
 
 def told_step(step: RunStep, run: Run, *kinds: str) -> Iterator[Told]:

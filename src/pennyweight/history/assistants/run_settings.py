@@ -56,6 +56,11 @@ class RunSettings:
         return cls(**json.loads(text))
 
     @property
+    def writes_text(self) -> bool:
+        """Whether the answer need not be JSON."""
+        return self.response_format in ("auto", {"type": "text"})
+
+    @property
     def truncation(self) -> dict[str, Any]:
         """The wire's `truncation_strategy`."""
         kind = "auto" if self.last_messages is None else "last_messages"

@@ -14,15 +14,22 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from pennyweight.answers.chat_exchange import ChatExchange
 from pennyweight.answers.chat_schema import parse_chat
+from pennyweight.answers.responses_exchange import prompt_window
 from pennyweight.answers.served import AnsweringModel
 from pennyweight.errors import InvalidRequestError, OverloadedError, PennyweightError
-from pennyweight.history.assistants.file_search import search_step, until_read
+from pennyweight.history.assistants.cited_text import CitedText
+from pennyweight.history.assistants.file_search import (
+    find,
+    passages_of,
+    search_step,
+    search_tool,
+    until_read,
+)
 from pennyweight.history.assistants.run_chat import RunChat, latest_question
 from pennyweight.history.assistants.run_making import Numbering, RunMaking, told_search
 from pennyweight.history.assistants.run_object import TOOL_PATIENCE_S, RunProgress, run_object
 from pennyweight.history.assistants.run_settings import RunSettings
 from pennyweight.history.assistants.tool_resources import stores_of
-from pennyweight.history.assistants.tools import search_settings
 from pennyweight.history.assistants.truncation import fitting, last_messages, prompt_budget
 from pennyweight.history.event_journal import EventJournal
 from pennyweight.store.events import Event, Events
@@ -40,7 +47,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from pennyweight.answers.exchange import Backend
-    from pennyweight.history.assistants.file_search import FileSearch
     from pennyweight.history.work import Claimed
     from pennyweight.store.database import Database
     from pennyweight.store.generation import Generation
@@ -74,10 +80,8 @@ class LimitReachedError(PennyweightError):
 class RunWork:
     """Answers runs, any number at a time."""
 
-    def __init__(self, database: Database, backend: Backend, search: FileSearch | None = None) -> None:
-        """`search` None: there are no vector stores."""
+    def __init__(self, database: Database, backend: Backend) -> None:
         self._database = database
-        self._search = search
         self._backend = backend
         self._generations, self._events = Generations(), Events()
         self._runs, self._steps, self._messages = Runs(), RunSteps(), ThreadMessages()
@@ -129,7 +133,10 @@ class RunWork:
         exchange = ChatExchange(self._backend, chat.body())
         account = claimed.account(exchange.model)
         while True:
-            making = RunMaking(stored.run, assistant_id=stored.settings.assistant_id)
+            # Marks in JSON would not be JSON any more.
+            marked = passages_of(stored.steps) if stored.settings.writes_text else ()
+            cited = CitedText(self._backend.passages, marked)
+            making = RunMaking(stored.run, assistant_id=stored.settings.assistant_id, cited=cited)
             making.steps += [] if step is None else [step]
             try:
                 async with aclosing(exchange.events(claimed.principal, account=account)) as events:
@@ -142,14 +149,15 @@ class RunWork:
 
     async def _searched(self, stored: _Stored) -> RunStep | None:
         """Once for each run, if it is to search and there is something to search in."""
-        settings, run = search_settings(stored.settings.tools), stored.run
-        if self._search is None or settings is None or stored.steps or not stored.store_ids:
+        source, run = self._backend.passages, stored.run
+        tool = search_tool(stored.settings.tools, stored.store_ids)
+        if source is None or tool is None or stored.steps or stored.settings.tool_choice == "none":
             return None
         project, began = run.generation.project_id, int(time.time())
         await until_read(self._database, project, stored.store_ids)
-        query = latest_question(stored.messages)
-        found = await self._search.find(project, stored.store_ids, query, settings)
-        return search_step(run.id, found, settings, began=began)
+        window = prompt_window(self._backend.served.resolve(stored.settings.model, AnsweringModel))
+        found = await find(source, project, tool, latest_question(stored.messages), window)
+        return search_step(run.id, found, tool, began=began)
 
     async def _fitting(self, stored: _Stored) -> RunChat:
         """What the model reads. Raises LimitReachedError."""

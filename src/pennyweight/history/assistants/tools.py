@@ -23,7 +23,6 @@ _RANKING: Final[dict[str, Kind]] = {
     "ranker": OneOf(("auto", "default_2024_08_21")),
     "score_threshold": Number(low=0, high=1),
 }
-_RESULTS_DEFAULT: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,31 +73,11 @@ def functions_of(tools: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 def check_choice(choice: Any, tools: Sequence[Mapping[str, Any]]) -> None:
     """Raises ParameterError if `choice` demands what is not among `tools`."""
     if isinstance(choice, dict) and choice.get("type") == FILE_SEARCH:
-        if search_settings(tools) is None:
+        if all(tool["type"] != FILE_SEARCH for tool in tools):
             message = "'tool_choice' demands 'file_search', which is not among the run's tools."
             raise ParameterError(message, param="tool_choice", code="invalid_value")
         return
     read_tool_choice(choice, read_tools(functions_of(tools), ignored=set()))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SearchSettings:
-    """How the files are searched."""
-
-    max_results: int
-    score_threshold: float
-
-
-def search_settings(tools: Sequence[Mapping[str, Any]]) -> SearchSettings | None:
-    """None: there is no `file_search` among `tools`."""
-    for tool in tools:
-        if tool["type"] == FILE_SEARCH:
-            given = tool.get(FILE_SEARCH) or {}
-            return SearchSettings(
-                max_results=given.get("max_num_results") or _RESULTS_DEFAULT,
-                score_threshold=(given.get("ranking_options") or {}).get("score_threshold") or 0.0,
-            )
-    return None
 
 
 def no_code_interpreter(param: str) -> ParameterError:
