@@ -175,6 +175,19 @@ def test_many_at_once(client: openai.OpenAI, server: LiveServer) -> None:
         assert item.content[0].text == f"{number}"  # type: ignore[union-attr]
 
 
+def test_one_projects_queue_is_not_everybodys(keyed: LiveServer) -> None:
+    busy, idle = (new_key(keyed, new_project(keyed)).secret.text for _ in range(2))
+    with keyed.client(busy) as many, keyed.client(idle) as one:
+        endless: dict[str, Any] = {"max_output_tokens": 30_000, "extra_body": {"ignore_eos": True}}
+        queued = [ask(many, keyed, **endless).id for _ in range(20)]
+        answer = ended(one, ask(one, keyed).id)
+        assert answer.status in ("completed", "incomplete")
+        states = [many.responses.retrieve(response_id).status for response_id in queued]
+        assert states.count("in_progress") <= 8
+        for response_id in queued:
+            many.responses.cancel(response_id)
+
+
 @pytest.fixture
 def keyed(engine: Engine) -> Iterator[LiveServer]:
     with live_server(engine) as server:

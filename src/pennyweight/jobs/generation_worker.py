@@ -11,6 +11,7 @@ import asyncio
 import logging
 import threading
 import time
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
 MOST_AT_ONCE: Final = 16
 """Generations under way at a time; further ones wait in the queue, in the order they came."""
+MOST_OF_ONE_PROJECT: Final = 8
+"""So that others need not wait for all that one project has queued, or for its rates."""
 LEASE_S: Final = 30
 _RENEWED_S: Final = 5.0
 _POLL_S: Final = 2.0  # for what another process queued, or left
@@ -68,6 +71,7 @@ class GenerationWorker:
         self._leases = Leases()
         self._owner = new_id("worker_")
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._projects: Counter[str] = Counter()  # what is under way of each
         self._stopping = False
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -124,9 +128,10 @@ class GenerationWorker:
                 _log.warning("answers in the background wait: %s", error.message)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), _POLL_S)
-        for task in self._running.values():
+        running = list(self._running.values())
+        for task in running:
             task.cancel()
-        await asyncio.gather(*self._running.values(), return_exceptions=True)
+        await asyncio.gather(*running, return_exceptions=True)
 
     async def _expire(self, now: int) -> None:
         kinds = tuple(self._works)
@@ -135,18 +140,22 @@ class GenerationWorker:
             await database.write(lambda c: self._leases.expire(c, kinds, now=now, max_attempts=_ATTEMPTS))
 
     async def _claim(self) -> bool:
-        """Begin what waits longest; whether there was room and anything."""
-        room, kinds = MOST_AT_ONCE - len(self._running), tuple(self._works)
-        database, now = self._desk.database, int(time.time())
-        if room <= 0 or not await database.read(lambda c: self._leases.any_waits(c, kinds)):
+        """Begin what waits longest of those whose turn it is; whether there was room and anything."""
+        if len(self._running) >= MOST_AT_ONCE:
+            return False
+        kinds, database, now = tuple(self._works), self._desk.database, int(time.time())
+        full = [project for project, count in self._projects.items() if count >= MOST_OF_ONE_PROJECT]
+        if not await database.read(lambda c: self._leases.any_waits(c, kinds, passed_over=full)):
             return False
         claimed = await database.write(
-            lambda c: self._leases.claim(c, kinds, owner=self._owner, now=now, lease_s=LEASE_S, limit=room)
+            lambda c: self._leases.claim(
+                c, kinds, owner=self._owner, now=now, lease_s=LEASE_S, limit=1, passed_over=full
+            )
         )
         failpoint("generation.claimed")
         for generation, lease in claimed:
-            task = asyncio.create_task(self._work_on(generation, lease))
-            self._running[generation.id] = task
+            self._projects[generation.project_id] += 1
+            self._running[generation.id] = asyncio.create_task(self._work_on(generation, lease))
         return bool(claimed)
 
     async def _work_on(self, generation: Generation, lease: Lease) -> None:
@@ -166,6 +175,7 @@ class GenerationWorker:
             for row in usage.rows():
                 self._desk.usage.add(row)
             del self._running[generation.id]
+            self._projects[generation.project_id] -= 1
             self._news.set()
 
     async def _answer(self, generation: Generation, lease: Lease, usage: GenerationUsage) -> None:

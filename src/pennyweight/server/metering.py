@@ -82,7 +82,7 @@ class Metering:
             metered.status = metered.status or 500
             raise
         finally:
-            if not metered.is_left:
+            if not metered.is_deferred:
                 self._note(scope, kind, metered)
 
     def _note(self, scope: Scope, kind: Kind, metered: _Metered) -> None:
@@ -100,7 +100,7 @@ class _Metered:
         self.model: AskedModel | None = None
         self.tally = Tally()
         self.status: int | None = None
-        self.is_left = False
+        self.is_deferred = False
         self._began_s = time.monotonic()
 
     def ended(self, now: float) -> Ended:
@@ -126,7 +126,7 @@ def metered_account(request: Request, exchange: Exchange, payer: Account) -> Acc
 def leave_to_worker(request: Request) -> None:
     """What was queued leaves its row when it is answered, by whoever answers it."""
     metered: _Metered = request.state.metered
-    metered.is_left = True
+    metered.is_deferred = True
 
 
 def _asked(scope: Scope, kind: Kind, model: AskedModel | None) -> Asked:

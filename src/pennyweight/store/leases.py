@@ -37,11 +37,15 @@ class Leases:
         now: int,
         lease_s: int,
         limit: int,
+        passed_over: Collection[str] = (),
     ) -> list[tuple[Generation, Lease]]:
-        """Up to `limit` of what waits longest, in progress from now on and `owner`'s for `lease_s`."""
+        """Up to `limit` of what waits longest, in progress from now on and `owner`'s for `lease_s`.
+
+        Projects that are `passed_over` go on waiting.
+        """
         waiting = (
             select(table.c.id)
-            .where(table.c.kind.in_(kinds), table.c.state == State.QUEUED)
+            .where(*_waiting(kinds, passed_over))
             .order_by(table.c.created_at, table.c.id)
             .limit(limit)
             .with_for_update(skip_locked=True)
@@ -62,9 +66,11 @@ class Leases:
         found = [_claimed(row._mapping, now + lease_s) for row in connection.execute(claimed)]
         return sorted(found, key=lambda pair: (pair[0].created_at, pair[0].id))
 
-    def any_waits(self, connection: Connection, kinds: Collection[Kind]) -> bool:
+    def any_waits(
+        self, connection: Connection, kinds: Collection[Kind], *, passed_over: Collection[str] = ()
+    ) -> bool:
         """Whether there is something to claim."""
-        waiting = exists().where(table.c.kind.in_(kinds), table.c.state == State.QUEUED)
+        waiting = exists().where(*_waiting(kinds, passed_over))
         return bool(connection.execute(select(waiting)).scalar_one())
 
     def have_expired(self, connection: Connection, kinds: Collection[Kind], *, now: int) -> bool:
@@ -111,6 +117,11 @@ class Leases:
         )
         queued = update(table).where(*gone).values(state=State.QUEUED, **cleared)
         return sum(connection.execute(statement).rowcount for statement in (failed, queued))
+
+
+def _waiting(kinds: Collection[Kind], passed_over: Collection[str]) -> tuple[ColumnElement[bool], ...]:
+    waiting = (table.c.kind.in_(kinds), table.c.state == State.QUEUED)
+    return (*waiting, table.c.project_id.not_in(passed_over)) if passed_over else waiting
 
 
 def _expired(kinds: Collection[Kind], now: int) -> tuple[ColumnElement[bool], ...]:
