@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from pennyweight.answers.chat_fields import ADVISORY, HONOURED, NEUTRAL
+from pennyweight.answers.chat_fields import HONOURED, NEUTRAL
 from pennyweight.answers.chat_schema import chat_schema, parse_chat
 from pennyweight.answers.conversation import ToolChoice
 from pennyweight.answers.fields import ParameterError
 from pennyweight.answers.options import JsonObject, JsonSchema
 from pennyweight.answers.sampling_fields import SAMPLING_FIELDS
+from pennyweight.answers.shared_fields import ADVISORY
 
 BODY: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
 

@@ -153,7 +153,7 @@ def test_a_past_call_that_is_not_json(answerer: Answerer) -> None:
         Message(role="assistant", tool_calls=(call,)),
         Message(role="tool", tool_call_id="call_1"),
     )
-    with pytest.raises(InvalidRequestError, match="is not JSON") as caught:
+    with pytest.raises(InvalidRequestError, match="call of 'f' are not JSON") as caught:
         ask(answerer, Conversation(messages=messages), spoken(b"."))
     assert caught.value.param == "messages[1].tool_calls[0].function.arguments"
 

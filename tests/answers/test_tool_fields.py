@@ -8,8 +8,8 @@ import pytest
 
 from pennyweight.answers.conversation import Tool, ToolChoice
 from pennyweight.answers.fields import ParameterError
-from pennyweight.answers.tool_choice import read_tool_choice
-from pennyweight.answers.tool_fields import Toolbox, read_tools
+from pennyweight.answers.tool_choice import read_function_call_choice, read_tool_choice
+from pennyweight.answers.tool_fields import Toolbox, read_functions, read_tools
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
 FUNCTION: dict[str, Any] = {
@@ -95,6 +95,14 @@ def test_a_choice(value: object, mode: Any, names: set[str] | None) -> None:
     once = isinstance(value, dict) and value["type"] != "allowed_tools"
     expected = ToolChoice(mode=mode, names=None if names is None else frozenset(names), once=once)
     assert choose(value) == expected
+
+
+def test_the_older_choice_is_named_by_its_own_field() -> None:
+    box = read_functions([FUNCTION["function"]], ignored=set())
+    with pytest.raises(ParameterError) as caught:
+        read_function_call_choice({"name": "g"}, box)
+    assert caught.value.param == "function_call.name"
+    assert read_function_call_choice({"name": "f"}, box).names == {"f"}
 
 
 @pytest.mark.parametrize(

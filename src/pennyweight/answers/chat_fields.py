@@ -9,14 +9,19 @@ from typing import Final
 
 from pennyweight.answers.chat_messages import MESSAGES_SCHEMA
 from pennyweight.answers.field_tables import STREAM_OPTIONS_SCHEMA, FieldTables, Neutral
-from pennyweight.answers.fields import AnyObject, Compound, Field, Flag, OneOf, Text, TextMap
+from pennyweight.answers.fields import Compound, Field, Flag, TextMap
 from pennyweight.answers.format_fields import FORMAT_SCHEMA, PREDICTION_SCHEMA
 from pennyweight.answers.sampling_fields import SAMPLING_FIELDS
+from pennyweight.answers.shared_fields import (
+    ADVISORY,
+    CHAT_TEMPLATE_KWARGS,
+    MODEL,
+    PARALLEL_TOOL_CALLS,
+    TOOL_CHOICE,
+)
 from pennyweight.answers.tool_fields import (
-    CHOICE_SCHEMA,
     FUNCTION_CALL_SCHEMA,
     FUNCTIONS_SCHEMA,
-    PARALLEL_DOC,
     TOOLS_SCHEMA,
 )
 from pennyweight.answers.usage_cost import USAGE_FIELD
@@ -29,11 +34,7 @@ HONOURED: tuple[Field, ...] = (
         kind=Compound(MESSAGES_SCHEMA),
         doc="The conversation so far: strings or parts of text; calls of tools and their results.",
     ),
-    Field(
-        name="model",
-        kind=Text(empty=False),
-        doc="The name of the model, or an alias, as `GET /v1/models` lists them; the answer says what ran.",
-    ),
+    MODEL,
     *SAMPLING_FIELDS,
     Field(name="stream", kind=Flag(), doc="Send the answer as server-sent events while it is written."),
     Field(
@@ -49,12 +50,8 @@ HONOURED: tuple[Field, ...] = (
         "can be enforced is, and the rest named in `x-pennyweight-ignored`, as are tools that OpenAI runs "
         "itself, which are skipped.",
     ),
-    Field(
-        name="tool_choice",
-        kind=Compound(CHOICE_SCHEMA),
-        doc="`none`, `auto`, `required`, one tool by name, or `allowed_tools`.",
-    ),
-    Field(name="parallel_tool_calls", kind=Flag(), doc=PARALLEL_DOC),
+    TOOL_CHOICE,
+    PARALLEL_TOOL_CALLS,
     Field(
         name="functions",
         kind=Compound(FUNCTIONS_SCHEMA),
@@ -77,35 +74,13 @@ HONOURED: tuple[Field, ...] = (
         kind=Compound(PREDICTION_SCHEMA),
         doc="Text the answer is expected to repeat: right guesses come faster, wrong ones change nothing.",
     ),
-    Field(
-        name="chat_template_kwargs",
-        kind=AnyObject(),
-        doc="Further variables of the model's chat template; one the template does not read is refused.",
-    ),
+    CHAT_TEMPLATE_KWARGS,
     Field(
         name="store",
         kind=Flag(),
         doc="Keep the completion, durably before the answer's end is sent; false unless told otherwise.",
     ),
     Field(name="metadata", kind=METADATA, doc="Kept with a completion that is stored."),
-)
-
-_NOTHING = "Accepted; asks nothing of the answer."
-ADVISORY: tuple[Field, ...] = tuple(
-    Field(name=name, kind=kind, doc=doc, advisory=True)
-    for name, kind, doc in (
-        ("user", Text(), _NOTHING),
-        ("safety_identifier", Text(), _NOTHING),
-        ("client_metadata", AnyObject(), _NOTHING),
-        ("prompt_cache_key", Text(), "Accepted; every prefix is cached without being asked."),
-        ("prompt_cache_retention", Text(), "Accepted; prefixes stay cached while there is room."),
-        ("prompt_cache_options", AnyObject(), "Accepted; every prefix is cached without being asked."),
-        (
-            "service_tier",
-            OneOf(("auto", "default", "flex", "scale", "priority")),
-            "Accepted; there is one tier, and the answer says `default`.",
-        ),
-    )
 )
 
 NEUTRAL: tuple[Neutral, ...] = (

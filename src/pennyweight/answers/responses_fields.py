@@ -7,12 +7,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from pennyweight.answers.chat_fields import ADVISORY, METADATA
+from pennyweight.answers.chat_fields import METADATA
 from pennyweight.answers.field_tables import FieldTables, Neutral
-from pennyweight.answers.fields import AnyObject, Compound, Field, Flag, Integer, ListOf, OneOf, Text
+from pennyweight.answers.fields import Compound, Field, Flag, Integer, ListOf, OneOf, Text
 from pennyweight.answers.responses_state import PAST_FIELDS, STATE_FIELDS
 from pennyweight.answers.sampling_fields import SAMPLING_FIELDS
-from pennyweight.answers.tool_fields import CHOICE_SCHEMA, MAX_TOOLS, PARALLEL_DOC
+from pennyweight.answers.shared_fields import (
+    ADVISORY,
+    CHAT_TEMPLATE_KWARGS,
+    MODEL,
+    PARALLEL_TOOL_CALLS,
+    TOOL_CHOICE,
+)
+from pennyweight.answers.tool_fields import MAX_TOOLS
 from pennyweight.answers.usage_cost import USAGE_FIELD
 
 _OTHERWISE_HERE = ("max_completion_tokens", "max_tokens", "n", "logprobs", "top_logprobs")
@@ -45,11 +52,6 @@ _STREAM_OPTIONS_SCHEMA: dict[str, Any] = {
     "properties": {"include_obfuscation": {"type": "boolean"}},
 }
 
-_MODEL = Field(
-    name="model",
-    kind=Text(empty=False),
-    doc="The name of the model, or an alias, as `GET /v1/models` lists them; the answer says what ran.",
-)
 _ASKED = (
     Field(
         name="input",
@@ -71,12 +73,8 @@ _ASKED = (
         "of its vector stores are shown to the model (5, or `max_num_results`). Other tools that OpenAI runs "
         "itself are skipped and named in `x-pennyweight-ignored`.",
     ),
-    Field(
-        name="tool_choice",
-        kind=Compound(CHOICE_SCHEMA),
-        doc="`none`, `auto`, `required`, one tool by name, or `allowed_tools`.",
-    ),
-    Field(name="parallel_tool_calls", kind=Flag(), doc=PARALLEL_DOC),
+    TOOL_CHOICE,
+    PARALLEL_TOOL_CALLS,
     Field(
         name="text",
         kind=Compound(_TEXT_SCHEMA),
@@ -101,7 +99,7 @@ _METADATA = Field(name="metadata", kind=METADATA, doc="Kept with a response that
 
 RESPONSES_FIELDS = FieldTables(
     honoured=(
-        _MODEL,
+        MODEL,
         *_ASKED,
         *STATE_FIELDS,
         _TRUNCATION,
@@ -124,11 +122,7 @@ RESPONSES_FIELDS = FieldTables(
             "search has found; what OpenAI's other tools and reasoning would add is named in "
             "`x-pennyweight-ignored`.",
         ),
-        Field(
-            name="chat_template_kwargs",
-            kind=AnyObject(),
-            doc="Further variables of the model's chat template; one the template does not read is refused.",
-        ),
+        CHAT_TEMPLATE_KWARGS,
         Field(name="stream", kind=Flag(), doc="Send typed server-sent events while the answer is written."),
         USAGE_FIELD,
     ),
@@ -156,5 +150,5 @@ RESPONSES_FIELDS = FieldTables(
 )
 
 INPUT_TOKENS_FIELDS = FieldTables(
-    honoured=(_MODEL, *_ASKED, *PAST_FIELDS, _TRUNCATION), advisory=(), neutral=(), required=("input",)
+    honoured=(MODEL, *_ASKED, *PAST_FIELDS, _TRUNCATION), advisory=(), neutral=(), required=("input",)
 )

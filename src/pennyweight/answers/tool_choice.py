@@ -43,7 +43,7 @@ def read_tool_choice(value: object, toolbox: Toolbox, *, param: str = "tool_choi
 def read_function_call_choice(value: object, toolbox: Toolbox) -> ToolChoice:
     """The older `function_call`: "none", "auto" or `{"name"}`."""
     if isinstance(value, dict):
-        name = _known_name({"type": "function", "function": value}, toolbox, "function_call")
+        name = _known_name({"name": value.get("name")}, toolbox, "function_call")
         return ToolChoice(mode="required", names=frozenset({name}), once=True)
     if value is not None and value not in ("none", "auto"):
         raise _unknown_choice(value, "function_call")

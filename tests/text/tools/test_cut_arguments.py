@@ -102,8 +102,12 @@ def test_a_history_with_a_call_that_was_cut_off(dialect: Any) -> None:
 
     assert prompt('{"a": 1, "s": "lon') == prompt('{"a": 1, "s": "lon"}')
     assert prompt("{") == prompt("{}")
-    with pytest.raises(InvalidRequestError, match="is not JSON"):
+    with pytest.raises(InvalidRequestError, match="call of 'add' are not JSON"):
         prompt("add it!")
+    with pytest.raises(InvalidRequestError, match="half a surrogate pair") as caught:
+        prompt('{"s": "\\udc00"}')
+    assert caught.value.param == "messages[1].tool_calls[0].function.arguments"
+    assert prompt('{"s": "\\ud83d\\ude00"}')
 
 
 def test_long_texts_are_read_once() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
@@ -107,6 +107,20 @@ def test_what_cannot_be_enforced_is_named(tool_compiler: GrammarCompiler, tool: 
         GENERIC.mask(tool_compiler, [NOW, tool], required=False, parallel=True, control={})
     assert caught.value.param is not None
     assert caught.value.param.startswith("tools[1].function")
+
+
+@pytest.mark.parametrize("syntax", ["lark", "regex"])
+def test_a_format_that_cannot_be_enforced_is_told_in_its_own_words(
+    tool_compiler: GrammarCompiler, syntax: Literal["lark", "regex"]
+) -> None:
+    """Nobody wrote a schema or asked for `strict`."""
+    tool = Tool(name="t", kind="custom", syntax=syntax, definition="(?=a)", param="tools[0].custom.format")
+    with pytest.raises(InvalidRequestError) as caught:
+        GENERIC.mask(tool_compiler, [tool], required=True, parallel=True, control={})
+    assert caught.value.param == "tools[0].custom.format"
+    assert "cannot be enforced" in caught.value.message
+    assert "strict" not in caught.value.message
+    assert "pattern`" not in caught.value.message
 
 
 BROKEN = [

@@ -147,6 +147,5 @@ def _refused(why: str, source: GrammarSource) -> InvalidRequestError:
     keyword = next((key for sign, key in _SIGNS if sign in why and key in places), None)
     param = source.param if keyword is None else places[keyword]
     what = "the grammar" if keyword is None else f"{param}: `{keyword}`"
-    return InvalidRequestError(
-        f"{what} cannot be enforced: {why}. Simplify it, or ask without `strict`.", param=param
-    )
+    remedy = "Correct or simplify it." if source.foreign else "Simplify it, or ask without `strict`."
+    return InvalidRequestError(f"{what} cannot be enforced: {why}. {remedy}", param=param)

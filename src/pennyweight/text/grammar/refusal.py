@@ -11,13 +11,17 @@ if TYPE_CHECKING:
 
 
 class SchemaError(InvalidRequestError):
-    """A keyword of a schema that cannot be enforced; `keyword` is its name and `param` its place."""
+    """A keyword of a schema that cannot be enforced; `keyword` is its name and `param` its place.
+
+    `why` is the reason alone.
+    """
 
     code = "invalid_json_schema"
 
-    def __init__(self, message: str, *, keyword: str, param: str) -> None:
+    def __init__(self, message: str, *, keyword: str, param: str, why: str = "") -> None:
         super().__init__(message, param=param)
         self.keyword = keyword
+        self.why = why or message
 
 
 def refuse(keyword: str, path: Sequence[str | int], why: str, *, param: str | None) -> SchemaError:
@@ -25,6 +29,5 @@ def refuse(keyword: str, path: Sequence[str | int], why: str, *, param: str | No
     place = (param or "schema") + "".join(
         f"[{step}]" if isinstance(step, int) else f".{step}" for step in (*path, keyword)
     )
-    return SchemaError(
-        f"{place}: {why}. Leave `{keyword}` out, or ask without `strict`.", keyword=keyword, param=place
-    )
+    message = f"{place}: {why}. Leave `{keyword}` out, or ask without `strict`."
+    return SchemaError(message, keyword=keyword, param=place, why=why)

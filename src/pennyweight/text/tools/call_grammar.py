@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from pennyweight.errors import InvalidRequestError
+from pennyweight.text.grammar.refusal import SchemaError
 from pennyweight.text.grammar.source import lark, schema_node, slashed
 from pennyweight.text.tools.tool import INPUT_SCHEMA
 
@@ -85,7 +86,7 @@ def promised(tool: Tool) -> Tool:
 def _arguments_node(tool: Tool, concessions: Concessions) -> dict[str, Any]:
     """The JSON a call's arguments may be, as far as the checker of schemas knows."""
     if tool.kind == "custom":
-        return schema_node(_input_schema(tool), param=tool.param, spacing="spaced")
+        return _input_node(tool)
     schema, dropped = _object_schema(tool), concessions.fields
     try:
         return schema_node(schema, strict=tool.strict, param=tool.param, spacing="spaced", dropped=dropped)
@@ -93,6 +94,17 @@ def _arguments_node(tool: Tool, concessions: Concessions) -> dict[str, Any]:
         if tool.strict:
             raise
         return _any_object(tool, concessions)
+
+
+def _input_node(tool: Tool) -> dict[str, Any]:
+    """A custom tool's input, which JSON holds as a string."""
+    try:
+        return schema_node(_input_schema(tool), param=tool.param, spacing="spaced")
+    except SchemaError as error:
+        message = (
+            f"{tool.param}: the regular expression cannot be enforced, as {error.why}. Write it otherwise."
+        )
+        raise InvalidRequestError(message, param=tool.param) from error
 
 
 def _object_schema(tool: Tool) -> Mapping[str, Any]:

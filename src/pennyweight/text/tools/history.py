@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from pennyweight.errors import InvalidRequestError
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from pennyweight.text.tools.syntax import CallSyntax
 
 
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _RESULT = "_result"
 """Marks a message that was a tool's while messages are put together."""
 
@@ -110,18 +112,24 @@ def _parsed_call(call: Mapping[str, Any], param: str) -> dict[str, Any]:
         function = {"name": custom["name"], "arguments": {"input": custom["input"]}}
     else:
         raw = call["function"]
-        arguments = _arguments(raw.get("arguments"), f"{param}.function.arguments")
+        arguments = _arguments(raw.get("arguments"), raw["name"], f"{param}.function.arguments")
         function = {"name": raw["name"], "arguments": arguments}
     return {"id": call.get("id"), "type": "function", "function": function}
 
 
-def _arguments(value: Any, param: str) -> dict[str, Any]:
+def _arguments(value: Any, name: str, param: str) -> dict[str, Any]:
+    what = f"{param}: the arguments of the call of '{name}'"
     try:
         parsed = json.loads(value, strict=False) if isinstance(value, str) and value.strip() else value or {}
     except (ValueError, RecursionError) as error:
         parsed = object_so_far(value)  # an answer that ended with `length` may have been cut off here
         if parsed is None:
-            raise InvalidRequestError(f"{param} is not JSON: {error}", param=param) from error
+            raise InvalidRequestError(f"{what} are not JSON: {error}", param=param) from error
     if not isinstance(parsed, dict):
-        raise InvalidRequestError(f"{param} must be a JSON object, got {type(parsed).__name__}", param=param)
+        raise InvalidRequestError(f"{what} must be a JSON object, got {type(parsed).__name__}", param=param)
+    if isinstance(value, str) and _SURROGATE.search(value):
+        try:
+            json.dumps(parsed, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise InvalidRequestError(f"{what} have half a surrogate pair", param=param) from error
     return parsed
