@@ -10,6 +10,7 @@ import openai
 import pytest
 from sqlalchemy import func, select
 
+from pennyweight.errors import StorageFullError
 from pennyweight.jobs import batch_run, batch_worker
 from pennyweight.jobs.batch_ending import BatchEnding
 from pennyweight.jobs.batch_turns import to_put_down
@@ -193,6 +194,21 @@ def test_a_defect_of_the_worker_itself_does_not_end_it(
     monkeypatch.setattr(BatchClaims, "waits", broken_at_first)
     with live_server(engine) as server, server.client() as client:
         assert ended(client, created(client, jsonl(*chats(server, 2)))).status == "completed"
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_worker_whose_lease_could_not_be_renewed_goes_on_with_its_own(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise StorageFullError("the disk is full")
+
+    monkeypatch.setattr(BatchClaims, "renew", full)
+    with live_server(engine) as server, server.client() as client:
+        batch = ended(client, created(client, jsonl(*long_chats(server, 200))))
+        assert batch.status == "completed"
+        fence = select(batches.c.fence).where(batches.c.id == batch.id)
+        assert server.services.database.read_now(lambda c: c.execute(fence).scalar_one()) == 1
 
 
 @pytest.mark.usefixtures("hasty")

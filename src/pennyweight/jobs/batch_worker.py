@@ -49,7 +49,7 @@ class BatchWorker:
         self._claims = BatchClaims()
         self._files = Files()
         self._stamp = ChangeStamp(workshop.database.url)
-        self._runs: set[BatchRun] = set()  # two of one batch, if a lease ran out meanwhile
+        self._runs: set[BatchRun] = set()
         self._elsewhere: set[str] = set()  # batches whose input another server has
         self._stopping = False
         self._ready = threading.Event()
@@ -117,7 +117,9 @@ class BatchWorker:
             self._leases_are_stale = False
 
     async def _claim(self) -> tuple[Batch, BatchLease] | None:
-        now, database, but = int(time.time()), self._shop.database, tuple(self._elsewhere)
+        now, database = int(time.time()), self._shop.database
+        # Nor its own: a full disk may have kept a lease from being renewed, and its lines go on.
+        but = (*self._elsewhere, *(run.batch.id for run in self._runs))
         if not await database.read(lambda connection: self._claims.waits(connection, now=now, but=but)):
             return None
         return await database.write(
