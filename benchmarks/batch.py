@@ -28,7 +28,7 @@ STREAMS = 32
 MAX_TOKENS = 16
 SHARE_ALONE = 10  # one by one: every tenth request
 _GLANCE_S = 1.0
-_NEAR_END = 60  # lines left, of which the next second may answer the last
+_NEAR_END = 100  # lines left, of which the next second may answer the last
 _POLL_S = 0.1
 _SETTLE_S = 3  # a server reads its vocabulary for grammars when it has begun to answer
 

@@ -29,7 +29,7 @@ class LineKeeper(Generic[T]):
         self._waiting: list[T] = []
         self._room = asyncio.Semaphore(_MOST_WAITING)
         self._news = asyncio.Event()
-        self._ending = False
+        self._ending = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def add(self, result: T) -> None:
@@ -47,7 +47,7 @@ class LineKeeper(Generic[T]):
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         assert self._task is not None
-        self._ending = True
+        self._ending.set()
         self._news.set()
         if kind is not None:
             self._task.cancel()
@@ -58,11 +58,11 @@ class LineKeeper(Generic[T]):
 
     async def _run(self) -> None:
         try:
-            while not self._ending or self._waiting:
+            while not self._ending.is_set() or self._waiting:
                 await self._news.wait()
                 self._news.clear()
-                if not self._ending:
-                    await asyncio.sleep(_GATHER_S)
+                with suppress(TimeoutError):  # the last ones wait for nobody
+                    await asyncio.wait_for(self._ending.wait(), _GATHER_S)
                 results, self._waiting = self._waiting, []
                 if results:
                     await self._write_surely(results)
