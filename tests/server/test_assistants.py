@@ -118,6 +118,20 @@ def test_what_an_assistant_cannot_be(server: LiveServer, fields: dict[str, Any],
     assert told == param if param is not None else told.startswith(next(iter(fields)))
 
 
+@pytest.mark.parametrize("strange", ['"\\ud800"', "1e999"])
+def test_what_json_cannot_hold_is_refused(server: LiveServer, strange: str) -> None:
+    for field, value in (
+        ("tools", '[{"type": "function", "function": {"name": "f", "parameters": {"default": %s}}}]'),
+        (
+            "response_format",
+            '{"type": "json_schema", "json_schema": {"name": "s", "schema": {"default": %s}}}',
+        ),
+    ):
+        body = f'{{"model": "{server.model}", "{field}": {value % strange}}}'
+        reply = httpx.post(f"{server.url}/v1/assistants", content=body)
+        assert (reply.status_code, reply.json()["error"]["param"]) == (400, field)
+
+
 def test_a_thread_from_create_to_delete(client: openai.OpenAI, server: LiveServer) -> None:
     threads, store_id = client.beta.threads, a_store(server)
     made = threads.create(
@@ -235,9 +249,14 @@ def test_files_beside_messages_go_into_the_threads_store(client: openai.OpenAI, 
             make(tool_resources={"file_search": {"vector_store_ids": ["vs_none"]}})
 
 
-def test_a_thread_is_no_conversation_and_the_other_way(client: openai.OpenAI) -> None:
+def test_a_thread_is_no_conversation_and_the_other_way(client: openai.OpenAI, server: LiveServer) -> None:
+    conversation, thread = client.conversations.create(), client.beta.threads.create()
     with pytest.raises(openai.NotFoundError):
-        client.beta.threads.retrieve("conv_" + 24 * "x")
+        client.beta.threads.retrieve(conversation.id)
+    with pytest.raises(openai.NotFoundError):
+        client.conversations.retrieve(thread.id)
+    with pytest.raises(openai.NotFoundError):
+        client.responses.create(model=server.model, input="Hi", conversation=thread.id, max_output_tokens=16)
 
 
 def test_projects_do_not_see_each_other(engine: Engine) -> None:

@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from pennyweight.answers.format_fields import FORMAT_SCHEMA, read_response_format
+from pennyweight.history.assistants.plain_json import check_plain
 
 
 @dataclass(frozen=True, slots=True)
 class ResponseFormat:
     """The format as it came, after a look at it."""
 
-    def read(self, value: object, param: str) -> Any:  # noqa: ARG002
+    def read(self, value: object, param: str) -> Any:
         if value != "auto":
             read_response_format(value, ignored=set())
+            check_plain(value, param)
         return value
 
     @property

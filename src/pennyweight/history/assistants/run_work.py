@@ -16,7 +16,14 @@ from pennyweight.answers.chat_exchange import ChatExchange
 from pennyweight.answers.chat_schema import parse_chat
 from pennyweight.answers.responses_exchange import prompt_window
 from pennyweight.answers.served import AnsweringModel
-from pennyweight.errors import InvalidRequestError, OverloadedError, PennyweightError
+from pennyweight.errors import (
+    DatabaseUnavailableError,
+    InvalidRequestError,
+    OverloadedError,
+    PennyweightError,
+    StorageFullError,
+    UnavailableError,
+)
 from pennyweight.history.assistants.cited_text import CitedText
 from pennyweight.history.assistants.file_search import (
     find,
@@ -54,6 +61,8 @@ if TYPE_CHECKING:
     from pennyweight.store.thread_messages import ThreadMessage
 
 Limit = Literal["max_prompt_tokens", "max_completion_tokens"]
+_STAYS: Final = (UnavailableError.code, StorageFullError.code, DatabaseUnavailableError.code)
+"""What says nothing of the run: it is answered later."""
 _PATIENCE_S: Final = 1.0  # before an engine that had no room is asked again
 
 
@@ -98,7 +107,7 @@ class RunWork:
         except LimitReachedError as error:
             ending = _Ending(State.INCOMPLETE, replace(stored.progress, limit=error.limit))
         except PennyweightError as error:
-            if isinstance(error, LeaseLostError) or error.status in (503, 507):
+            if isinstance(error, LeaseLostError) or error.code in _STAYS:
                 raise
             ending = _failed(stored, error)
         finally:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pennyweight.answers.fields import Integer, Number, OneOf, ParameterError, missing, unknown, wrong_type
 from pennyweight.answers.tool_choice import read_tool_choice
 from pennyweight.answers.tool_fields import CHOICE_SCHEMA, MAX_TOOLS, read_tools
+from pennyweight.history.assistants.plain_json import check_plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,6 +41,7 @@ class AssistantTools:
                 raise wrong_type(f"{param}[{index}]", "an object", item)
             _check_tool(item, f"{param}[{index}]")
         read_tools(functions_of(value), ignored=set())
+        check_plain(value, param)
         return list(value)
 
     @property
@@ -58,6 +60,7 @@ class RunToolChoice:
             raise no_code_interpreter(f"{param}.type")
         if not isinstance(value, str | dict):
             raise wrong_type(param, "a string or an object", value)
+        check_plain(value, param)
         return value
 
     @property
