@@ -1,7 +1,7 @@
 """Which sentences of an answer a passage supports: by the words they share, never by what the model claims.
 
 A sentence is supported by the passage that has most of its content words, if that are at least
-`MIN_SHARE` of their letters and `MIN_WORDS` words; `docs/retrieval.md` has the measurement behind that.
+`MIN_SHARE` of their letters and `MIN_WORDS` words; `docs/benchmarks.md` has the measurement behind that.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _CONTENT_CHARS: Final = 4  # of a word, or a digit in it: shorter words say litt
 _SENTENCE_END: Final = re.compile(r"[.!?…]+[\"'”’»)\]]*(?=\s|$)|[。！？।]+|\n+|$")
 
 
-def cite(answer: str, passages: Sequence[Passage]) -> list[Citation]:
+def cite(answer: str, passages: Sequence[Passage], *, min_share: float = MIN_SHARE) -> list[Citation]:
     """One citation at most for each sentence, at its end, in order."""
     known = [(passage, _content(passage.text)) for passage in passages]
     found = []
@@ -34,7 +34,7 @@ def cite(answer: str, passages: Sequence[Passage]) -> list[Citation]:
         passage, shared = max(
             ((passage, wanted & words) for passage, words in known), key=lambda pair: _weight(pair[1])
         )
-        if len(shared) >= MIN_WORDS and _weight(shared) >= MIN_SHARE * _weight(wanted):
+        if len(shared) >= MIN_WORDS and _weight(shared) >= min_share * _weight(wanted):
             found.append(Citation(index=end, passage=passage))
     return found
 

@@ -31,7 +31,7 @@ from pennyweight.store.ingestion_work import MAX_ATTEMPTS, IngestionWork, NewChu
 from pennyweight.store.text_index import TextIndex
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from pennyweight.retrieval.encoding import ChunkEncoder
     from pennyweight.store.blobs import BlobStore
@@ -43,6 +43,7 @@ LEASE_S: Final = 30
 PORTION_CHUNKS: Final = 32  # some hundred milliseconds of the encoder's time
 _POLL_S: Final = 5.0  # for files that another process put in, or whose worker is gone
 _AGAIN_S: Final = 5  # after what may pass: a full disk, an encoder with too much to do
+_TIDY_S: Final = 600.0  # the index is written anew as a whole
 _READING: Final = "1"  # of readers and chunking: chunks made by another version are made anew
 _NO_ENCODER: Final = (ConfigError, FetchError, ModelFileError, ModelNotFoundError)
 _log = logging.getLogger(__name__)
@@ -72,6 +73,8 @@ class IngestionWorker:
         self._stopping = False
         self._news = threading.Condition()
         self._num_news = 0
+        self._tidied_at = time.monotonic()
+        self._is_untidy = True  # an earlier process may have left it so
         self._threads = [
             threading.Thread(target=self._run, args=(number,), name="pennyweight-ingestion", daemon=True)
             for number in range(NUM_THREADS)
@@ -116,12 +119,14 @@ class IngestionWorker:
         """Everything that left its store, then what the text index still keeps of it."""
         database, removal = self._library.database, Removal()
         now = int(time.time())
-        if not database.read_now(lambda c: removal.waits(c, now=now)):
-            return
-        while not self._stopping and database.write_now(lambda c: removal.remove(c, now=now)):
-            failpoint("chunks.removed")
-        while not self._stopping and database.write_now(TextIndex().tidy):
-            pass
+        if database.read_now(lambda c: removal.waits(c, now=now)):
+            self._is_untidy = True
+            while not self._stopping and database.write_now(lambda c: removal.remove(c, now=now)):
+                failpoint("chunks.removed")
+        if self._is_untidy and time.monotonic() - self._tidied_at >= _TIDY_S:
+            while not self._stopping and database.write_now(TextIndex().tidy):
+                pass
+            self._is_untidy, self._tidied_at = self._stopping, time.monotonic()
 
     def _read_one(self) -> bool:
         """Whether there was a file to read."""
@@ -201,7 +206,7 @@ class FileReading:
         while portion := list(islice(texts, PORTION_CHUNKS)):
             self._keep_on()
             vectors = encoder.encode(portion)
-            made = Portion(chunks=list(_chunks(portion)), encoder=encoder.name, vectors=vectors)
+            made = Portion(chunks=list(chunks_from(portion)), encoder=encoder.name, vectors=vectors)
             self._library.database.write_now(lambda c, made=made: self._work.add(c, file, self._lease, made))  # type: ignore[misc]
             failpoint("chunks.stored")
 
@@ -222,7 +227,8 @@ class FileReading:
         failpoint("chunks.failed")
 
 
-def _chunks(texts: list[str]) -> Iterator[NewChunk]:
+def chunks_from(texts: Iterable[str]) -> Iterator[NewChunk]:
+    """Texts with their words."""
     for text in texts:
         words = list(words_of(text))
         yield NewChunk(text=text, words=" ".join(words), num_words=len(words))

@@ -2,7 +2,7 @@
 
 Both scores lie between 0 and 1 for every query (a cosine; BM25 over the most it could be), so a weighted sum
 of them means the same everywhere and a threshold can be set on it: Bruch, Gai and Ingber, "An Analysis of
-Fusion Functions for Hybrid Retrieval", 2022. `docs/retrieval.md` has the measurements behind the numbers.
+Fusion Functions for Hybrid Retrieval", 2022. `docs/benchmarks.md` has the measurements behind the numbers.
 """
 
 from __future__ import annotations

@@ -1,0 +1,53 @@
+"""The section on vector stores in `docs/benchmarks.md`, rendered from `results/retrieval.json`."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+TOLERANCE: Final = 0.003
+"""A few of 1,190 questions one place lower: less than a draw of other questions would change."""
+
+
+def section(report: dict[str, Any]) -> list[str]:
+    """A row for each language, and whether both together lose to one of them anywhere."""
+    languages: dict[str, Any] = report["languages"]
+    rows, lost = [], []
+    for language, measured in languages.items():
+        score = measured["ndcg"]
+        rows.append(f"| {language} | {score['words']:.3f} | {score['meaning']:.3f} | {score['hybrid']:.3f} |")
+        if score["hybrid"] < max(score["words"], score["meaning"]) - TOLERANCE:
+            lost.append(language)
+    verdict = f"missed in {', '.join(lost)}" if lost else "met"
+    return [
+        "## Vector stores",
+        "",
+        "nDCG@10 of finding the one of 240 paragraphs that a question of XQuAD (CC-BY-SA-4.0, 1,190 in each",
+        f"language) was written about; vectors by {report['encoder']}, an encoder of English. `python -m",
+        "benchmarks.retrieval` repeats it.",
+        "",
+        "| language | words (BM25) | meaning (vectors) | both, as shipped |",
+        "|---|---:|---:|---:|",
+        *rows,
+        "",
+        f"Goal: both together lose to neither (by more than {TOLERANCE}): {verdict}.",
+        *_citations(languages.get("en", {}).get("cited", ())),
+    ]
+
+
+def _citations(measured: Any) -> list[str]:
+    if not measured:
+        return []
+    rows = [
+        f"| {one['share']:.1f} | {one['supported_cited']:.1%} | {one['cited_wrongly']:.1%} |"
+        for one in measured
+    ]
+    return [
+        "",
+        "Citations: sentences of the passages shown, a third of their words left out, and as many of other",
+        "paragraphs of the same articles, by the share of a sentence's letters that a passage must have",
+        "(0.7 is shipped).",
+        "",
+        "| share | supported sentences cited | citations that are wrong |",
+        "|---:|---:|---:|",
+        *rows,
+    ]
