@@ -116,9 +116,10 @@ async def queries(encoder: ChunkEncoder, questions: Sequence[dict[str, Any]]) ->
     return [await encoder.encode_query(row["question"]) for row in questions]
 
 
-def measure(encoder: ChunkEncoder, language: str) -> dict[str, Any]:
+def measure(encoder: ChunkEncoder, language: str, *, every: int = 1) -> dict[str, Any]:
     """nDCG@10 of each way; of English also what is cited."""
     contexts, questions = data(language)
+    questions = questions[::every]
     texts = [row["text"] for row in contexts]
     asked = asyncio.run(queries(encoder, questions))
     with tempfile.TemporaryDirectory() as folder:
@@ -202,6 +203,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--languages", default=",".join(LANGUAGES))
+    parser.add_argument("--every", type=int, default=1, help="ask only every so manieth question")
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
     report: dict[str, Any] = {"languages": {}}
@@ -210,7 +212,7 @@ def main() -> None:
     slot = EncoderSlot(threads=1)
     encoder = ChunkEncoder(slot)
     for language in options.languages.split(","):
-        report["languages"][language] = measured = measure(encoder, language)
+        report["languages"][language] = measured = measure(encoder, language, every=options.every)
         print(language, json.dumps(measured["ndcg"]), flush=True)
         report |= {"machine": describe_machine(), "encoder": encoder.name}
         options.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

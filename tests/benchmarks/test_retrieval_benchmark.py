@@ -13,13 +13,16 @@ from benchmarks.retrieval import ndcg
 def report(hybrid: float) -> dict[str, Any]:
     score = {"words": 0.9, "meaning": 0.8, "hybrid": hybrid}
     cited = [{"share": 0.7, "supported_cited": 0.5, "cited_wrongly": 0.01}]
-    languages = {"en": {"ndcg": score, "cited": cited}, "th": {"ndcg": score}}
+    languages = {
+        "en": {"questions": 1190, "ndcg": score, "cited": cited},
+        "th": {"questions": 400, "ndcg": score},
+    }
     return {"languages": languages, "encoder": "e"}
 
 
 def test_a_row_for_each_language_and_a_verdict() -> None:
     lines = retrieval_table.section(report(0.95))
-    assert "| en | 0.900 | 0.800 | 0.950 |" in lines
+    assert "| en | 1,190 | 0.900 | 0.800 | 0.950 |" in lines
     assert "| 0.7 | 50.0% | 1.0% |" in lines
     assert any(line.endswith(": met.") for line in lines)
     lost = retrieval_table.section(report(0.89))
