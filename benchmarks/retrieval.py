@@ -151,21 +151,22 @@ def cited(
 ) -> list[dict[str, float]]:
     """At several thresholds: sentences cited rightly and wrongly, of those shown the best passages.
 
-    A sentence that is supported is one of a shown passage, a third of its words left out at random; one that
-    is not is of another paragraph of the same article.
+    A sentence that is supported is one of a shown passage, a third of its words replaced by words of any
+    paragraph; one that is not is of another paragraph of the same article.
     """
     random_ = random.Random(1)
+    others = [word for row in contexts for word in row["text"].split()]
     cases: list[tuple[str, list[Passage], str | None]] = []
     for question, places in zip(questions, found, strict=True):
         if not places:
             continue
         shown = [_passage(contexts, place) for place in places[:NUM_SHOWN]]
         own = random_.choice(places[:NUM_SHOWN])
-        cases.append((_shortened(_sentence(contexts[own]["text"], random_), random_), shown, str(own)))
+        cases.append((_changed(_sentence(contexts[own]["text"], random_), others, random_), shown, str(own)))
         title = contexts[question["par"]]["title"]
-        others = [row for row in contexts if row["title"] == title and row["par"] not in places[:NUM_SHOWN]]
-        if others:
-            cases.append((_sentence(random_.choice(others)["text"], random_), shown, None))
+        unseen = [row for row in contexts if row["title"] == title and row["par"] not in places[:NUM_SHOWN]]
+        if unseen:
+            cases.append((_sentence(random_.choice(unseen)["text"], random_), shown, None))
     return [_judged(share, cases) for share in SHARES]
 
 
@@ -194,8 +195,9 @@ def _sentence(text: str, random_: random.Random) -> str:
     return random_.choice([part for part in text.split(". ") if part.strip()]).rstrip(".") + "."
 
 
-def _shortened(sentence: str, random_: random.Random) -> str:
-    return " ".join(word for word in sentence.rstrip(".").split() if random_.random() > 1 / 3) + "."
+def _changed(sentence: str, others: Sequence[str], random_: random.Random) -> str:
+    words = sentence.rstrip(".").split()
+    return " ".join(random_.choice(others) if random_.random() < 1 / 3 else word for word in words) + "."
 
 
 def main() -> None:

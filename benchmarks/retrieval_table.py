@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from pennyweight.retrieval.citations import MIN_SHARE
+
 TOLERANCE: Final = 0.003
 """A few of 1,190 questions one place lower: less than a draw of other questions would change."""
 
@@ -44,9 +46,9 @@ def _citations(measured: Any) -> list[str]:
     ]
     return [
         "",
-        "Citations: sentences of the passages shown, a third of their words left out, and as many of other",
+        "Citations: sentences of the passages shown, a third of their words replaced, and as many of other",
         "paragraphs of the same articles, by the share of a sentence's letters that a passage must have",
-        "(0.7 is shipped).",
+        f"({MIN_SHARE} is shipped).",
         "",
         "| share | supported sentences cited | citations that are wrong |",
         "|---:|---:|---:|",

@@ -27,7 +27,8 @@ LAND = passage("The walrus has long tusks and lives on the coast.", "land")
         ("Yes.", []),
         ("", []),
         ("Octopus.", []),
-        ("The octopus lives on long tusks.", []),
+        ("The octopus lives on long tusks.", [(32, "land")]),
+        ("The octopus collects beautiful long tusks.", []),
         ("- octopus: three hearts\n- walrus: long tusks\n", [(23, "sea"), (44, "land")]),
     ],
 )

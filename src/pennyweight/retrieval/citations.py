@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from pennyweight.answers.passages import Passage
 
-MIN_SHARE: Final = 0.7
+MIN_SHARE: Final = 0.6
 MIN_WORDS: Final = 2
 _CONTENT_CHARS: Final = 4  # of a word, or a digit in it: shorter words say little
 _SENTENCE_END: Final = re.compile(r"[.!?…]+[\"'”’»)\]]*(?=\s|$)|[。！？।]+|\n+|$")
