@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -167,7 +168,8 @@ def _add_answers(connection: Connection) -> None:
         Conversations().append(connection, "default", conversation.id, [item])
         items.give(connection, new.id, "output", [item.id])
         Events().append(connection, lease, [Event(sequence_number=0, wire="{}")], now=NOW)
-        generations.finish(connection, lease, to=State.COMPLETED, now=NOW, result="{}")
+        result = json.dumps({"output": [{"id": item.id}]})
+        generations.finish(connection, lease, to=State.COMPLETED, now=NOW, result=result)
         parent = new.id
 
 

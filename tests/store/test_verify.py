@@ -129,6 +129,12 @@ OF_USAGE = [
         ),
         ("items", "UPDATE items SET wire = 'x'", "is no JSON"),
         ("items", "UPDATE items SET project_id = 'proj_x'", "of another project"),
+        ("responses", "DELETE FROM generation_items", "tells another output than its items"),
+        (
+            "responses",
+            "UPDATE generations SET project_id = 'proj_x' WHERE parent_id IS NULL",
+            "continues what belongs to another project",
+        ),
         ("blobs", "UPDATE blob_uses SET num_bytes = 1", "its row says 1"),
         ("files", "UPDATE files SET num_bytes = 1", "says 1 bytes, its content has"),
         ("files", "DELETE FROM blob_uses", "has 0 contents"),

@@ -11,6 +11,7 @@ from pennyweight.store.checks.items import check_items
 from pennyweight.store.checks.keys import check_keys
 from pennyweight.store.checks.limits import check_limits
 from pennyweight.store.checks.references import check_references
+from pennyweight.store.checks.responses import check_responses
 from pennyweight.store.checks.usage import check_usage
 from pennyweight.store.checks.vector_stores import check_vector_stores
 
@@ -22,6 +23,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("batches", check_batches),
     ("generations", check_generations),
     ("items", check_items),
+    ("responses", check_responses),
     ("vector stores", check_vector_stores),
     ("keys", check_keys),
     ("limits", check_limits),
