@@ -243,6 +243,26 @@ def test_runs_are_counted(engine: Engine) -> None:
         assert row.price > 0
 
 
+def test_every_answer_of_a_run_is_counted(
+    client: openai.OpenAI, server: LiveServer, caller: Assistant
+) -> None:
+    """It calls a function, and answers when it has the result."""
+    thread = thread_with(client, "Weather?")
+    run = client.beta.threads.runs.create_and_poll(thread_id=thread.id, assistant_id=caller.id, **CALL)
+    assert run.required_action is not None
+    calls = run.required_action.submit_tool_outputs.tool_calls
+    outputs: Any = [{"tool_call_id": call.id, "output": "7"} for call in calls]
+    run = client.beta.threads.runs.submit_tool_outputs_and_poll(
+        run_id=run.id, thread_id=thread.id, tool_outputs=outputs
+    )
+    assert run.usage is not None
+    eventually(lambda: len(rows_of(server, run.id)) == 2)
+    rows = rows_of(server, run.id)
+    assert sum(row.prompt_tokens for row in rows) == run.usage.prompt_tokens
+    assert sum(row.completion_tokens for row in rows) == run.usage.completion_tokens
+    assert {row.outcome for row in rows} == {"completed"}
+
+
 def test_a_run_that_cannot_be_paid_fails(engine: Engine) -> None:
     with live_server(engine) as server:
         secret = new_key(server, budget=1, budget_period="total").secret.text
@@ -254,7 +274,7 @@ def test_a_run_that_cannot_be_paid_fails(engine: Engine) -> None:
 
 def rows_of(server: LiveServer, run_id: str) -> list[UsageRow]:
     rows = server.services.database.read_now(lambda c: UsageRows().rows_of(c, "default"))
-    return [row for row in rows if row.request_id == run_id]
+    return [row for row in rows if row.request_id.partition(".")[0] == run_id]
 
 
 def test_projects_do_not_see_each_others_runs(engine: Engine) -> None:

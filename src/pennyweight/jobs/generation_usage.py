@@ -26,11 +26,15 @@ _OUTCOMES: Final[dict[Ending, tuple[Outcome, int]]] = {
 
 
 class GenerationUsage:
-    """Attempts that reached no model are no usage; if none did, the generation was refused."""
+    """Of one lease, whose `fence` tells its rows from those of others: calls of functions part a run's.
 
-    def __init__(self, generation: Generation, accounts: Accounts) -> None:
+    Answers that reached no model are no usage; if none did and it has ended, the generation was refused.
+    """
+
+    def __init__(self, generation: Generation, accounts: Accounts, *, fence: int) -> None:
         self._generation = generation
         self._accounts = accounts
+        self._fence = fence
         self._began_s = time.monotonic()
         self._tallies: list[tuple[str, Tally]] = []
 
@@ -41,18 +45,19 @@ class GenerationUsage:
         self._tallies.append((model, tally))
         return tally
 
-    def rows(self) -> Iterator[UsageRow]:
-        """What was used, when it has ended."""
-        for model, tally in self._tallies:
-            if tally.ending is not None:
-                yield self._row(model, tally, *_OUTCOMES[tally.ending])
-        if all(tally.ending is None for _, tally in self._tallies):
-            yield self._row(self._generation.model, Tally(), "refused", 400)
+    def rows(self, *, waits: bool) -> Iterator[UsageRow]:
+        """What was used. `waits`: it is to be answered again."""
+        used = [(model, tally, tally.ending) for model, tally in self._tallies if tally.ending is not None]
+        for place, (model, tally, ending) in enumerate(used):
+            yield self._row(place, model, tally, *_OUTCOMES[ending])
+        if not used and not waits:
+            yield self._row(0, self._generation.model, Tally(), "refused", 400)
 
-    def _row(self, model: str, tally: Tally, outcome: Outcome, status: int) -> UsageRow:
+    def _row(self, place: int, model: str, tally: Tally, outcome: Outcome, status: int) -> UsageRow:
         own = self._generation
+        first = self._fence == 1 and place == 0
         asked = Asked(
-            request_id=own.id,
+            request_id=own.id if first else f"{own.id}.{self._fence}.{place}",
             project=own.project_id,
             key=own.key_id,
             kind="completions",

@@ -159,10 +159,12 @@ class GenerationWorker:
         return bool(claimed)
 
     async def _work_on(self, generation: Generation, lease: Lease) -> None:
-        usage = GenerationUsage(generation, self._desk.accounts)
+        usage, waits = GenerationUsage(generation, self._desk.accounts, fence=lease.fence), True
         try:
             await self._answer(generation, lease, usage)
+            waits = False
         except asyncio.CancelledError:
+            waits = self._stopping
             if self._stopping:
                 await self._release(lease)
         except LeaseLostError as error:
@@ -172,7 +174,7 @@ class GenerationWorker:
         except Exception:  # its lease runs out, and it is tried again
             _log.exception("%s was interrupted", generation.id)
         finally:
-            for row in usage.rows():
+            for row in usage.rows(waits=waits):
                 self._desk.usage.add(row)
             del self._running[generation.id]
             self._projects[generation.project_id] -= 1
