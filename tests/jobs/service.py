@@ -110,14 +110,14 @@ class Customer:
         self.told = Acknowledged()
         self._service = service
         self._random = random.Random(seed)
-        self._num_lines = num_lines
+        self.num_lines = num_lines
 
     def exercise(self) -> None:
         """Everything once; returns early when the server has gone."""
         client = self._service.client
         try:
-            self._batch(client, self._num_lines * 20, cancel=True)
-            batch_id = self._batch(client, self._num_lines)
+            self._batch(client, min(20 * self.num_lines, 800), cancel=True)
+            batch_id = self._batch(client, self.num_lines)
             for index, kept in enumerate((True, False, True)):
                 self._file(client, index, keep=kept)
             self._wait(client, batch_id)

@@ -53,6 +53,7 @@ def test_killed_once_after_every_durable_write(service: Service) -> None:
     customer = Customer(service)
     for place in (*SERVED, "database.committed@3", "database.committed@9", "batch.lines@2"):
         service.start(failpoint=place)
+        customer.num_lines = 400 if place == "batch.lines@2" else 30  # more than one commit takes
         customer.exercise()
         assert service.wait_until_dead() == -signal.SIGKILL, f"{place} was not reached"
     settled(service, customer)
