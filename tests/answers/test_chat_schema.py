@@ -125,6 +125,8 @@ def test_all_unknown_fields_are_named_before_anything_else() -> None:
     assert (error.code, error.param) == ("unknown_parameter", "temprature")
     assert "Unknown parameters: 'temprature', 'wat', 'xxx" in error.message
     assert error.message.endswith("Did you mean 'temperature'?")
+    error = refused(max_output_tokens=5)
+    assert error.message.endswith("Here it is called 'max_completion_tokens'.")
     error = refused(**{f"field_{number}": 1 for number in range(5000)})
     assert "'field_15' and 4984 more." in error.message
     assert len(refused(**{"y" * 100_000: 1}).message) < 300

@@ -171,3 +171,23 @@ def test_log_probabilities_of_calls(client: openai.OpenAI, server: LiveServer) -
     chunks = list(ask(client, server, parallel_tool_calls=False, stream=True, **fields))
     streamed = [t for c in chunks if c.choices[0].logprobs for t in c.choices[0].logprobs.content]
     assert [t.token for t in streamed] == [t.token for t in tokens]
+
+
+def test_a_schema_that_takes_too_long_in_the_middle_fails_for_good(
+    client: openai.OpenAI, server: LiveServer
+) -> None:
+    items = [[{"$ref": "#/$defs/x"}, {"const": number}] for number in range(1500)]
+    pairs = [{"type": "array", "prefixItems": pair, "items": False, "minItems": 2} for pair in items]
+    properties = {"first": {"const": "one"}, "then": {"$ref": "#/$defs/x"}}
+    schema = {
+        **SCHEMA,
+        "properties": properties,
+        "required": list(properties),
+        "$defs": {"x": {"anyOf": pairs}},
+    }
+    schema["$defs"]["x"]["anyOf"].append({"type": "null"})
+    form = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema, "strict": True}}
+    with pytest.raises(openai.InternalServerError, match="takes longer than") as caught:
+        ask(client, server, response_format=form)
+    assert caught.value.response.headers["x-should-retry"] == "false"
+    assert ask(client, server, max_tokens=3).choices[0].message.content

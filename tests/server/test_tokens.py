@@ -33,6 +33,18 @@ def test_text_there_and_back(server: LiveServer) -> None:
     assert post(server, "/detokenize", tokens=answer["tokens"]).json() == {"prompt": TEXT}
 
 
+def test_tools_are_counted_as_chat_counts_them(server: LiveServer, client: openai.OpenAI) -> None:
+    messages: list[Any] = [{"role": "user", "content": "Hi"}]
+    tools: list[Any] = [{"type": "function", "function": {"name": "f", "description": "Does it."}}]
+    chat = client.chat.completions.create(model=server.model, messages=messages, tools=tools, max_tokens=1)
+    assert chat.usage is not None
+    hosted = {"type": "web_search"}
+    reply = post(server, "/tokenize", messages=messages, tools=[*tools, hosted])
+    assert reply.json()["count"] == chat.usage.prompt_tokens
+    assert reply.headers["x-pennyweight-ignored"] == "tools[web_search]"
+    assert reply.json()["count"] > post(server, "/tokenize", messages=messages).json()["count"]
+
+
 def test_messages_are_counted_as_chat_counts_them(server: LiveServer, client: openai.OpenAI) -> None:
     messages: list[Any] = [{"role": "user", "content": "Hi"}]
     chat = client.chat.completions.create(model=server.model, messages=messages, max_tokens=1)
@@ -76,6 +88,12 @@ def test_a_model_that_begins_with_a_token_of_its_own(tiny_gemma_path: Path) -> N
     [
         ("/tokenize", {}, "prompt"),
         ("/tokenize", {"prompt": "a", "messages": [{"role": "user", "content": "b"}]}, "prompt"),
+        ("/tokenize", {"prompt": "a", "tools": []}, "tools"),
+        (
+            "/tokenize",
+            {"messages": [{"role": "user", "content": "b"}], "tools": [{"type": "x"}]},
+            "tools[0].type",
+        ),
         ("/tokenize", {"prompt": 5}, "prompt"),
         ("/tokenize", {"prompt": "a", "add_generation_prompt": False}, "add_generation_prompt"),
         ("/tokenize", {"prompt": "a", "colour": 1}, "colour"),

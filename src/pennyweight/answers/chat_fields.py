@@ -92,5 +92,16 @@ NEUTRAL: tuple[Neutral, ...] = (
     Neutral(name="moderation", values=(), reason="there are no moderations yet"),
 )
 CHAT_FIELDS = FieldTables(
-    honoured=HONOURED, advisory=ADVISORY, neutral=NEUTRAL, required=("model", "messages")
+    honoured=HONOURED,
+    advisory=ADVISORY,
+    neutral=NEUTRAL,
+    required=("model", "messages"),
+    elsewhere={
+        "input": "messages",
+        "instructions": "messages",
+        "max_output_tokens": "max_completion_tokens",
+        "prompt": "messages",
+        "reasoning": "reasoning_effort",
+        "text": "response_format",
+    },
 )

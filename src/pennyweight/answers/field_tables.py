@@ -6,7 +6,7 @@ are made from these tables.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pennyweight.answers.fields import Field, Flag, ParameterError, all_unknown, missing, unknown, wrong_type
@@ -41,23 +41,27 @@ class Neutral:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldTables:
-    """The fields of one endpoint. Those in `required` must be there and not null."""
+    """The fields of one endpoint. Those in `required` must be there and not null.
+
+    `elsewhere` are names other interfaces have for some of them, for who mixes them up.
+    """
 
     honoured: tuple[Field, ...]
     advisory: tuple[Field, ...]
     neutral: tuple[Neutral, ...]
     required: tuple[str, ...]
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
 
     def read(self, body: Mapping[str, object]) -> dict[str, Any]:
         """The fields given, each checked by its kind.
 
         ParameterError names those that are unknown, else the first that is wrong.
         """
-        known = {field.name: field for field in (*self.honoured, *self.advisory)}
+        known = {item.name: item for item in (*self.honoured, *self.advisory)}
         neutral = {item.name: item for item in self.neutral}
         strangers = [name for name in body if name not in known and name not in neutral]
         if strangers:
-            raise all_unknown(strangers, [*known, *neutral])
+            raise all_unknown(strangers, [*known, *neutral], self.elsewhere)
         values = {}
         for name, value in body.items():
             if value is None:
@@ -79,7 +83,7 @@ class FieldTables:
             "type": "object",
             "required": list(self.required),
             "properties": {
-                **{field.name: field.schema for field in (*self.honoured, *self.advisory)},
+                **{item.name: item.schema for item in (*self.honoured, *self.advisory)},
                 **{item.name: item.schema for item in self.neutral},
             },
             "additionalProperties": False,

@@ -290,15 +290,22 @@ def unknown(param: str, known: Iterable[str]) -> ParameterError:
     return ParameterError(message, param=param[:200], code="unknown_parameter")
 
 
-def all_unknown(params: Sequence[str], known: Iterable[str]) -> ParameterError:
-    """The error for fields nobody knows, of which there is at least one; it names as many as one can read."""
-    if len(params) == 1:
-        return unknown(params[0], known)
-    names, more = list(known), len(params) - _MOST_NAMED
-    told = ", ".join(f"'{param:.80}'" for param in params[:_MOST_NAMED])
-    hints = dict.fromkeys(_nearest(param, names) for param in params[:_MOST_NAMED])
-    rest = f" and {more} more" if more > 0 else ""
-    message = f"Unknown parameters: {told}{rest}.{''.join(hints)}"
+def all_unknown(
+    params: Sequence[str], known: Iterable[str], elsewhere: Mapping[str, str] | None = None
+) -> ParameterError:
+    """The error for fields nobody knows, of which there is at least one; it names as many as one can read.
+
+    `elsewhere` are names that other interfaces give to fields known here.
+    """
+    named, names = params[:_MOST_NAMED], list(known)
+    meant = {param: (elsewhere or {}).get(param) for param in named}
+    hints = dict.fromkeys(
+        f" Here it is called '{meant[param]}'." if meant[param] else _nearest(param, names) for param in named
+    )
+    told = ", ".join(f"'{param:.80}'" for param in named)
+    more = f" and {len(params) - _MOST_NAMED} more" if len(params) > _MOST_NAMED else ""
+    many = "s" if len(params) > 1 else ""
+    message = f"Unknown parameter{many}: {told}{more}.{''.join(hints)}"
     return ParameterError(message, param=params[0][:200], code="unknown_parameter")
 
 

@@ -147,6 +147,17 @@ RESPONSES_FIELDS = FieldTables(
         Neutral(name="moderation", values=(), reason="there are no moderations yet"),
     ),
     required=("model", "input"),
+    elsewhere={
+        "functions": "tools",
+        "function_call": "tool_choice",
+        "logprobs": "top_logprobs",
+        "max_completion_tokens": "max_output_tokens",
+        "max_tokens": "max_output_tokens",
+        "messages": "input",
+        "reasoning_effort": "reasoning",
+        "response_format": "text",
+        "verbosity": "text",
+    },
 )
 
 INPUT_TOKENS_FIELDS = FieldTables(

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pennyweight.answers.chat_messages import MESSAGES_SCHEMA, read_messages
 from pennyweight.answers.field_tables import FieldTables, Neutral
 from pennyweight.answers.fields import AnyObject, Compound, Field, Flag, Integer, ListOf, ParameterError, Text
+from pennyweight.answers.tool_fields import TOOLS_SCHEMA, read_tools
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +28,11 @@ TOKENIZE_FIELDS = FieldTables(
             name="messages",
             kind=Compound(MESSAGES_SCHEMA),
             doc="In place of `prompt`: a conversation, as the chat template writes it.",
+        ),
+        Field(
+            name="tools",
+            kind=Compound(TOOLS_SCHEMA),
+            doc="With `messages`: tools as chat completions take them, all of which the answer may call.",
         ),
         Field(
             name="add_special_tokens",
@@ -95,8 +101,11 @@ def parse_tokenize(body: Mapping[str, object]) -> TokenizeRequest:
     if ("prompt" in values) == ("messages" in values):
         message = "Send either 'prompt' or 'messages'."
         raise ParameterError(message, param="prompt", code="invalid_parameter_combination")
+    if "tools" in values and "messages" not in values:
+        message = "'tools' are shown to the model beside 'messages'; a 'prompt' has none."
+        raise ParameterError(message, param="tools", code="invalid_parameter_combination")
     ignored: set[str] = set()
-    conversation = read_messages(values["messages"], ignored=ignored) if "messages" in values else None
+    conversation = _conversation(values, ignored) if "messages" in values else None
     return TokenizeRequest(
         model=values.get("model"),
         asked=values["prompt"] if conversation is None else conversation,
@@ -106,6 +115,13 @@ def parse_tokenize(body: Mapping[str, object]) -> TokenizeRequest:
         chat_template_kwargs=values.get("chat_template_kwargs", {}),
         ignored=tuple(sorted(ignored)),
     )
+
+
+def _conversation(values: Mapping[str, Any], ignored: set[str]) -> Conversation:
+    conversation = read_messages(values["messages"], ignored=ignored)
+    if "tools" not in values:
+        return conversation
+    return replace(conversation, tools=read_tools(values["tools"], ignored=ignored).tools)
 
 
 def parse_detokenize(body: Mapping[str, object]) -> DetokenizeRequest:

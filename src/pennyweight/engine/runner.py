@@ -210,5 +210,5 @@ class Runner:
         try:
             grammar.accept(output.tokens)
         except Exception as error:  # foreign code, as above
-            log.exception("The grammar of request %s refused its own token", row.sequence.request.id)
-            self._failures[output.row] = f"The grammar refused a token it had allowed: {error}"
+            log.exception("The grammar of request %s did not take its token", row.sequence.request.id)
+            self._failures[output.row] = f"The grammar cannot go on: {error}"
