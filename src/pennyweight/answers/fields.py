@@ -306,7 +306,7 @@ def all_unknown(
     more = f" and {len(params) - _MOST_NAMED} more" if len(params) > _MOST_NAMED else ""
     many = "s" if len(params) > 1 else ""
     message = f"Unknown parameter{many}: {told}{more}.{''.join(hints)}"
-    return ParameterError(message, param=params[0][:200], code="unknown_parameter")
+    return ParameterError(message, param=params[0][:80], code="unknown_parameter")
 
 
 def _nearest(param: str, known: list[str]) -> str:
