@@ -86,7 +86,6 @@ OF_USAGE = [
     ("usage", "UPDATE usage SET status = 500", "4 rows of usage have an outcome that does not go"),
     ("usage", "UPDATE usage SET cpu_us = -1", "count less than nothing"),
     ("usage", "UPDATE usage SET cached_tokens = 6", "found more tokens cached than there were"),
-    ("usage", "UPDATE usage SET accepted_prediction_tokens = 4", "accepted more tokens than they wrote"),
     ("usage", "UPDATE usage SET price = 1", "2 rows of usage have a price, and nothing to pay for"),
     ("usage", "UPDATE usage SET model = NULL, model_asked = NULL", "2 rows of usage have a price, and no"),
     ("usage", "UPDATE usage SET model = NULL", "name one model of two"),

@@ -36,7 +36,6 @@ _WRONG: Final = (
     (not_(_FITS), "have an outcome that does not go with their status"),
     (or_(*(column < 0 for column in _COUNTS)), "count less than nothing"),
     (_of.cached_tokens > _of.prompt_tokens, "found more tokens cached than there were"),
-    (_of.accepted_prediction_tokens > _of.completion_tokens, "accepted more tokens than they wrote"),
     (and_(_of.price > 0, _of.outcome.not_in(("completed", "left"))), "have a price, and nothing to pay for"),
     (and_(_of.price > 0, _of.model.is_(None)), "have a price, and no model"),
     (_of.model.is_(None) != _of.model_asked.is_(None), "name one model of two"),
