@@ -249,6 +249,31 @@ def test_files_beside_messages_go_into_the_threads_store(client: openai.OpenAI, 
             make(tool_resources={"file_search": {"vector_store_ids": ["vs_none"]}})
 
 
+def test_a_store_may_be_made_with_an_assistant_or_a_thread(client: openai.OpenAI, server: LiveServer) -> None:
+    file_id = client.files.create(file=("a.txt", b"a"), purpose="assistants").id
+    static: Any = {"type": "static", "static": {"max_chunk_size_tokens": 100, "chunk_overlap_tokens": 50}}
+    wish: Any = {"file_ids": [file_id], "chunking_strategy": static, "metadata": {"k": "v"}}
+    resources: Any = {"file_search": {"vector_stores": [wish]}}
+    thread = client.beta.threads.create(tool_resources=resources)
+    assistant = client.beta.assistants.create(model=server.model, tool_resources=resources)
+    assert assistant.tool_resources is not None
+    assert assistant.tool_resources.file_search is not None
+    (other,) = assistant.tool_resources.file_search.vector_store_ids or []
+    (own,) = stores_of(thread)
+    assert own != other
+    for store_id in (own, other):
+        assert files_in(server, store_id) == [file_id]
+        assert client.vector_stores.retrieve(store_id).metadata == {"k": "v"}
+    both: Any = {"file_search": {"vector_stores": [wish], "vector_store_ids": [own]}}
+    with pytest.raises(openai.BadRequestError, match="send one of them"):
+        client.beta.threads.create(tool_resources=both)
+    static["static"]["chunk_overlap_tokens"] = 51
+    with pytest.raises(openai.BadRequestError, match="chunk_overlap_tokens"):
+        client.beta.threads.create(tool_resources=resources)
+    with pytest.raises(openai.BadRequestError, match="new assistants and threads"):
+        client.beta.threads.update(thread.id, tool_resources=resources)
+
+
 def test_a_thread_is_no_conversation_and_the_other_way(client: openai.OpenAI, server: LiveServer) -> None:
     conversation, thread = client.conversations.create(), client.beta.threads.create()
     with pytest.raises(openai.NotFoundError):

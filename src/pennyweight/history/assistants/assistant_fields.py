@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pennyweight.answers.field_tables import FieldTables, Neutral
 from pennyweight.answers.fields import Field, Number, Text
+from pennyweight.history.assistants.new_stores import NewToolResources
 from pennyweight.history.assistants.response_format import ResponseFormat
 from pennyweight.history.assistants.tool_resources import ToolResources
 from pennyweight.history.assistants.tools import AssistantTools
@@ -34,6 +35,12 @@ RESOURCES: Final = Field(
     kind=ToolResources(),
     doc="`file_search.vector_store_ids`: the store that is searched, one at most.",
 )
+NEW_RESOURCES: Final = Field(
+    name="tool_resources",
+    kind=NewToolResources(),
+    doc="`file_search.vector_store_ids`: the store that is searched, one at most; or `vector_stores`, with "
+    "`file_ids`, `chunking_strategy` and `metadata` of one that is made.",
+)
 SAMPLING: Final = (
     Field(name="temperature", kind=Number(low=0, high=2), doc="1 unless given; 0 takes the likeliest."),
     Field(name="top_p", kind=Number(low=0, high=1), doc="Nucleus sampling; 1 unless given."),
@@ -42,18 +49,18 @@ SAMPLING: Final = (
 NO_REASONING: Final = Neutral(
     name="reasoning_effort", values=("none",), reason="the model does not reason before it answers"
 )
-_FIELDS: Final = (
+_OTHERS: Final = (
     MODEL,
     Field(name="name", kind=LimitedText(256), doc="For people."),
     Field(name="description", kind=LimitedText(512), doc="For people."),
     INSTRUCTIONS,
     TOOLS,
-    RESOURCES,
     METADATA,
     *SAMPLING,
 )
+_FIELDS: Final = (*_OTHERS, RESOURCES)
 CREATE_ASSISTANT: Final = FieldTables(
-    honoured=_FIELDS, advisory=(), neutral=(NO_REASONING,), required=("model",)
+    honoured=(*_OTHERS, NEW_RESOURCES), advisory=(), neutral=(NO_REASONING,), required=("model",)
 )
 UPDATE_ASSISTANT: Final = FieldTables(honoured=_FIELDS, advisory=(), neutral=(NO_REASONING,), required=())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pennyweight.history.assistants.message_writing import write_messages
-from pennyweight.history.assistants.tool_resources import check_stores
+from pennyweight.history.assistants.new_stores import settled
 from pennyweight.store.threads import Thread, Threads
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 def create_thread(connection: Connection, project_id: str, values: Mapping[str, Any], now: int) -> Thread:
     """`values` were read by `CREATE_THREAD`. Raises NotFoundError for files and stores it names."""
-    threads, resources = Threads(), values.get("tool_resources", {})
-    check_stores(connection, project_id, resources)
+    threads = Threads()
+    resources = settled(connection, project_id, values.get("tool_resources", {}), now=now)
     made = threads.create(
         connection, project_id, metadata=values.get("metadata", {}), tool_resources=resources, now=now
     )

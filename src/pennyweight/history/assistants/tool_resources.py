@@ -62,8 +62,8 @@ def _store_ids(value: object, param: str) -> tuple[str, ...]:
         raise wrong_type(param, "an object", value)
     if value.get("vector_stores"):
         message = (
-            f"'{param}.vector_stores' is not supported: create the store with POST /v1/vector_stores, and "
-            f"give its id in '{STORE_IDS}'."
+            f"'{param}.vector_stores' is for new assistants and threads alone: make the store, and give its "
+            f"id in '{STORE_IDS}'."
         )
         raise ParameterError(message, param=f"{param}.vector_stores", code="unsupported_value")
     for name in value:

@@ -11,6 +11,7 @@ from starlette.responses import Response  # noqa: TC002  FastAPI reads the annot
 from pennyweight.answers.served import AnsweringModel
 from pennyweight.history.assistants.assistant_fields import CREATE_ASSISTANT, UPDATE_ASSISTANT, read_changes
 from pennyweight.history.assistants.assistant_object import assistant_object
+from pennyweight.history.assistants.new_stores import settled
 from pennyweight.history.assistants.tool_resources import check_stores
 from pennyweight.server.auth import principal_of
 from pennyweight.server.body import read_object
@@ -43,14 +44,16 @@ def assistant_routes(database: Database, backend: Backend, *, max_body_bytes: in
         settings = CREATE_ASSISTANT.read(await read_object(request, limit=max_body_bytes))
         backend.served.resolve(settings["model"], AnsweringModel)
         project = principal_of(request).project
-        new = Assistant(id=new_id("asst_"), settings=settings, created_at=int(time.time()))
+        now = int(time.time())
 
-        def work(connection: Connection) -> None:
-            check_stores(connection, project, settings.get("tool_resources", {}))
+        def work(connection: Connection) -> Assistant:
+            resources = settled(connection, project, settings.get("tool_resources", {}), now=now)
+            own = {**settings, "tool_resources": resources}
+            new = Assistant(id=new_id("asst_"), settings=own, created_at=now)
             assistants.add(connection, project, new)
+            return new
 
-        await database.write(work)
-        return json_response(assistant_object(new))
+        return json_response(assistant_object(await database.write(work)))
 
     @router.get("", summary="List assistants", response_model=None)
     async def list_assistants(request: Request) -> Response:
