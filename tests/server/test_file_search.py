@@ -146,6 +146,11 @@ def test_stores_of_others_are_not_found(store: str, client: openai.OpenAI, serve
         ask(client, "vs_x")
     with pytest.raises(openai.NotFoundError):
         ask(client, "vs_x", stream=True)
+    narrow = new_key(server, scopes=frozenset({"model.request"})).secret.text
+    with server.client(narrow) as limited:
+        for options in ({}, {"background": True}, {"stream": True}):
+            with pytest.raises(openai.PermissionDeniedError):
+                ask(limited, store, **options)
     key = new_key(server, new_project(server)).secret.text
     with server.client(key) as theirs, pytest.raises(openai.NotFoundError):
         ask(theirs, store)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pennyweight.answers.conversation import Conversation
 
 FILE_SEARCH: Final = "file_search"
+READS_STORES: Final = "api.vector_stores.read"
+"""The scope that a search needs, beside the one to ask models: a model repeats what it is shown."""
 RESULTS: Final = "file_search_call.results"
 """What `include` names to have the passages in the answer's `file_search_call`."""
 PART_OF_CONTEXT: Final = 2
@@ -121,6 +123,16 @@ class FileSearch:
         return Found(source=self.source, query=query, passages=kept, with_results=self.with_results)
 
 
+def searches_files(body: Mapping[str, object]) -> bool:
+    """Whether a body has the tool."""
+    tools = body.get("tools")
+    return isinstance(tools, list | tuple) and any(map(_is_file_search, tools))
+
+
+def _is_file_search(tool: object) -> bool:
+    return isinstance(tool, dict) and tool.get("type") == FILE_SEARCH
+
+
 def take_file_search(
     body: Mapping[str, object], source: PassageSource | None
 ) -> tuple[Mapping[str, object], FileSearch | None]:
@@ -131,7 +143,7 @@ def take_file_search(
     tools = body.get("tools")
     if source is None or not isinstance(tools, list | tuple):
         return body, None
-    own = [i for i, tool in enumerate(tools) if isinstance(tool, dict) and tool.get("type") == FILE_SEARCH]
+    own = [index for index, tool in enumerate(tools) if _is_file_search(tool)]
     if not own:
         return body, None
     if len(own) > 1:

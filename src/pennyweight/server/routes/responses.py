@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, Request
 from starlette.responses import Response  # noqa: TC002  FastAPI reads the annotation at run time
 
+from pennyweight.answers.passages import READS_STORES, searches_files
 from pennyweight.answers.renamed_params import renamed_params
 from pennyweight.answers.responses_exchange import RESPONSES_NAMES
 from pennyweight.answers.responses_schema import parse_input_count
@@ -80,7 +81,7 @@ def responses_routes(
 
 
 def _reader(request: Request, body: Mapping[str, object]) -> Principal:
-    """Who asks; beside the right to ask models they need one for each kind of thing they continue.
+    """Who asks; beside the right to ask models they need one for each kind of thing they read.
 
     Raises PermissionDeniedError: a model can be told to repeat what it was given.
     """
@@ -89,4 +90,6 @@ def _reader(request: Request, body: Mapping[str, object]) -> Principal:
         check_scope(principal, "api.conversations.write")
     if body.get("previous_response_id") is not None or names_items(body.get("input")):
         check_scope(principal, "api.responses.read")
+    if searches_files(body):
+        check_scope(principal, READS_STORES)
     return principal
