@@ -79,7 +79,7 @@ def conversation(client: Any, name: str) -> tuple[list[Turn], Turn]:
     turns, history, before = [], [], None
     for number in range(TURNS):
         text = question(number) if number else opening(name)
-        more = {} if before is None else {"previous_response_id": before}
+        more: dict[str, Any] = {} if before is None else {"previous_response_id": before}
         turn, response = ask(client, input=text, **more)
         turns.append(turn)
         history.append({"role": "user", "content": text})

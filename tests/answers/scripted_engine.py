@@ -64,7 +64,12 @@ class ScriptedEngine:
             self.post(TokenEvent(choice, token, logprob, top))
 
     def finish(
-        self, reason: FinishReason = FinishReason.STOP, *, choice: int = 0, error: str | None = None
+        self,
+        reason: FinishReason = FinishReason.STOP,
+        *,
+        choice: int = 0,
+        error: str | None = None,
+        accepted: int = 0,
     ) -> None:
         """End a choice; an end token counts as one more, as the engine counts it."""
         assert self.request is not None
@@ -72,6 +77,9 @@ class ScriptedEngine:
         assert isinstance(span, TokenSpan)
         completion_tokens = self._said.get(choice, 0) + (reason is FinishReason.STOP)
         usage = Usage(
-            prompt_tokens=len(span.tokens), completion_tokens=completion_tokens, cached_tokens=1 + choice
+            prompt_tokens=len(span.tokens),
+            completion_tokens=completion_tokens,
+            cached_tokens=1 + choice,
+            accepted_prediction_tokens=accepted,
         )
         self.post(FinishedEvent(choice=choice, reason=reason, usage=usage, timings=Timings(), error=error))

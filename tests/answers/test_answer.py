@@ -180,11 +180,12 @@ def test_a_stop_string_across_tokens_ends_the_choice_and_cancels_it(ask: Callabl
         while not engine.cancelled:
             await asyncio.sleep(0)
         engine.say(b"and still more")
-        engine.finish(FinishReason.CANCELLED)
+        engine.finish(FinishReason.CANCELLED, accepted=27)
         text, finished = await reading
         assert text == ""
         assert finished[0].reason == "stop"
-        assert finished[0].usage.completion_tokens == len(b"one Extra END")
+        usage = finished[0].usage
+        assert usage.completion_tokens == usage.accepted_prediction_tokens == len(b"one Extra END")
         assert engine.cancelled == [0]
 
     asyncio.run(scenario())

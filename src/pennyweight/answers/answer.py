@@ -233,7 +233,8 @@ class Answerer:
         usage = event.usage
         if choice.stopped:
             # The engine ran on for a step or two before the cancel reached it; what led to the stop counts.
-            usage = replace(usage, completion_tokens=choice.num_tokens)
+            accepted = min(usage.accepted_prediction_tokens, choice.num_tokens)
+            usage = replace(usage, completion_tokens=choice.num_tokens, accepted_prediction_tokens=accepted)
         elif event.reason not in (FinishReason.STOP, FinishReason.LENGTH):
             raise EngineError(event.error or "the engine ended this answer before it was complete; try again")
         return Finished(
