@@ -68,13 +68,18 @@ def num_answers(client: openai.OpenAI, thread_id: str) -> int:
 
 def begun(service: Service, **fields: Any) -> tuple[str, threading.Thread]:
     """A thread with a run that is being asked for."""
-    thread_id, assistant_id = a_thread(service.client)
+    with service.client as asking_first:
+        thread_id, assistant_id = a_thread(asking_first)
 
     def ask() -> None:
-        with suppress(*BROKEN):
-            create: Any = service.client.beta.threads.runs.create
-            for _ in create(thread_id, assistant_id=assistant_id, **fields):
-                pass
+        with suppress(*BROKEN), service.client as client:
+            create: Any = client.beta.threads.runs.create
+            asked = create(thread_id, assistant_id=assistant_id, **fields)
+            if not fields.get("stream"):
+                return
+            with asked:
+                for _ in asked:
+                    pass
 
     asking = threading.Thread(target=ask)
     asking.start()
@@ -84,7 +89,8 @@ def begun(service: Service, **fields: Any) -> tuple[str, threading.Thread]:
 @pytest.mark.parametrize("place", PLACES)
 def test_killed_after_a_durable_write(service: Service, place: str) -> None:
     service.start(failpoint=place)
-    exercise(service.client)
+    with service.client as first:
+        exercise(first)
     assert service.wait_until_dead() == -signal.SIGKILL, f"{place} was not reached"
     service.start()
     with Database.open(f"sqlite:///{next(service.folder.glob('*.db'))}") as database:
