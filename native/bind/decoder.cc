@@ -125,7 +125,7 @@ void bind_decoder(nb::module_& m) {
       .def("finish", &finish, "masks"_a = std::vector<std::pair<int, nb::object>>(), nb::kw_only(),
            "timeout_s"_a = 0.01)
       .def("interrupt", &Decoder::interrupt)
-      .def("copy_page", &Decoder::copy_page, "source"_a, "destination"_a)
+      .def("copy_page", &Decoder::copy_page, "source"_a, "destination"_a, nb::call_guard<nb::gil_scoped_release>())
       .def("logits", [](const Decoder& decoder, int row) { return bytes_of(decoder.logits(row)); }, "row"_a);
 }
 
