@@ -71,6 +71,23 @@ def test_without_keys_any_bearer_is_accepted(server: LiveServer) -> None:
     assert httpx.get(f"{server.url}/v1/models", headers=headers).status_code == 200
 
 
+@pytest.mark.parametrize("origin", ["http://[", "http://]", "://", "[", ""])
+def test_an_origin_that_is_none(server: LiveServer, origin: str) -> None:
+    for host in (server.url.partition("://")[2], ""):
+        reply = httpx.get(f"{server.url}/v1/models", headers={"origin": origin, "host": host})
+        assert (reply.status_code, reply.json()["error"]["code"]) == (403, "origin_not_allowed")
+
+
+@pytest.mark.parametrize("host", ["[", "localhost:[", "[::1", "[zz]", "localhost/x", "localhost:80?", "a]b"])
+def test_a_host_that_is_none(engine: Engine, host: str) -> None:
+    with live_server(engine, allow_hosts=("*",)) as server:
+        body = {"model": server.model, "prompt": "Hi", "max_tokens": 1}
+        headers = {"host": host, "idempotency-key": "k"}
+        for path in ("completions", "completions/"):
+            reply = httpx.post(f"{server.url}/v1/{path}", json=body, headers=headers)
+            assert (reply.status_code, "Host" in reply.json()["error"]["message"]) == (400, True)
+
+
 def test_names_in_headers() -> None:
     assert [host_name(h) for h in ("A.b:80", "[::1]:80", "a.")] == ["a.b", "::1", "a"]
     assert not is_nobodys_name("localhost.evil.example")

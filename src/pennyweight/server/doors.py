@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 
-from pennyweight.errors import PermissionDeniedError
+from pennyweight.errors import InvalidRequestError, PennyweightError, PermissionDeniedError
 from pennyweight.server.envelope import error_response
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ ANY = "*"
 
 
 class Doors:
-    """ASGI middleware: answers 403 to a `Host` or an `Origin` nobody allowed."""
+    """ASGI middleware: answers 403 to a `Host` or `Origin` nobody allowed, 400 to a `Host` that is none."""
 
     def __init__(self, app: ASGIApp, *, hosts: Collection[str], origins: Collection[str]) -> None:
         """`hosts` and `origins` are allowed beside addresses, `localhost` and the page's own; `*` is any."""
@@ -39,8 +39,10 @@ class Doors:
             return
         await self._app(scope, receive, send)
 
-    def _refusal(self, headers: Headers) -> PermissionDeniedError | None:
+    def _refusal(self, headers: Headers) -> PennyweightError | None:
         host, origin = headers.get("host", ""), headers.get("origin")
+        if not is_host(host):
+            return InvalidRequestError(f"The header Host is no name with or without a port: '{host:.80}'.")
         if not self._knows_host(host):
             error = PermissionDeniedError(
                 f"This server does not go by the name '{host_name(host)}'; to allow it, start it with "
@@ -62,7 +64,15 @@ class Doors:
         return not name or ANY in self._hosts or is_nobodys_name(name) or name in self._hosts
 
     def _knows_origin(self, origin: str, host: str) -> bool:
-        return ANY in self._origins or origin in self._origins or urlsplit(origin).netloc == host
+        return ANY in self._origins or origin in self._origins or origin.partition("://")[2] == host != ""
+
+
+def is_host(header: str) -> bool:
+    """Whether URLs can be made with this `Host`: it has neither stray brackets nor a path."""
+    try:
+        return urlsplit(f"//{header}").netloc == header
+    except ValueError:
+        return False
 
 
 def host_name(header: str) -> str:
