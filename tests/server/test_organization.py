@@ -246,3 +246,19 @@ def test_a_wrong_query_is_named(keyed: LiveServer, admin: Any, query: str) -> No
     headers = {"authorization": f"Bearer {admin._client.admin_api_key}"}
     reply = httpx.get(f"{keyed.url}/v1/organization/projects?{query}", headers=headers)
     assert (reply.status_code, reply.json()["error"]["param"]) == (400, query.partition("=")[0])
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["admin_api_keys", "admin_api_key%73", "projects/default/service_accounts", "projects/default/api_keys"],
+)
+def test_the_first_key_is_not_made_here(engine: Engine, path: str) -> None:
+    """Whoever made it would lock everybody else out."""
+    with live_server(engine) as server:
+        url = f"{server.url}/v1/organization"
+        reply = httpx.post(f"{url}/{path}", json={"name": "mine"}, headers={"authorization": "Bearer any"})
+        assert (reply.status_code, reply.json()["error"]["code"]) == (403, "no_keys")
+        assert "penny keys create" in reply.json()["error"]["message"]
+        assert works(server, "any")
+        assert httpx.get(f"{url}/admin_api_keys").json()["data"] == []
+        assert httpx.post(f"{url}/projects", json={"name": "room"}).status_code == 200

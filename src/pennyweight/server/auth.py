@@ -2,7 +2,7 @@
 
 Everything but health and documentation wants a key once there is one. A key that does not fit the headers
 `OpenAI-Organization` or `OpenAI-Project` is refused, so that nobody works in another project than they think;
-without keys those headers say nothing.
+without keys those headers say nothing, and the first key is not made here: it would lock everybody else out.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from pennyweight.answers.principal import Principal
 from pennyweight.errors import AuthenticationError, PennyweightError, PermissionDeniedError
 from pennyweight.server.envelope import error_response
-from pennyweight.server.permissions import OPEN_PATHS, needed_scope
+from pennyweight.server.permissions import OPEN_PATHS, makes_keys, needed_scope
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -74,6 +74,8 @@ class Authentication:
             return holder.principal
         if holder.has_key:
             _check_headers(holder.principal, headers)
+        elif makes_keys(scope["method"], path):
+            raise _first_key()
         check_scope(holder.principal, needed_scope(scope["method"], path))
         return holder.principal
 
@@ -102,6 +104,15 @@ def _check_headers(principal: Principal, headers: Headers) -> None:
         error = AuthenticationError("OpenAI-Project header should match project for API key.")
         error.code = "mismatched_project"
         raise error
+
+
+def _first_key() -> PermissionDeniedError:
+    error = PermissionDeniedError(
+        "This server has no keys yet; whoever runs it makes the first one on its machine, with "
+        "'penny keys create'."
+    )
+    error.code = "no_keys"
+    return error
 
 
 def check_scope(principal: Principal, wanted: str | None) -> None:

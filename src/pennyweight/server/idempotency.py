@@ -21,6 +21,7 @@ from pennyweight.errors import ConflictError, InvalidRequestError, PennyweightEr
 from pennyweight.server.auth import principal_of
 from pennyweight.server.body import read_bytes
 from pennyweight.server.envelope import error_response
+from pennyweight.server.permissions import makes_keys
 from pennyweight.server.recording import Recording
 from pennyweight.store.idempotent_answers import IdempotentAnswers, KeptAnswer
 
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 _HEADER: Final = "idempotency-key"
 _LONGEST: Final = 255
-_MAKING_KEYS: Final = ("/api_keys", "/admin_api_keys", "/service_accounts")
 _log = logging.getLogger(__name__)
 Place = tuple[str, str]
 """A project and its key."""
@@ -100,7 +100,7 @@ class Idempotency:
             await error_response(error)(scope, request.receive, send)
             return
 
-        secret = request.url.path.endswith(_MAKING_KEYS)
+        secret = makes_keys(scope["method"], scope["path"])
 
         async def keep(status: int, headers: tuple[tuple[str, str], ...], answer: bytes | None) -> None:
             body = None if secret else answer
@@ -122,7 +122,8 @@ def _checked_key(request: Request) -> str:
 
 
 def _fingerprint(request: Request, body: bytes) -> str:
-    asked = f"{request.method} {request.url.path}?{request.url.query}\n".encode()
+    scope = request.scope
+    asked = f"{request.method} {scope['path']}?".encode() + scope["query_string"] + b"\n"
     return hashlib.sha256(asked + body).hexdigest()
 
 

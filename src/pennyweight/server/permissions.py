@@ -28,6 +28,13 @@ _ASKS_A_MODEL: Final = frozenset(
     }
 )
 
+_MAKES_KEYS: Final = ("/api_keys", "/admin_api_keys", "/service_accounts")
+
+
+def makes_keys(method: str, path: str) -> bool:
+    """Whether the request asks for a new key, whose secret is told once, or for an account to have keys."""
+    return method == "POST" and path.startswith("/v1/organization/") and path.endswith(_MAKES_KEYS)
+
 
 def needed_scope(method: str, path: str) -> str | None:
     """None: any key will do."""
