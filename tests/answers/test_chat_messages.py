@@ -134,6 +134,7 @@ def test_a_history_that_is_not_whole(messages: list[object], param: int) -> None
         ({"role": "tool", "content": "Hi"}, "messages[0].tool_call_id", "missing_required_parameter"),
         ({"role": "tool", "content": "Hi", "tool_call_id": "x"}, "messages[0].tool_call_id", "invalid_value"),
         ({"role": "function", "content": "Hi"}, "messages[0].name", "missing_required_parameter"),
+        ({"role": "function", "name": "f", "content": "Hi"}, "messages[0].name", "invalid_value"),
         ({"role": "user", "content": "", "tool_calls": [{}]}, "messages[0].tool_calls", "invalid_value"),
         ({"role": "user"}, "messages[0].content", "missing_required_parameter"),
         ({"role": "user", "content": []}, "messages[0].content", "empty_array"),

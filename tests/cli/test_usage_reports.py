@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pennyweight.store.data_folder import DataFolder
 from pennyweight.store.database import Database
 from pennyweight.store.usage import UsageRow, UsageRows
 
@@ -131,5 +132,22 @@ def test_what_cannot_be_read_is_said(kept: Penny, arguments: tuple[str, ...], sa
 
 
 def test_an_empty_folder_has_no_usage(penny: Penny) -> None:
+    folder = DataFolder.open(str(penny.home / "data" / "pennyweight"))
+    with folder.served():
+        pass
     assert _json(penny, "usage")["total"]["requests"] == 0
     assert _json(penny, "cost", "--by", "")["rows"] == []
+
+
+@pytest.mark.parametrize("command", ["usage", "cost"])
+def test_a_folder_no_server_has_used_is_named_and_not_made(penny: Penny, command: str) -> None:
+    wrong = penny.home / "wrong"
+    done = penny.run(command, "--data", str(wrong))
+    assert done.returncode == 1
+    assert f"{wrong} is no data folder" in done.stderr
+    done = penny.run(command)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "nothing is kept yet" in done.stderr
+    assert not wrong.exists()
+    assert not (penny.home / "data" / "pennyweight").exists()

@@ -15,7 +15,7 @@ from pennyweight.store.generation import GenerationFilter, NewGeneration, State
 from pennyweight.store.generations import Generations
 from pennyweight.store.identifiers import new_id
 from pennyweight.store.items import Item, Items
-from pennyweight.store.pages import Cursor
+from pennyweight.store.pages import Cursor, CursorError
 from pennyweight.store.projects import Projects
 from pennyweight.store.tables.generations import generations as table
 
@@ -123,8 +123,12 @@ def test_both_cursors_and_cursors_that_are_gone(database: Database) -> None:
     down = Cursor(after=ids[4], before=ids[0], order="desc")
     assert listed(database, CHATS, down) == ids[3:0:-1]
     database.write_now(lambda c: generations.delete(c, PROJECT, ids[0]))
-    assert listed(database, CHATS, Cursor(after=ids[0])) == ids[1:]  # whoever deletes page by page
-    assert listed(database, CHATS, Cursor(before=ids[0], limit=2)) == ids[4:]
+    for gone in (ids[0], "chatcmpl-\0"):
+        for param, cursor in {"after": Cursor(after=gone), "before": Cursor(before=gone, limit=2)}.items():
+            with pytest.raises(CursorError) as refused:
+                listed(database, CHATS, cursor)
+            assert refused.value.param == param
+            assert repr(gone) in refused.value.message
 
 
 def test_a_cursor_tells_nothing_of_other_projects(database: Database) -> None:
@@ -135,7 +139,9 @@ def test_a_cursor_tells_nothing_of_other_projects(database: Database) -> None:
     )
     database.write_now(lambda c: generations.queue(c, other, named, now=NOW + 1))
     for cursor in (Cursor(after=named.id), Cursor(after="chatcmpl-never"), Cursor(before=named.id)):
-        assert listed(database, CHATS, cursor) == mine
+        with pytest.raises(CursorError):
+            listed(database, CHATS, cursor)
+    assert listed(database, CHATS, Cursor(after=mine[0])) == mine[1:]
 
 
 def test_filters(database: Database) -> None:

@@ -12,7 +12,7 @@ from pennyweight.answers.conversation import ToolCall
 from pennyweight.answers.fields import ParameterError, Text, drop_unknown, missing, wrong_type
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from pennyweight.answers.conversation import Message
 
@@ -64,21 +64,34 @@ def _text(value: dict[str, object], key: str, param: str, *, empty: bool = False
     return Text(empty=empty).read(value[key], f"{param}.{key}")
 
 
-def check_history(messages: Sequence[Message]) -> None:
-    """Raise ParameterError unless every call is answered at once, and every result answers a call."""
+def check_history(messages: Sequence[Message], functions: Collection[int] = ()) -> None:
+    """Raise ParameterError unless every call is answered at once, and every result answers a call.
+
+    `functions`: which messages came in the older form, of role `function`.
+    """
     waiting: dict[str, int] = {}
     for index, message in enumerate(messages):
         if message.role != "tool":
             _require_answered(waiting)
             waiting = {call.id: index for call in message.tool_calls}
         elif message.tool_call_id is None or waiting.pop(message.tool_call_id, None) is None:
-            param = f"messages[{index}].tool_call_id"
-            text = (
-                f"'{param}' is {message.tool_call_id!r}: a message of role 'tool' must answer one of the "
-                "'tool_calls' of the assistant's message before it, each once."
-            )
-            raise ParameterError(text, param=param, code="invalid_value")
+            raise _answers_nothing(message, index, older=index in functions)
     _require_answered(waiting)
+
+
+def _answers_nothing(message: Message, index: int, *, older: bool) -> ParameterError:
+    param = f"messages[{index}].{'name' if older else 'tool_call_id'}"
+    if older:
+        text = (
+            f"'{param}' is {message.name!r}: a message of role 'function' must answer the 'function_call' "
+            "of that name in the assistant's message before it."
+        )
+    else:
+        text = (
+            f"'{param}' is {message.tool_call_id!r}: a message of role 'tool' must answer one of the "
+            "'tool_calls' of the assistant's message before it, each once."
+        )
+    return ParameterError(text, param=param, code="invalid_value")
 
 
 def _require_answered(waiting: dict[str, int]) -> None:

@@ -60,7 +60,8 @@ def read_messages(value: object, *, ignored: set[str]) -> Conversation:
         message = "'messages' is empty; send at least one message."
         raise ParameterError(message, param="messages", code="empty_array")
     messages = tuple(_message(item, f"messages[{index}]", ignored) for index, item in enumerate(value))
-    check_history(messages)
+    functions = {index for index, item in enumerate(value) if item["role"] == "function"}
+    check_history(messages, functions)
     return Conversation(messages=messages)
 
 

@@ -43,6 +43,11 @@ class DataFolder:
         """The folder `path`, which a server has used; None: the default one. Raises ConfigError."""
         folder = default_path(os.environ if environ is None else environ) if path is None else Path(path)
         if not (folder / "serve.lock").exists() and not (folder / DATABASE_NAME).exists():
+            if path is None:
+                raise ConfigError(
+                    f"nothing is kept yet: no server has used the default folder {folder}; "
+                    "start one with `penny serve`, or name its folder with --data"
+                )
             raise ConfigError(f"{folder} is no data folder: no server has used it; name another with --data")
         return cls(path=folder.absolute())
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from sqlalchemy import tuple_
 
+from pennyweight.errors import InvalidRequestError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -16,9 +18,22 @@ T = TypeVar("T")
 Order = Literal["asc", "desc"]
 
 
+class CursorError(InvalidRequestError):
+    """`param`, which is `after` or `before`, names no object of the list (any more)."""
+
+    code = "invalid_value"
+
+    def __init__(self, param: str, object_id: str) -> None:
+        super().__init__(
+            f"'{param}': this list has no object with the id {object_id!r:.120} (any more); "
+            f"begin again without '{param}'.",
+            param=param,
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cursor:
-    """`after`, `before`: ids of objects seen; one that is not in the list (any more) stands for its end.
+    """`after`, `before`: ids of objects seen; for one that is not in the list (any more) there is no page.
 
     With `before` alone the page is the one that ends there, otherwise the one that begins behind `after`.
     """
@@ -44,7 +59,10 @@ def page_of(
     cursor: Cursor,
     made: Callable[[Row[Any]], T],
 ) -> Page[T]:
-    """The page of `wanted`, whose rows are of `table` with `id` and `created_at`, as they were created."""
+    """The page of `wanted`, whose rows are of `table` with `id` and `created_at`, as they were created.
+
+    Raises CursorError.
+    """
     keys = (table.c.created_at, table.c.id)
     return page_by(connection, wanted, cursor, made, own_id=table.c.id, keys=keys)
 
@@ -58,10 +76,14 @@ def page_by(
     own_id: Column[str],
     keys: Sequence[Column[Any]],
 ) -> Page[T]:
-    """The page of `wanted` in the order of `keys`, which tell any two of its rows apart."""
+    """The page of `wanted` in the order of `keys`, which tell any two of its rows apart.
+
+    Raises CursorError.
+    """
     ascends = cursor.order == "asc"
     backwards = cursor.before is not None and cursor.after is None
-    after, before = (_place(connection, wanted, own_id, keys, id_) for id_ in (cursor.after, cursor.before))
+    after = _place(connection, wanted, own_id, keys, "after", cursor.after)
+    before = _place(connection, wanted, own_id, keys, "before", cursor.before)
     here = tuple_(*keys)
     if after is not None:
         wanted = wanted.where(here > after if ascends else here < after)
@@ -78,10 +100,15 @@ def _place(
     wanted: Select[Any],
     own_id: Column[str],
     keys: Sequence[Column[Any]],
+    param: str,
     object_id: str | None,
 ) -> Any:
     """The keys of an object. Looked up among what is wanted: a cursor cannot ask about objects of others."""
     if object_id is None:
         return None
+    if "\0" in object_id:  # PostgreSQL would not even compare it
+        raise CursorError(param, object_id)
     row = connection.execute(wanted.with_only_columns(*keys).where(own_id == object_id)).first()
-    return None if row is None else tuple_(*row)
+    if row is None:
+        raise CursorError(param, object_id)
+    return tuple_(*row)

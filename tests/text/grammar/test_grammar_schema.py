@@ -189,6 +189,15 @@ def test_a_schema_nothing_satisfies_is_refused(compiler: GrammarCompiler, schema
         compiler.compile(json_schema(schema, param="x"))
 
 
+def test_alternatives_that_may_both_match_are_refused_in_our_words(compiler: GrammarCompiler) -> None:
+    both = {"oneOf": [{"type": "string", "pattern": "^a"}, {"type": "string", "pattern": "b$"}]}
+    with pytest.raises(InvalidRequestError, match="two of its options") as refused:
+        compiler.compile_schema({"properties": {"a": both}}, strict=True, param="schema")
+    assert "anyOf" in refused.value.message
+    assert "coerce" not in refused.value.message
+    assert refused.value.param == "schema.properties.a.oneOf"
+
+
 @pytest.mark.parametrize(
     "schema",
     [

@@ -13,7 +13,7 @@ from pennyweight.server.envelope import json_response
 from pennyweight.server.organization_fields import NO_RATE_LIMIT, RATE_LIMIT
 from pennyweight.server.organization_shapes import RATE_LIMIT_ID, list_object, rate_limit_object
 from pennyweight.server.paging import read_page, read_query
-from pennyweight.store.pages import Page
+from pennyweight.store.pages import CursorError, Page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,6 +36,9 @@ def rate_limit_routes(office: Office) -> APIRouter:
         own = request.path_params["project_id"]
         cursor = read_page(read_query(request, "after", "before", "limit"), most=100, default=100)
         allowance = await database.read(lambda link: organization.allowance(link, own))
+        for param, seen_id in (("after", cursor.after), ("before", cursor.before)):
+            if seen_id not in (None, RATE_LIMIT_ID):
+                raise CursorError(param, str(seen_id))
         seen = RATE_LIMIT_ID in (cursor.after, cursor.before)
         page = Page([] if seen else [allowance], has_more=False)
         return json_response(list_object(page, rate_limit_object))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pennyweight.errors import EngineError, InvalidRequestError
 from pennyweight.text.grammar.mask import GrammarMask, reason
+from pennyweight.text.grammar.refusal import SchemaError
 from pennyweight.text.grammar.source import json_object, json_schema
 from pennyweight.text.grammar.vocabulary import grammar_tokenizer
 from pennyweight.text.grammar.watch import SlowStepError, Watch, WatchedMask
@@ -145,6 +146,9 @@ def _limits(*, foreign: bool) -> LLParserLimits:
 def _refused(why: str, source: GrammarSource) -> InvalidRequestError:
     places = dict(source.places)
     keyword = next((key for sign, key in _SIGNS if sign in why and key in places), None)
+    if keyword == "oneOf":  # llguidance would advise an option of its own
+        why = "a value may match two of its options. Use `anyOf`, or make the options exclude each other"
+        return SchemaError(f"{places[keyword]}: {why}.", keyword=keyword, param=places[keyword], why=why)
     param = source.param if keyword is None else places[keyword]
     what = "the grammar" if keyword is None else f"{param}: `{keyword}`"
     remedy = "Correct or simplify it." if source.foreign else "Simplify it, or ask without `strict`."
