@@ -83,10 +83,9 @@ def test_pages(client: openai.OpenAI) -> None:
     assert [file.id for file in client.files.list(order="asc", limit=2)] == newest[::-1]
     after = client.files.list(after=newest[2], limit=1)
     assert [file.id for file in after.data] == [newest[3]]
-    for cursor in ({"after": "file-nowhere"}, {"extra_query": {"before": "file-nowhere"}}):
-        with pytest.raises(openai.BadRequestError, match="file-nowhere") as refused:
-            client.files.list(**cursor)  # type: ignore[arg-type]
-        assert refused.value.param == ("after" if "after" in cursor else "before")
+    with pytest.raises(openai.BadRequestError, match="file-nowhere") as refused:  # perhaps deleted meanwhile
+        client.files.list(after="file-nowhere")
+    assert refused.value.param == "after"
     for wrong in ({"limit": 0}, {"limit": 10_001}, {"order": "up"}, {"extra_query": {"colour": "red"}}):
         with pytest.raises(openai.BadRequestError):
             client.files.list(**wrong)  # type: ignore[arg-type]
