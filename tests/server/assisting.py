@@ -25,13 +25,14 @@ STRICT: Any = {
         },
     },
 }
+NUMBER = {"type": "integer", "minimum": 100_000, "maximum": 999_999}  # nothing that could be guessed ahead
 LONG: Any = {
     "type": "json_schema",
     "json_schema": {
         "name": "long",
         "schema": {
             "type": "object",
-            "properties": {"numbers": {"type": "array", "items": {"enum": [1, 2]}, "minItems": 9000}},
+            "properties": {"numbers": {"type": "array", "items": NUMBER, "minItems": 4000}},
             "required": ["numbers"],
             "additionalProperties": False,
         },
