@@ -9,6 +9,8 @@ import httpx
 import openai
 import pytest
 
+from tests.server.live import eventually
+
 if TYPE_CHECKING:
     from tests.server.live import LiveServer
 
@@ -119,6 +121,40 @@ def test_who_is_faster_goes_first(client: openai.OpenAI, server: LiveServer) -> 
     assert texts(client, made.id) == ["Hello."]
     with pytest.raises(openai.NotFoundError):
         client.responses.retrieve(last.response.id)
+
+
+def test_taking_an_item_out_is_a_change_too(client: openai.OpenAI, server: LiveServer) -> None:
+    made = client.conversations.create(items=[{**HELLO, "content": text} for text in ("One", "Two")])
+    for place, further in ((0, []), (-1, [HELLO])):
+        stream = ask(client, server, conversation=made.id, stream=True, max_output_tokens=400)
+        next(iter(stream))
+        there: Any = list(client.conversations.items.list(made.id, order="asc"))
+        client.conversations.items.delete(there[place].id, conversation_id=made.id)
+        if further:
+            client.conversations.items.create(made.id, items=further)
+        *_, last = stream
+        assert last.type == "response.failed"
+    assert texts(client, made.id) == ["Hello."]
+
+
+def test_an_item_that_is_named_again_stands_as_a_copy(client: openai.OpenAI, server: LiveServer) -> None:
+    """A listing goes on behind an id: each stands in it once."""
+    elsewhere: Any = client.conversations.create(items=[{**HELLO, "content": "One"}])
+    (item,) = client.conversations.items.list(elsewhere.id)
+    made = client.conversations.create()
+    named: Any = {"type": "item_reference", "id": item.id}
+    first = ask(client, server, conversation=made.id, input=[named, named])
+    second = ask(client, server, conversation=made.id, input=[named])
+    third = ask(client, server, conversation=made.id, input=[named], background=True)
+    eventually(lambda: client.responses.retrieve(third.id).status not in ("queued", "in_progress"))
+    found: Any = list(client.conversations.items.list(made.id, order="asc", limit=2))
+    said = [item.content[0].text for item in found if item.role == "user"]
+    assert said == ["One"] * 4
+    assert len({item.id for item in found}) == len(found) == 7
+    assert found[0].id == item.id
+    assert [len(list(client.responses.input_items.list(r.id, limit=1))) for r in (first, second)] == [2, 1]
+    chained = ask(client, server, previous_response_id=ask(client, server, input=[named]).id, input=[named])
+    assert len(list(client.responses.input_items.list(chained.id, order="asc", limit=1))) == 3
 
 
 def test_of_many_at_once_each_is_whole(client: openai.OpenAI, server: LiveServer) -> None:

@@ -47,14 +47,14 @@ class Background:
         identity = (new_id("resp_"), int(time.time()))
         return await self._responses.prepared(principal.project, body, identity)
 
-    async def queue(self, principal: Principal, body: Mapping[str, object], prepared: Prepared) -> Generation:
+    async def queue(self, principal: Principal, prepared: Prepared) -> Generation:
         """Durable when this returns. Raises ParameterError, NotFoundError, StorageFullError."""
         exchange = prepared.exchange
         new = NewGeneration(
             id=exchange.identity.id,
             kind="response",
             model=exchange.model,
-            request=wire_text(body),
+            request=wire_text(prepared.standing.body),  # an item it names may be gone when it is answered
             parent_id=exchange.state.previous_response_id,
             conversation_id=exchange.state.conversation_id,
             metadata=exchange.metadata,
@@ -68,7 +68,9 @@ class Background:
                 require_link(connection, project, new.parent_id)
             items, standing = Items(), prepared.standing
             items.require(connection, project, standing.referenced.values())
-            given = kept_input(standing.body["input"], standing.referenced, now=now)
+            # What the conversation will hold when the answer ends is not known: copies stand there once.
+            referenced = {} if new.conversation_id is not None else standing.referenced
+            given = kept_input(standing.body["input"], referenced, now=now)
             Generations().queue(connection, project, new, now=now)
             items.add(connection, project, given.new)
             items.give(connection, new.id, "input", given.ids)

@@ -36,12 +36,13 @@ class ConversationChangedError(ConflictError):
 class Standing:
     """`past` are the items that come first, as they are on the wire.
 
-    `body` is the request's with every reference replaced by its item; `referenced` are these items by their
-    places in the input; `conversation_length` tells whether what comes first has changed since.
+    `body` is the request's with every reference replaced by its item; `referenced` are the ids of these items
+    by their places in the input, but for those that stand before already: of them there are copies, so that
+    an id stands once in a listing. `past_ids` tell whether what comes first has changed since.
     """
 
     past: Sequence[Mapping[str, Any]]
-    conversation_length: int = 0
+    past_ids: Sequence[str] = ()
     body: Mapping[str, object]
     referenced: Mapping[int, str]
 
@@ -49,18 +50,17 @@ class Standing:
 def stand(connection: Connection, project_id: str, state: AskedState, body: Mapping[str, object]) -> Standing:
     """Look up what `body` continues and names. Raises ParameterError, NotFoundError."""
     earlier: Sequence[Item] = ()
-    length = 0
     if state.previous_response_id is not None:
         require_link(connection, project_id, state.previous_response_id)
         earlier = Chains().items(connection, project_id, state.previous_response_id)
     elif state.conversation_id is not None:
         require_conversation(state.conversation_id)
         earlier = Conversations().items(connection, project_id, state.conversation_id)
-        length = Conversations().length(connection, state.conversation_id)
     past = wires(earlier)  # here, on a reader's thread: a history may be long
+    past_ids = tuple(item.id for item in earlier)
     named = _references(body.get("input"))
     if not named:
-        return Standing(past=past, conversation_length=length, body=body, referenced={})
+        return Standing(past=past, past_ids=past_ids, body=body, referenced={})
     found = Items().find(connection, project_id, set(named.values()))
     given: Any = body["input"]
     resolved = list(given)
@@ -70,7 +70,8 @@ def stand(connection: Connection, project_id: str, state: AskedState, body: Mapp
             raise NotFoundError(message, param=f"input[{index}].id")
         resolved[index] = json.loads(found[item_id].wire)
     body = {**body, "input": resolved}
-    return Standing(past=past, conversation_length=length, body=body, referenced=named)
+    referenced = _first_named(named, past_ids)
+    return Standing(past=past, past_ids=past_ids, body=body, referenced=referenced)
 
 
 def require_link(connection: Connection, project_id: str, response_id: str) -> None:
@@ -96,11 +97,21 @@ def require_conversation(conversation_id: str) -> None:
 
 
 def require_unchanged(connection: Connection, conversation_id: str, standing: Standing) -> None:
-    """Raise ConversationChangedError if items came meanwhile: nobody has read them for this answer."""
-    if Conversations().length(connection, conversation_id) != standing.conversation_length:
+    """Raise ConversationChangedError if items came or went meanwhile: the answer is to others."""
+    if tuple(Conversations().item_ids(connection, conversation_id)) != tuple(standing.past_ids):
         raise ConversationChangedError(
             f"The conversation '{conversation_id}' was changed while this was answered; try again."
         )
+
+
+def _first_named(named: Mapping[int, str], before: Sequence[str]) -> dict[int, str]:
+    """Those of `named` that stand neither before the input nor earlier in it."""
+    stood, first = set(before), {}
+    for index, item_id in named.items():
+        if item_id not in stood:
+            stood.add(item_id)
+            first[index] = item_id
+    return first
 
 
 def _require_whole(chain: Chain) -> None:

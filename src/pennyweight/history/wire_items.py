@@ -40,7 +40,7 @@ def kept_input(value: object, referenced: Mapping[int, str], *, now: int) -> Kep
     """An `input` that an exchange has understood. Each new item gets a new id; reasoning and searches that a
     client sends are not kept.
 
-    `referenced` are ids of items that are stored already, by their places.
+    `referenced` are ids of stored items that are to stand here themselves, by their places.
     """
     if isinstance(value, str):
         value = [{"role": "user", "content": value}]

@@ -36,7 +36,7 @@ async def respond_later(
     """The queued response, or its events from the first one on. Raises what refuses the request."""
     prepared = await background.prepare(principal, body)
     charged_account(request, prepared.exchange)
-    generation = await background.queue(principal, body, prepared)
+    generation = await background.queue(principal, prepared)
     leave_to_worker(request)
     headers = ignored_headers(prepared.exchange.ignored)
     if prepared.exchange.stream:

@@ -85,7 +85,9 @@ class Conversations:
     ) -> None:
         """Append items that are stored already: those of a generation. Raises NotFoundError."""
         self.get(connection, project_id, conversation_id)
-        first = self.length(connection, conversation_id) + 1
+        place = conversation_items.c
+        last = select(func.max(place.position)).where(place.conversation_id == conversation_id)
+        first = (connection.execute(last).scalar_one() or 0) + 1
         rows = [
             {"conversation_id": conversation_id, "position": position, "item_id": item_id}
             for position, item_id in enumerate(item_ids, first)
@@ -93,11 +95,11 @@ class Conversations:
         if rows:
             connection.execute(insert(conversation_items), rows)
 
-    def length(self, connection: Connection, conversation_id: str) -> int:
-        """The place of its last item: another number if it has grown, or lost its end, since."""
+    def item_ids(self, connection: Connection, conversation_id: str) -> Sequence[str]:
+        """The ids of all items in order."""
         place = conversation_items.c
-        last = select(func.max(place.position)).where(place.conversation_id == conversation_id)
-        return connection.execute(last).scalar_one() or 0
+        ids = select(place.item_id).where(place.conversation_id == conversation_id).order_by(place.position)
+        return connection.execute(ids).scalars().all()
 
     def items(self, connection: Connection, project_id: str, conversation_id: str) -> list[Item]:
         """All items in order. Raises NotFoundError."""
