@@ -13,6 +13,7 @@ from pennyweight.store.chains import Chains
 from pennyweight.store.conversations import Conversations
 from pennyweight.store.generation import State
 from pennyweight.store.items import Items
+from pennyweight.store.thread_messages import ITEM_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -65,7 +66,7 @@ def stand(connection: Connection, project_id: str, state: AskedState, body: Mapp
     given: Any = body["input"]
     resolved = list(given)
     for index, item_id in named.items():
-        if item_id not in found:
+        if item_id not in found or found[item_id].type == ITEM_TYPE:  # messages of threads are no items here
             message = f"Item with id '{item_id:.80}' not found."
             raise NotFoundError(message, param=f"input[{index}].id")
         resolved[index] = json.loads(found[item_id].wire)
