@@ -18,7 +18,6 @@ from pennyweight.answers.responses_exchange import prompt_window
 from pennyweight.answers.served import AnsweringModel
 from pennyweight.errors import (
     DatabaseUnavailableError,
-    InvalidRequestError,
     OverloadedError,
     PennyweightError,
     StorageFullError,
@@ -244,10 +243,10 @@ def _ended(stored: _Stored, making: RunMaking, events: Sequence[Event]) -> _Endi
 def _failed(stored: _Stored, error: PennyweightError) -> _Ending:
     """`last_error` with one of the codes that clients know."""
     code = "server_error"
-    if isinstance(error, InvalidRequestError):
-        code = "invalid_prompt"
-    elif error.status == 429:
+    if error.status == 429:
         code = "rate_limit_exceeded"
+    elif error.status < 500:  # a store that is gone
+        code = "invalid_prompt"
     return _Ending(State.FAILED, stored.progress, {"code": code, "message": error.message})
 
 
