@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import openai
 import pytest
 
-from tests.server.live import eventually
+from tests.server.issuing import new_key
+from tests.server.live import eventually, live_server
 
 if TYPE_CHECKING:
-    import openai
     from openai.types.beta import Assistant
     from openai.types.beta.threads.runs import FileSearchToolCall, RunStep
 
+    from pennyweight.api import Engine
     from tests.server.live import LiveServer
 
 SHORT: Any = {"max_completion_tokens": 8}
@@ -105,6 +107,22 @@ def test_a_file_beside_a_message_is_read_before_the_answer(client: openai.OpenAI
     assert results[0].file_id == file.id
 
 
+def test_a_key_that_may_not_read_stores_cannot_have_a_run_read_them(engine: Engine) -> None:
+    scopes = frozenset({"model.request", "api.assistants.write", "api.threads.read", "api.threads.write"})
+    with live_server(engine) as server, server.client(new_key(server, scopes=scopes).secret.text) as narrow:
+        threads = narrow.beta.threads
+        searcher = narrow.beta.assistants.create(model=server.model, tools=[{"type": "file_search"}])
+        thread = threads.create(messages=[{"role": "user", "content": "How many Apple shares?"}])
+        for run in (
+            lambda: threads.runs.create(thread.id, assistant_id=searcher.id),
+            lambda: threads.create_and_run(assistant_id=searcher.id),
+        ):
+            with pytest.raises(openai.PermissionDeniedError, match=r"api\.vector_stores\.read"):
+                run()
+        asked: Any = {"thread_id": thread.id, "assistant_id": searcher.id, **SHORT}
+        assert threads.runs.create_and_poll(**asked, tools=[]).status == "incomplete"
+
+
 def test_a_store_that_is_gone(client: openai.OpenAI, searcher: Assistant) -> None:
     resources = searcher.tool_resources
     assert resources is not None
@@ -116,4 +134,5 @@ def test_a_store_that_is_gone(client: openai.OpenAI, searcher: Assistant) -> Non
     assert run.status == "failed"
     assert run.last_error is not None
     assert store_id in run.last_error.message
+    assert run.last_error.code == "invalid_prompt"
     eventually(lambda: client.beta.threads.runs.retrieve(run.id, thread_id=run.thread_id).status == "failed")

@@ -98,6 +98,15 @@ def test_a_key_that_may_only_ask_does_not_read(keyed: LiveServer) -> None:
             with pytest.raises(openai.PermissionDeniedError):
                 ask(asks, keyed, **fields)
             ask(all_rights, keyed, **fields)
+        reads = frozenset({"model.request", "api.responses.read"})
+        with keyed.client(new_key(keyed, project, scopes=reads).secret.text) as half:
+            ask(half, keyed, previous_response_id=kept.id)
+            with pytest.raises(openai.PermissionDeniedError, match=r"api\.conversations\.read"):
+                ask(half, keyed, input=reference)
+        thread = all_rights.beta.threads.create(messages=[{"role": "user", "content": "Hello."}]).id
+        (message,) = all_rights.beta.threads.messages.list(thread)
+        with pytest.raises(openai.NotFoundError, match=message.id):
+            ask(all_rights, keyed, input=[{"type": "item_reference", "id": message.id}])
         with pytest.raises(openai.PermissionDeniedError):
             asks.responses.retrieve(kept.id)
         assert all_rights.responses.retrieve(kept.id).id == kept.id

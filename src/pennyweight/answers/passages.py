@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from pennyweight.answers.conversation import Message, TextPart
 from pennyweight.answers.fields import ParameterError
+from pennyweight.errors import PermissionDeniedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from pennyweight.answers.conversation import Conversation
+    from pennyweight.answers.principal import Principal
 
 FILE_SEARCH: Final = "file_search"
 READS_STORES: Final = "api.vector_stores.read"
@@ -121,6 +123,14 @@ class FileSearch:
                 break
             kept.append(passage)
         return Found(source=self.source, query=query, passages=kept, with_results=self.with_results)
+
+
+def check_may_search(principal: Principal) -> None:
+    """Raise PermissionDeniedError for whoever cannot read vector stores."""
+    if not principal.may(READS_STORES):
+        error = PermissionDeniedError(f"To search files the key needs the scope {READS_STORES}.")
+        error.code = "insufficient_permissions"
+        raise error
 
 
 def searches_files(body: Mapping[str, object]) -> bool:

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 from pennyweight.answers.account import FREE
 from pennyweight.answers.events import Accepted, Finished, ignored_of
 from pennyweight.answers.exchange import Answered, compact_json, whole_answer
-from pennyweight.answers.passages import READS_STORES, RESULTS, PromptWindow, shown, take_file_search
+from pennyweight.answers.passages import RESULTS, PromptWindow, check_may_search, shown, take_file_search
 from pennyweight.answers.renamed_params import Renaming, renamed_params
 from pennyweight.answers.responses_events import ResponseEvents
 from pennyweight.answers.responses_object import ResponseIdentity, ResponseState, response_object
 from pennyweight.answers.responses_schema import parse_response
 from pennyweight.answers.served import AnsweringModel
 from pennyweight.answers.usage_cost import CostTeller
-from pennyweight.errors import PermissionDeniedError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
@@ -96,8 +95,7 @@ class ResponsesExchange:
         conversation = self._conversation
         if self._searching is None:
             return conversation
-        if not principal.may(READS_STORES):  # a line of a batch; a request was refused before
-            raise PermissionDeniedError(f"To search files the key needs the scope {READS_STORES}.")
+        check_may_search(principal)  # a line of a batch; a request was refused before
         found = await self._searching.found(principal.project, conversation, self._window)
         self._making.found = found
         return conversation if found is None else shown(conversation, found.passages)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pennyweight.answers.chat_exchange import ChatExchange
 from pennyweight.answers.fields import ParameterError
+from pennyweight.answers.passages import check_may_search
 from pennyweight.history.assistants.following import follow_run
 from pennyweight.history.assistants.message_fields import Writing, person_message
 from pennyweight.history.assistants.message_writing import write_messages
@@ -15,7 +16,7 @@ from pennyweight.history.assistants.run_chat import RunChat
 from pennyweight.history.assistants.run_object import TOOL_PATIENCE_S, RunProgress
 from pennyweight.history.assistants.run_settings import RunSettings
 from pennyweight.history.assistants.thread_creation import create_thread
-from pennyweight.history.assistants.tools import check_choice
+from pennyweight.history.assistants.tools import FILE_SEARCH, check_choice
 from pennyweight.store.assistants import Assistants
 from pennyweight.store.failpoints import failpoint
 from pennyweight.store.generation import NewGeneration, State, WrongStateError
@@ -187,6 +188,8 @@ class RunQueue:
         )
         settings = RunSettings.of(assistant, values)
         check_choice(settings.tool_choice, settings.tools)
+        if any(tool["type"] == FILE_SEARCH for tool in settings.tools):
+            check_may_search(principal)
         probe = person_message({"role": "user", "content": ("?",)}, Writing(thread_id="", now=0))
         exchange = ChatExchange(self._backend, RunChat(settings=settings, messages=[probe]).body())
         return replace(settings, model=exchange.model)

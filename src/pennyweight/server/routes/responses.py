@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, Request
 from starlette.responses import Response  # noqa: TC002  FastAPI reads the annotation at run time
 
-from pennyweight.answers.passages import READS_STORES, searches_files
+from pennyweight.answers.passages import check_may_search, searches_files
 from pennyweight.answers.renamed_params import renamed_params
 from pennyweight.answers.responses_exchange import RESPONSES_NAMES
 from pennyweight.answers.responses_schema import parse_input_count
@@ -88,8 +88,11 @@ def _reader(request: Request, body: Mapping[str, object]) -> Principal:
     principal = principal_of(request)
     if body.get("conversation") is not None:
         check_scope(principal, "api.conversations.write")
-    if body.get("previous_response_id") is not None or names_items(body.get("input")):
+    refers = names_items(body.get("input"))
+    if refers or body.get("previous_response_id") is not None:
         check_scope(principal, "api.responses.read")
+    if refers:  # an item may stand in a conversation
+        check_scope(principal, "api.conversations.read")
     if searches_files(body):
-        check_scope(principal, READS_STORES)
+        check_may_search(principal)
     return principal
