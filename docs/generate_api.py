@@ -97,7 +97,7 @@ absent, everywhere, and what an answer held is accepted back: arguments of a cal
 closed where they end. Unknown keys inside messages, parts and tools are dropped and named in the header
 `x-pennyweight-ignored`; so are keywords of schemas without `strict` that are not enforced, and tools that
 OpenAI runs on its own machines, which are refused only where `tool_choice` demands one:
-{hosted}.
+{hosted}. Of these `/v1/responses` does `file_search` here; chat completions drop it like the others.
 Images, audio and files are refused by name. A custom tool's Lark grammar may have 16 kB and 1,000 rules;
 where a step of it, or of a large schema, takes longer than half a second, because the same text can be read
 in too many ways, that answer ends with an error.

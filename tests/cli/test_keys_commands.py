@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -156,3 +160,27 @@ def test_a_key_that_is_not_there(penny: Penny) -> None:
     done = penny.run("keys", "revoke", "key_none")
     assert done.returncode == 1
     assert "penny keys list" in done.stderr
+
+
+def test_a_list_in_a_pipe_is_whole(penny: Penny) -> None:
+    made = created(penny, "a name [of] some length", "--new-project", "two", "--requests-per-minute", "7")
+    [row] = listed(penny)
+    output, _ = penny.start("keys", "list", COLUMNS="40").communicate(timeout=60)
+    [line] = [line for line in output.splitlines() if made["id"] in line]
+    assert all(row[column] in line for column in ("name", "project", "key", "scopes", "limits", "state"))
+
+
+def test_a_list_on_a_narrow_terminal_drops_what_says_nothing(penny: Penny) -> None:
+    created(penny, "plain")
+    [row] = listed(penny)
+    reader, writer = pty.openpty()
+    environ = penny.environ() | {"COLUMNS": "80", "TERM": "xterm"}
+    command = [sys.executable, "-m", "pennyweight", "keys", "list"]
+    subprocess.run(command, stdout=writer, env=environ, check=True, timeout=60)
+    os.close(writer)
+    shown = os.read(reader, 1 << 16).decode()
+    os.close(reader)
+    assert "scopes" not in shown
+    assert "limits" not in shown
+    assert all(row[column] in shown for column in ("id", "name", "project", "key", "state"))
+    assert "\u2026" not in shown

@@ -11,8 +11,9 @@ import pytest
 from pennyweight.cost.usage_journal import UsageJournal
 from pennyweight.errors import StorageFullError
 from pennyweight.store.database import Database
-from pennyweight.store.usage import UsageRow, UsageRows
+from pennyweight.store.usage import UsageRow
 from tests.server.live import PATIENCE_S, eventually
+from tests.store.kept_usage import kept_usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,7 +59,7 @@ def database(tmp_path: Path) -> Iterator[FailingDisk]:
 
 
 def kept(database: Database) -> list[str]:
-    rows = database.read_now(lambda link: UsageRows().rows_of(link, "default"))
+    rows = database.read_now(lambda link: kept_usage(link, "default"))
     return [row.request_id for row in rows]
 
 

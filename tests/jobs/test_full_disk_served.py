@@ -10,12 +10,12 @@ import openai
 import pytest
 
 from pennyweight.store.database import Database
-from pennyweight.store.usage import UsageRows
 from pennyweight.store.verify import verify
 from tests.jobs.requests import CHAT, chat_line, jsonl
 from tests.jobs.service import Service
 from tests.models.tiny import write_tiny_llama
 from tests.server.live import eventually
+from tests.store.kept_usage import kept_usage
 from tests.store.small_disk import fill_up, small_disk
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def found_well(service: Service, *, num_chats: int) -> None:
     """Every check passes, and each chat that was answered was counted once."""
     with Database.open(f"sqlite:///{service.folder / 'pennyweight.db'}") as database:
         assert [verdict for verdict in verify(database, service.folder) if verdict.findings] == []
-        rows = database.read_now(lambda link: UsageRows().rows_of(link, "default"))
+        rows = database.read_now(lambda link: kept_usage(link, "default"))
     assert sum(row.outcome == "completed" and not row.batch for row in rows) == num_chats
     assert not list((service.folder / "incoming").iterdir())
 

@@ -55,6 +55,14 @@ def files_in(server: LiveServer, store_id: str) -> list[str]:
     return server.services.database.read_now(read)
 
 
+@pytest.mark.parametrize(("name", "said"), [("x" * 257, "256"), ("a\0b", "NUL")])
+def test_names_are_bounded(client: openai.OpenAI, server: LiveServer, name: str, said: str) -> None:
+    with pytest.raises(openai.BadRequestError, match=said):
+        client.beta.assistants.create(model=server.model, name=name)
+    with pytest.raises(openai.BadRequestError, match=said):
+        client.vector_stores.create(name=name)
+
+
 def test_an_assistant_from_create_to_delete(client: openai.OpenAI, server: LiveServer) -> None:
     assistants = client.beta.assistants
     made = assistants.create(

@@ -11,10 +11,10 @@ import openai
 import pytest
 
 from pennyweight.server.routes import batches as routes
-from pennyweight.store.usage import UsageRows
 from tests.jobs.requests import CHAT, chat_line, jsonl
 from tests.server.batching import chats, created, ended, lines_of, uploaded
 from tests.server.live import eventually
+from tests.store.kept_usage import kept_usage
 
 if TYPE_CHECKING:
     from tests.server.live import LiveServer
@@ -103,7 +103,7 @@ def test_what_was_dropped_of_a_line_is_told(client: openai.OpenAI, server: LiveS
 def test_usage_has_one_row_for_each_line(client: openai.OpenAI, server: LiveServer) -> None:
     batch = ended(client, created(client, jsonl(*chats(server, 5))))
     ids = {line["response"]["request_id"] for line in lines_of(client, batch.output_file_id)}
-    rows = server.services.database.read_now(lambda c: UsageRows().rows_of(c, "default"))
+    rows = server.services.database.read_now(lambda c: kept_usage(c, "default"))
     mine = [row for row in rows if row.request_id in ids]
     assert len(mine) == 5
     assert all((row.batch, row.endpoint, row.outcome) == (True, CHAT, "completed") for row in mine)

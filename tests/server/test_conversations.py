@@ -106,8 +106,10 @@ def test_what_does_not_go_together(client: openai.OpenAI, server: LiveServer) ->
         ask(client, server, conversation=made.id, previous_response_id=answer.id)
     with pytest.raises(openai.BadRequestError, match="continue it with 'conversation'"):
         ask(client, server, previous_response_id=answer.id)
-    with pytest.raises(openai.NotFoundError):
-        ask(client, server, conversation="conv_nobody")
+    for nobody in ("conv_nobody", "conv_\0", "thread_x"):
+        with pytest.raises(openai.NotFoundError) as caught:
+            ask(client, server, conversation=nobody)
+        assert caught.value.param == "conversation"
 
 
 def test_who_is_faster_goes_first(client: openai.OpenAI, server: LiveServer) -> None:

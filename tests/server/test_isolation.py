@@ -153,6 +153,13 @@ def test_every_route_answers_as_if_it_had_never_been(
         assert mine.http.get(f"/v1/{middle}/{own}").status_code == 200, "and is still there"
 
 
+def test_an_id_with_nul_is_nobodys(keyed: LiveServer, mine: Project) -> None:
+    for method, path in asked_for(keyed):
+        reply = mine.http.request(method, re.sub(r"\{[^}]*\}", "x%00", path), json={})
+        assert reply.status_code == 404, (method, path)
+        assert "NUL" in reply.json()["error"]["message"]
+
+
 def _nouns(parts: list[str]) -> list[str]:
     """What stands before each id of a path."""
     return [parts[place - 1] for place, part in enumerate(parts) if part.startswith("{")]

@@ -91,6 +91,13 @@ def test_health(server: LiveServer) -> None:
     assert health["queue"]["waiting"] == 0
 
 
+@pytest.mark.parametrize("path", ["/live", "/health"])
+def test_health_without_a_body(server: LiveServer, path: str) -> None:
+    reply = httpx.head(server.url + path)
+    assert (reply.status_code, reply.content) == (200, b"")
+    assert reply.headers["content-type"] == httpx.get(server.url + path).headers["content-type"]
+
+
 def test_an_engine_that_has_stopped(tiny_llama_path: Path) -> None:
     engine = Engine.open(tiny_llama_path, parallel=1, threads=1)
     with live_server(engine) as server, server.client() as client:

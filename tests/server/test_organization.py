@@ -148,6 +148,20 @@ def test_a_spend_limit(admin: Any) -> None:
         limits.retrieve(project)
 
 
+@pytest.mark.parametrize(("name", "said"), [("x" * 257, "256"), ("a\0b", "NUL"), ("", "empty")])
+def test_names_are_bounded(admin: Any, name: str, said: str) -> None:
+    project = admin.projects.create(name="n" * 256).id
+    for call in (
+        lambda: admin.projects.create(name=name),
+        lambda: admin.projects.update(project, name=name),
+        lambda: admin.projects.service_accounts.create(project, name=name),
+        lambda: admin.admin_api_keys.create(name=name),
+    ):
+        with pytest.raises(openai.BadRequestError, match=said) as refused:
+            call()
+        assert refused.value.param == "name"
+
+
 def test_rate_limits(keyed: LiveServer, admin: Any) -> None:
     project, other = (admin.projects.create(name=name).id for name in ("slow", "fast"))
     limits = admin.projects.rate_limits

@@ -9,6 +9,7 @@ from openai._qs import Querystring
 from starlette.requests import Request
 
 from pennyweight.answers.fields import ParameterError
+from pennyweight.server.organization_fields import read_query as read_lists
 from pennyweight.server.paging import read_metadata, read_page, read_query
 from pennyweight.store.pages import Cursor
 
@@ -58,6 +59,18 @@ def test_what_is_refused_is_named(query: str, param: str) -> None:
     with pytest.raises(ParameterError) as caught:
         read()
     assert caught.value.param == param
+
+
+@pytest.mark.parametrize("limit", ["-1", "0", "101", "x", "1.5", "9" * 30, "\u0661"])
+def test_a_limit_that_is_refused_is_shown_with_its_range(limit: str) -> None:
+    for read in (
+        lambda: read_page({"limit": limit}, most=100, default=20),
+        lambda: read_lists({"limit": limit}),
+    ):
+        with pytest.raises(ParameterError) as caught:
+            read()
+        assert limit in caught.value.message
+        assert "from 1 to 100" in caught.value.message
 
 
 def test_a_list_without_metadata_takes_none() -> None:

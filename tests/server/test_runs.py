@@ -11,11 +11,11 @@ import openai
 import pytest
 
 from pennyweight.store.runs import Runs
-from pennyweight.store.usage import UsageRows
 from tests.server.assisting import CALL, LONG, SHORT, STRICT, thread_with, written
 from tests.server.issuing import new_key, new_project
 from tests.server.live import eventually, live_server
 from tests.server.test_assistants import WEATHER
+from tests.store.kept_usage import kept_usage
 
 if TYPE_CHECKING:
     from openai.types.beta import Assistant
@@ -273,7 +273,7 @@ def test_a_run_that_cannot_be_paid_fails(engine: Engine) -> None:
 
 
 def rows_of(server: LiveServer, run_id: str) -> list[UsageRow]:
-    rows = server.services.database.read_now(lambda c: UsageRows().rows_of(c, "default"))
+    rows = server.services.database.read_now(lambda c: kept_usage(c, "default"))
     return [row for row in rows if row.request_id.partition(".")[0] == run_id]
 
 

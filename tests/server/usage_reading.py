@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pennyweight.store.usage import UsageRows
 from tests.server.live import eventually
+from tests.store.kept_usage import kept_usage
 
 if TYPE_CHECKING:
     from pennyweight.store.usage import UsageRow
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def usage_rows(server: LiveServer, project: str = "default") -> list[UsageRow]:
     """All rows of `project`, those of requests that have ended a moment ago included."""
     eventually(lambda: not server.services.usage.num_waiting)
-    return server.services.database.read_now(lambda link: UsageRows().rows_of(link, project))
+    return server.services.database.read_now(lambda link: kept_usage(link, project))
 
 
 def row_of(server: LiveServer, request_id: str) -> UsageRow:

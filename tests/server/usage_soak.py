@@ -19,13 +19,15 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from pennyweight.api import Engine
-from pennyweight.store.usage import UsageRow, UsageRows
 from tests.models.tiny import write_tiny_llama
 from tests.server.issuing import new_key, new_project
 from tests.server.live import LiveServer, eventually, live_server
+from tests.store.kept_usage import kept_usage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from pennyweight.store.usage import UsageRow
 
 TokenCounts = tuple[int, int]  # of prompt and answer
 
@@ -159,7 +161,7 @@ def check(server: LiveServer, customer: Customer) -> dict[str, Any]:
 
 
 def _rows(server: LiveServer, customer: Customer) -> list[UsageRow]:
-    return server.services.database.read_now(lambda link: UsageRows().rows_of(link, customer.project))
+    return server.services.database.read_now(lambda link: kept_usage(link, customer.project))
 
 
 def main() -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 
-from pennyweight.store.usage import DIMENSIONS, UsageQuery, UsageRow, UsageRows, UsageSum
+from pennyweight.store.usage import Dimension, UsageQuery, UsageRow, UsageRows, UsageSum
+from tests.store.kept_usage import kept_usage
 
 if TYPE_CHECKING:
     from pennyweight.store.database import Database
@@ -59,8 +60,8 @@ def test_a_row_comes_back_as_it_was(database: Database) -> None:
         price=2**60,
     )
     keep(database, full, row(2, model=None, outcome="refused", status=400))
-    assert database.read_now(lambda c: ROWS.rows_of(c, "default"))[0] == full
-    assert database.read_now(lambda c: ROWS.rows_of(c, "other")) == []
+    assert database.read_now(lambda c: kept_usage(c, "default"))[0] == full
+    assert database.read_now(lambda c: kept_usage(c, "other")) == []
 
 
 def test_a_request_counts_once_however_often_it_is_written(database: Database) -> None:
@@ -91,7 +92,7 @@ def test_refused_requests_are_counted_but_reached_no_model(database: Database) -
     assert (whole.num_requests, whole.num_model_requests) == (5, 3)
 
 
-@pytest.mark.parametrize("dimension", DIMENSIONS)
+@pytest.mark.parametrize("dimension", get_args(Dimension))
 def test_every_dimension_groups_and_filters(database: Database, dimension: str) -> None:
     values: list[str | bool | None] = [True, False, True] if dimension == "batch" else ["b", "a", "b"]
     if dimension in ("key_id", "model"):

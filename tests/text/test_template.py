@@ -175,11 +175,6 @@ def test_messages_a_template_cannot_use_are_the_callers_error(source: str) -> No
         render(source)
 
 
-def test_tools_are_known_to_be_read_or_not() -> None:
-    assert make("{% if tools %}{{ tools | tojson }}{% endif %}").supports_tools
-    assert not make("{{ messages }}").supports_tools
-
-
 def test_a_template_comes_from_metadata_with_its_tokens() -> None:
     metadata = {
         "tokenizer.chat_template": "{{ bos_token }}{{ messages[0].content }}{{ eos_token }}",

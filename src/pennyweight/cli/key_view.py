@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pennyweight.cost.prices import PICODOLLARS
 from pennyweight.store.organization import Organization
 from pennyweight.store.spending import Spending
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.table import Table
+    from rich.text import Text
     from sqlalchemy import Connection
 
     from pennyweight.core import Allowance
     from pennyweight.store.keys import Key
     from pennyweight.store.organization import IssuedKey
 
+_UNSAID: Final = frozenset({None, "", "api.all"})
+"""What a key has unless asked otherwise."""
 _COLUMNS = ("id", "name", "project", "key", "scopes", "limits", "spent", "last used", "state")
 
 
@@ -52,16 +58,46 @@ def show_rows(rows: list[dict[str, Any]], *, as_json: bool) -> None:
 
         print(json.dumps(rows, ensure_ascii=False))
         return
-    from rich import box
+    import sys
+
     from rich.console import Console
+
+    needed = _needed(rows, _COLUMNS)
+    if not sys.stdout.isatty():  # a program or a file reads it: nothing is wrapped or shortened
+        Console(width=needed).print(_table(rows, _COLUMNS))
+        return
+    console = Console()
+    columns = _COLUMNS if needed <= console.width else _telling(rows)
+    console.print(_table(rows, columns))
+
+
+def _table(rows: list[dict[str, Any]], columns: Sequence[str]) -> Table:
+    from rich import box
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in _COLUMNS:
-        table.add_column(column, no_wrap=column == "id")
+    for column in columns:
+        table.add_column(column, no_wrap=column == "id", overflow="fold")
     for row in rows:
-        table.add_row(*("" if row[column] is None else str(row[column]) for column in _COLUMNS))
-    Console().print(table)
+        table.add_row(*(_cell(row, column) for column in columns))
+    return table
+
+
+def _cell(row: dict[str, Any], column: str) -> Text:
+    from rich.text import Text
+
+    return Text("" if row[column] is None else str(row[column]))  # no markup: names may have brackets
+
+
+def _needed(rows: list[dict[str, Any]], columns: Sequence[str]) -> int:
+    """Characters across: each column has a space on both sides and a border, and so has the table."""
+    widths = (max([len(name), *(_cell(row, name).cell_len for row in rows)]) for name in columns)
+    return 2 + sum(width + 3 for width in widths)
+
+
+def _telling(rows: list[dict[str, Any]]) -> list[str]:
+    """The columns that say something of any key."""
+    return [name for name in _COLUMNS if not rows or {row[name] for row in rows} - _UNSAID]
 
 
 def _row(connection: Connection, key: Key, allowance: Allowance | None, now: float) -> dict[str, Any]:

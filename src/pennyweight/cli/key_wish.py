@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
+from pennyweight.answers.name import Name
 from pennyweight.answers.scopes import ADMIN_SCOPES, read_project_scopes
 from pennyweight.core import Allowance
 from pennyweight.cost.prices import PICODOLLARS
@@ -42,6 +43,9 @@ class KeyWish:
             raise ConfigError("give --project or --new-project, not both")
         if not self.name.strip():
             raise ConfigError("the name of a key is empty; give it one")
+        Name().read(self.name, "name")
+        if self.new_project:
+            Name().read(self.new_project, "--new-project")
         self.wanted(now=0)
 
     def wanted(self, *, now: int) -> NewKey:

@@ -93,7 +93,7 @@ def require_link(connection: Connection, project_id: str, response_id: str) -> N
 
 def require_conversation(conversation_id: str) -> None:
     """Raise NotFoundError for what cannot be a conversation: threads are kept beside them."""
-    if not conversation_id.startswith("conv_"):
+    if not conversation_id.startswith("conv_") or "\0" in conversation_id:
         raise NotFoundError(f"No conversation has the id '{conversation_id:.80}'.", param="conversation")
 
 

@@ -77,11 +77,6 @@ class Budgets:
         if places and spent and (self._writer is None or self._writer.done()):
             self._writer = asyncio.get_running_loop().create_task(self._write())
 
-    @property
-    def is_owing(self) -> bool:
-        """Whether something settled is not durable yet."""
-        return bool(self._owed())
-
     async def flush(self) -> None:
         """Wait until everything settled is durable; raises what keeps it from being."""
         while owed := self._owed():

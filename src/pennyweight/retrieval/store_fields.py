@@ -19,6 +19,7 @@ from pennyweight.answers.fields import (
     unknown,
     wrong_type,
 )
+from pennyweight.answers.name import Name
 from pennyweight.store.vector_store import NewStoreFile, StaticChunking
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ def _object(value: object, param: str, known: tuple[str, ...]) -> Mapping[str, A
     return value
 
 
-_NAME = Field(name="name", kind=Text(), doc="Told again; names need not differ.")
+_NAME = Field(name="name", kind=Name(), doc="Told again; names need not differ.")
 _METADATA = Field(name="metadata", kind=TextMap(), doc="Kept and told again.")
 _EXPIRES = Field(
     name="expires_after",

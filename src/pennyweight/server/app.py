@@ -38,6 +38,7 @@ from pennyweight.server.metering import Metering
 from pennyweight.server.metrics import CountResponses, MeteredAnswers, Metrics
 from pennyweight.server.openapi import DescribedApp
 from pennyweight.server.organization import Office
+from pennyweight.server.paths import Paths
 from pennyweight.server.request_id import RequestId
 from pennyweight.server.routes.admin_keys import admin_key_routes
 from pennyweight.server.routes.assistants import assistant_routes
@@ -278,6 +279,7 @@ def _add_middleware(app: FastAPI, settings: Settings, services: Services, metric
     """The last one added is the outermost."""
     app.add_middleware(Metering, journal=services.usage, prices=services.accounts.prices)
     app.add_middleware(Idempotency, database=services.database, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(Paths)
     app.add_middleware(Authentication, keys=services.keys, accounts=services.accounts)
     if settings.allow_origins:
         app.add_middleware(

@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pennyweight.answers.field_tables import FieldTables, Neutral
 from pennyweight.answers.fields import Field, Flag, Integer, ListOf, OneOf, Text
+from pennyweight.answers.name import Name
+from pennyweight.server.paging import whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _MAX_SCOPES: Final = 64
+_LIMIT: Final = Integer(low=1, high=100)
 _LONGEST_S: Final = 100 * 366 * 24 * 60 * 60
-_NAME: Final = Field(name="name", kind=Text(empty=False), doc="What people call it; need not be unique.")
+_NAME: Final = Field(name="name", kind=Name(empty=False), doc="What people call it; need not be unique.")
 _EXPIRES: Final = Field(
     name="expires_in_seconds",
     kind=Integer(low=1, high=_LONGEST_S),
@@ -93,18 +96,14 @@ SPEND_LIMIT: Final = _table(
 
 def read_query(query: Mapping[str, str]) -> dict[str, Any]:
     """The query of a list, checked by `LIST_QUERY`. Raises ParameterError."""
-    numbers = {"limit": _whole(query["limit"])} if "limit" in query else {}
+    numbers = {"limit": whole_number(query["limit"], "limit", _LIMIT)} if "limit" in query else {}
     flags = {"include_archived": query["include_archived"] == "true"} if "include_archived" in query else {}
     return LIST_QUERY.read({**query, **numbers, **flags})
 
 
-def _whole(text: str) -> object:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else text
-
-
 LIST_QUERY: Final = _table(
     Field(name="after", kind=Text(), doc="Begin behind the object with this id."),
-    Field(name="limit", kind=Integer(low=1, high=100), doc="Most objects of a page; by default 20."),
+    Field(name="limit", kind=_LIMIT, doc="Most objects of a page; by default 20."),
     Field(name="order", kind=OneOf(("asc", "desc")), doc="By time of creation; by default `asc`."),
     Field(name="include_archived", kind=Flag(), doc="Archived projects as well."),
     Field(

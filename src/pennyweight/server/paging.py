@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from pennyweight.answers.fields import Integer, OneOf, TextMap, unknown, wrong_type
+from pennyweight.answers.fields import Integer, OneOf, ParameterError, TextMap, unknown, wrong_type
 from pennyweight.answers.responses_settings import check_include
 from pennyweight.store.pages import Cursor
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 LIST_QUERY: Final = ("after", "before", "limit", "order")
 """What most lists take."""
+_WHOLE: Final = re.compile(r"-?[0-9]{1,18}")
 _ORDER: Final = OneOf(("asc", "desc"))
 _FLAG: Final = OneOf(("true", "false"))
 _ENTRY: Final = re.compile(r"metadata\[(.*)\]", re.DOTALL)
@@ -51,22 +52,22 @@ def read_flag(query: Mapping[str, str], name: str) -> bool:
 
 def read_number(query: Mapping[str, str], name: str, *, default: int, most: int = 2**31 - 1) -> int:
     """A whole number from 0 to `most`. Raises ParameterError."""
-    if name not in query:
-        return default
-    text = query[name]
-    if not (text.isascii() and text.isdigit()):
-        raise wrong_type(name, "an integer", text)
-    return Integer(low=0, high=most).read(int(text[:10]), name)
+    return whole_number(query[name], name, Integer(low=0, high=most)) if name in query else default
+
+
+def whole_number(text: str, name: str, kind: Integer) -> int:
+    """The number that `text` spells, if it is one of `kind`. Raises ParameterError."""
+    if not _WHOLE.fullmatch(text):
+        message = f"Invalid '{name}': {text!r:.80}; it must be a whole number from {kind.low} to {kind.high}."
+        raise ParameterError(message, param=name, code="invalid_type")
+    return kind.read(int(text), name)
 
 
 def read_page(query: Mapping[str, str], *, most: int, default: int, order: Order = "desc") -> Cursor:
     """`after`, `before`, `limit` and `order`, by default as given. Raises ParameterError."""
     limit = default
     if "limit" in query:
-        text = query["limit"]
-        if not (text.isascii() and text.isdigit()):
-            raise wrong_type("limit", "an integer", text)
-        limit = Integer(low=1, high=most).read(int(text[:10]), "limit")
+        limit = whole_number(query["limit"], "limit", Integer(low=1, high=most))
     named = _ORDER.read(query.get("order", order), "order")
     ordered: Order = "asc" if named == "asc" else "desc"
     return Cursor(limit=limit, after=query.get("after"), before=query.get("before"), order=ordered)

@@ -62,7 +62,7 @@ class Conversations:
         columns = [conversations.c[name] for name in Conversation.__slots__]
         row = connection.execute(select(*columns).where(*_named(project_id, conversation_id))).one_or_none()
         if row is None:
-            raise NotFoundError(f"No conversation has the id '{conversation_id}'.")
+            raise NotFoundError(f"No conversation has the id '{conversation_id:.80}'.", param="conversation")
         return Conversation(**dict(row._mapping) | {"metadata": read_text_map(row.metadata)})
 
     def set_metadata(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from sqlalchemy import case, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -26,7 +26,6 @@ REACHED_A_MODEL: Final = ("completed", "left", "failed")
 
 Dimension = Literal["project_id", "key_id", "kind", "endpoint", "model", "batch", "outcome"]
 """What usage can be told apart by, and filtered by."""
-DIMENSIONS: Final[tuple[Dimension, ...]] = get_args(Dimension)
 
 _SUMS: Final = (
     "prompt_tokens",
@@ -136,13 +135,6 @@ class UsageRows:
         )
         rows = [row._asdict() for row in found]
         return [_sum(row, query) for row in rows if row["num_requests"]]
-
-    def rows_of(self, connection: Connection, project_id: str) -> list[UsageRow]:
-        """All rows of one project, oldest first."""
-        names = UsageRow.__dataclass_fields__
-        columns = [usage.c[name] for name in names]
-        chosen = select(*columns).where(usage.c.project_id == project_id).order_by(usage.c.id)
-        return [UsageRow(**row._mapping) for row in connection.execute(chosen)]
 
     def forget(self, connection: Connection, *, before: int) -> int:
         """Delete the rows that ended before `before`; how many there were."""

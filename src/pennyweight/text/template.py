@@ -96,11 +96,6 @@ class ChatTemplate:
         """What a request may set beside messages and tools."""
         return self._variables - _OWN_VARIABLES - ChatEnvironment().globals.keys()
 
-    @property
-    def supports_tools(self) -> bool:
-        """Whether the template reads `tools` at all; others would drop them in silence."""
-        return "tools" in self._variables
-
     def render(
         self,
         messages: Sequence[Mapping[str, Any]],

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pennyweight.answers.field_tables import FieldTables, Neutral
 from pennyweight.answers.fields import Field, Number, Text
+from pennyweight.answers.name import Name
 from pennyweight.history.assistants.new_stores import NewToolResources
 from pennyweight.history.assistants.response_format import ResponseFormat
 from pennyweight.history.assistants.tool_resources import ToolResources
@@ -51,7 +52,7 @@ NO_REASONING: Final = Neutral(
 )
 _OTHERS: Final = (
     MODEL,
-    Field(name="name", kind=LimitedText(256), doc="For people."),
+    Field(name="name", kind=Name(), doc="For people."),
     Field(name="description", kind=LimitedText(512), doc="For people."),
     INSTRUCTIONS,
     TOOLS,

@@ -27,10 +27,12 @@ def health_routes(engine: Engine | None) -> APIRouter:
     """The routes over one engine; None: requests are only passed on, which needs nothing that could fail."""
     router = APIRouter(tags=["health"])
 
+    @router.head("/live", include_in_schema=False)
     @router.get("/live", summary="Whether the process answers", response_model=None)
     async def live() -> Response:
         return json_response({"status": "ok"})
 
+    @router.head("/health", include_in_schema=False)
     @router.get("/health", summary="State of the server", response_model=None, responses=HEALTH_RESPONSES)
     async def health(request: Request) -> Response:
         if engine is None:
