@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sqlalchemy import select
+
 from pennyweight.store import idempotent_answers
-from pennyweight.store.idempotent_answers import KEPT_S, IdempotentAnswers, KeptAnswer
+from pennyweight.store.idempotent_answers import KEPT_S, IdempotentAnswers, KeptAnswer, forget_answers
 from pennyweight.store.projects import Projects
+from pennyweight.store.tables.idempotent_answers import idempotent_objects
 
 if TYPE_CHECKING:
     import pytest
@@ -39,7 +42,37 @@ def test_an_answer_comes_back_as_it_was_for_a_day(database: Database) -> None:
     assert get(database, "k", now=NOW + KEPT_S) is None
     put(database, "l", kept(None), now=NOW + KEPT_S)
     assert get(database, "l", now=NOW + KEPT_S) == kept(None)
-    assert get(database, "k", now=NOW) is None, "old ones are removed, not only hidden"
+
+
+def test_old_ones_are_removed_in_portions(database: Database) -> None:
+    for number in range(3):
+        database.write_now(
+            lambda link, number=number: ANSWERS.put(
+                link, "default", f"k{number}", kept(), now=NOW, objects=["resp_1", f"resp_{number}"]
+            )
+        )
+    put(database, "young", kept(), now=NOW + 1)
+    removed = [
+        database.write_now(lambda link: ANSWERS.forget(link, now=NOW + KEPT_S, limit=2)) for _ in range(3)
+    ]
+    assert removed == [2, 1, 0]
+    assert get(database, "k0") is None
+    assert get(database, "young") == kept()
+    assert database.read_now(lambda link: link.execute(select(idempotent_objects)).all()) == []
+
+
+def test_answers_go_with_each_object_they_tell_of(database: Database) -> None:
+    told = {"a": ["thread_1", "msg_1"], "b": ["thread_1", "msg_2"], "c": []}
+    for key, objects in told.items():
+        database.write_now(
+            lambda link, key=key, objects=objects: ANSWERS.put(
+                link, "default", key, kept(), now=NOW, objects=objects
+            )
+        )
+    database.write_now(lambda link: forget_answers(link, ["msg_1", "msg_3"]))
+    assert [get(database, key) is None for key in told] == [True, False, False]
+    database.write_now(lambda link: forget_answers(link, [f"x{n}" for n in range(600)] + ["thread_1"]))
+    assert [get(database, key) is None for key in told] == [True, True, False]
 
 
 def test_keys_are_a_projects_own(database: Database) -> None:

@@ -3,7 +3,8 @@
 Answers are kept per project in the database, complete ones alone: a request that failed, or whose client went
 away, is answered afresh. Of an answer that tells a secret only that it was given is kept. The key belongs to
 the exact request; with another body it is refused. A stream is repeated byte for byte, at once. The last
-piece of an answer is sent when the answer is safely kept.
+piece of an answer is sent when the answer is safely kept. Whoever deletes an object deletes the answers that
+tell of it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pennyweight.server.body import read_bytes
 from pennyweight.server.envelope import error_response
 from pennyweight.server.permissions import makes_keys
 from pennyweight.server.recording import Recording
+from pennyweight.server.told_objects import told_objects
 from pennyweight.store.idempotent_answers import IdempotentAnswers, KeptAnswer
 
 if TYPE_CHECKING:
@@ -105,8 +107,10 @@ class Idempotency:
         async def keep(status: int, headers: tuple[tuple[str, str], ...], answer: bytes | None) -> None:
             body = None if secret else answer
             made = KeptAnswer(fingerprint=fingerprint, status=status, headers=headers, body=body)
-            at = int(self._clock())
-            await self._database.write(lambda link: self._answers.put(link, *place, made, now=at))
+            at, told = int(self._clock()), told_objects(scope["path"], body or b"")
+            await self._database.write(
+                lambda link: self._answers.put(link, *place, made, now=at, objects=told)
+            )
 
         recording = Recording(send, keep)
         await self._app(scope, _body_first(body, request.receive), recording.send)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, insert, select, update
 
 from pennyweight.errors import NotFoundError
+from pennyweight.store.idempotent_answers import forget_answers
 from pennyweight.store.pages import page_of
 from pennyweight.store.tables.assistants import assistants as table
 
@@ -68,6 +69,7 @@ class Assistants:
         gone = connection.execute(delete(table).where(*_named(project_id, assistant_id)))
         if gone.rowcount == 0:
             raise _not_found(assistant_id)
+        forget_answers(connection, [assistant_id])
 
 
 def _made(row: Row[Any]) -> Assistant:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, func, insert, select, update
 
 from pennyweight.errors import NotFoundError
+from pennyweight.store.idempotent_answers import forget_answers
 from pennyweight.store.identifiers import new_id
 from pennyweight.store.items import Item, Items
 from pennyweight.store.pages import page_by
@@ -136,12 +137,14 @@ class Conversations:
         if connection.execute(removed).rowcount == 0:
             raise _no_item(item_id)
         self._items.delete_unplaced(connection, [item_id])
+        forget_answers(connection, [item_id])
 
     def delete(self, connection: Connection, project_id: str, conversation_id: str) -> None:
         """Delete the conversation and the items that stand nowhere else. Raises NotFoundError."""
         held = [item.id for item in self.items(connection, project_id, conversation_id)]
         connection.execute(delete(conversations).where(*_named(project_id, conversation_id)))
         self._items.delete_unplaced(connection, held)
+        forget_answers(connection, [conversation_id])
 
 
 def _named(project_id: str, conversation_id: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:

@@ -9,6 +9,7 @@ from sqlalchemy import delete, insert, select
 
 from pennyweight.errors import NotFoundError
 from pennyweight.store.blob import BlobUses
+from pennyweight.store.idempotent_answers import forget_answers
 from pennyweight.store.pages import page_of
 from pennyweight.store.tables.files import files as table
 from pennyweight.store.vector_store_departures import leave_all_stores
@@ -75,6 +76,7 @@ class Files:
         self.get(connection, project_id, file_id, now=now)
         connection.execute(delete(table).where(table.c.project_id == project_id, table.c.id == file_id))
         leave_all_stores(connection, project_id, [file_id])
+        forget_answers(connection, [file_id])
         return self._uses.drop(connection, project_id, file_id)
 
     def have_expired(self, connection: Connection, *, now: int) -> bool:
@@ -89,6 +91,7 @@ class Files:
         for row in connection.execute(due).all():
             connection.execute(delete(table).where(table.c.id == row.id))
             leave_all_stores(connection, row.project_id, [row.id])
+            forget_answers(connection, [row.id])
             blobs += self._uses.drop(connection, row.project_id, row.id)
         return blobs
 

@@ -22,6 +22,7 @@ from pennyweight.store.generation import (
     State,
     WrongStateError,
 )
+from pennyweight.store.idempotent_answers import forget_answers
 from pennyweight.store.items import Items
 from pennyweight.store.pages import page_of
 from pennyweight.store.tables.generations import generation_items
@@ -144,6 +145,7 @@ class Generations:
         if gone.rowcount == 0:
             raise not_found(generation_id)
         self._items.delete_unplaced(connection, item_ids)
+        forget_answers(connection, [generation_id])
 
     def forget(self, connection: Connection, *, before: int, now: int, limit: int) -> int:
         """Delete up to `limit` that ended before `before`, or whose own time is over; how many there were."""
@@ -156,6 +158,7 @@ class Generations:
         held = connection.execute(select(place.item_id).where(place.generation_id.in_(gone))).scalars().all()
         connection.execute(delete(table).where(table.c.id.in_(gone)))
         self._items.delete_unplaced(connection, held)
+        forget_answers(connection, gone)
         return len(gone)
 
 

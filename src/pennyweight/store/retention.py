@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Self
 from pennyweight.errors import PennyweightError
 from pennyweight.store.events import Events
 from pennyweight.store.generations import Generations
+from pennyweight.store.idempotent_answers import IdempotentAnswers
 from pennyweight.store.usage import UsageRows
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class Housekeeper:
             + self._database.write_now(
                 lambda c: Generations().forget(c, before=oldest, now=now, limit=_PORTION)
             )
+            + self._database.write_now(lambda c: IdempotentAnswers().forget(c, now=now, limit=_PORTION))
             + self._database.write_now(lambda c: UsageRows().forget(c, before=now - kept.usage_days * _DAY_S))
         )
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, insert, select, update
 
 from pennyweight.errors import NotFoundError
+from pennyweight.store.idempotent_answers import forget_answers
 from pennyweight.store.pages import Page, page_of
 from pennyweight.store.tables.vector_stores import vector_store_files, vector_stores
 from pennyweight.store.vector_store import FileCounts, FileState, VectorStore, expiry
@@ -85,6 +86,7 @@ class VectorStores:
         connection.execute(update(table).where(table.c.number == store.number).values(deleted=True))
         inside = vector_store_files.c.store_number == store.number
         leave(connection, inside)
+        forget_answers(connection, [store_id])
 
 
 def counts_by(
