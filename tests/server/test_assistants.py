@@ -257,6 +257,26 @@ def test_files_beside_messages_go_into_the_threads_store(client: openai.OpenAI, 
             make(tool_resources={"file_search": {"vector_store_ids": ["vs_none"]}})
 
 
+@pytest.mark.parametrize("deleted", [True, False])
+def test_a_thread_whose_store_is_gone_gets_another(
+    client: openai.OpenAI, server: LiveServer, *, deleted: bool
+) -> None:
+    file = client.files.create(file=("a.txt", b"a"), purpose="assistants")
+    beside: Any = [{"file_id": file.id, "tools": [{"type": "file_search"}]}]
+    asked: Any = {"role": "user", "content": "And this?", "attachments": beside}
+    thread = client.beta.threads.create(messages=[asked])
+    (gone,) = stores_of(thread)
+    if deleted:
+        client.vector_stores.delete(gone)
+    else:
+        days = {"expires_after_days": 1}
+        server.services.database.write_now(lambda c: VectorStores().update(c, "default", gone, days, now=1))
+    client.beta.threads.messages.create(thread.id, **asked)
+    (store_id,) = stores_of(client.beta.threads.retrieve(thread.id))
+    assert store_id != gone
+    assert files_in(server, store_id) == [file.id]
+
+
 def test_a_store_may_be_made_with_an_assistant_or_a_thread(client: openai.OpenAI, server: LiveServer) -> None:
     file_id = client.files.create(file=("a.txt", b"a"), purpose="assistants").id
     static: Any = {"type": "static", "static": {"max_chunk_size_tokens": 100, "chunk_overlap_tokens": 50}}

@@ -90,7 +90,10 @@ def test_followed(client: openai.OpenAI, searcher: Assistant) -> None:
     assert call_of(search).type == "file_search"
 
 
-def test_a_file_beside_a_message_is_read_before_the_answer(client: openai.OpenAI, server: LiveServer) -> None:
+@pytest.mark.parametrize("choice", [{"type": "file_search"}, "required"])
+def test_a_file_beside_a_message_is_read_before_the_answer(
+    client: openai.OpenAI, server: LiveServer, choice: Any
+) -> None:
     assistant = client.beta.assistants.create(model=server.model, tools=[{"type": "file_search"}])
     file = client.files.create(file=("pears.txt", b"Pears are blue on Mondays."), purpose="assistants")
     beside: Any = [{"file_id": file.id, "tools": [{"type": "file_search"}]}]
@@ -98,7 +101,7 @@ def test_a_file_beside_a_message_is_read_before_the_answer(client: openai.OpenAI
     run = client.beta.threads.create_and_run_poll(
         assistant_id=assistant.id,
         thread={"messages": [question]},
-        tool_choice={"type": "file_search"},
+        tool_choice=choice,
         **SHORT,
     )
     search, _ = client.beta.threads.runs.steps.list(run.id, thread_id=run.thread_id, order="asc")

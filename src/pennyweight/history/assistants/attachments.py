@@ -1,14 +1,17 @@
 """Files beside a message: put into the thread's vector store, where `file_search` finds them.
 
-A thread without a store gets one that is emptied seven days after its last use, as at OpenAI.
+A thread without a store, or whose store is gone, gets one that is emptied seven days after its last use, as
+at OpenAI.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from pennyweight.answers.fields import ParameterError, Text, missing, unknown, wrong_type
+from pennyweight.errors import NotFoundError
 from pennyweight.history.assistants.tool_resources import resources_with, stores_of
 from pennyweight.history.assistants.tools import FILE_SEARCH, no_code_interpreter
 from pennyweight.store.identifiers import new_id
@@ -18,9 +21,11 @@ from pennyweight.store.vector_store_files import VectorStoreFiles
 from pennyweight.store.vector_stores import VectorStores
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy import Connection
+
+    from pennyweight.store.vector_store import VectorStore
 
 STORE_DAYS: Final = 7
 _ITEM: Final[dict[str, Any]] = {
@@ -55,10 +60,8 @@ def attach(
         return
     threads, stores = Threads(), VectorStores()
     resources = dict(threads.get(connection, project_id, thread_id).tool_resources)
-    store_ids = stores_of(resources)
-    if store_ids:
-        store = stores.get(connection, project_id, store_ids[0])
-    else:
+    store = _own_store(connection, project_id, resources, now)
+    if store is None:
         new = NewVectorStore(
             id=new_id("vs_"), project_id=project_id, created_at=now, expires_after_days=STORE_DAYS
         )
@@ -67,6 +70,17 @@ def attach(
         threads.change(connection, project_id, thread_id, metadata=None, tool_resources=told)
     new_files = [NewStoreFile(id=file_id) for file_id in dict.fromkeys(file_ids)]
     VectorStoreFiles().add(connection, store, new_files, now=now)
+
+
+def _own_store(
+    connection: Connection, project_id: str, resources: Mapping[str, Any], now: int
+) -> VectorStore | None:
+    """None: there is none yet, or it is gone. A file in one that has expired would never be found."""
+    for store_id in stores_of(resources):
+        with suppress(NotFoundError):
+            store = VectorStores().get(connection, project_id, store_id)
+            return None if store.has_expired(now) else store
+    return None
 
 
 def _attachment(value: object, param: str) -> dict[str, Any]:

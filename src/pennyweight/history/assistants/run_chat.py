@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pennyweight.answers.passages import quotation
 from pennyweight.history.assistants.file_search import passages_of
 from pennyweight.history.assistants.message_object import message_text
-from pennyweight.history.assistants.tools import FILE_SEARCH, functions_of
+from pennyweight.history.assistants.tools import function_choice, functions_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,7 +34,7 @@ class RunChat:
         """As `ChatExchange` reads it."""
         asked, goes_on = self.settings, bool(self._calls())
         tools = functions_of(asked.tools)
-        choice: Any = "auto" if goes_on or _is_search(asked.tool_choice) else asked.tool_choice
+        choice = "auto" if goes_on else function_choice(asked.tool_choice, asked.tools)
         body: dict[str, Any] = {
             "model": asked.model,
             "messages": [*self._leading(), *self._thread(), *self._own()],
@@ -104,7 +104,3 @@ def _is_message(step: RunStep) -> bool:
 def _is_calls(step: RunStep) -> bool:
     details = step.details
     return bool(details["type"] == "tool_calls" and details["tool_calls"][0]["type"] == "function")
-
-
-def _is_search(choice: Any) -> bool:
-    return isinstance(choice, dict) and choice.get("type") == FILE_SEARCH

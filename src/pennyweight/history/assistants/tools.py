@@ -75,12 +75,19 @@ def functions_of(tools: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 def check_choice(choice: Any, tools: Sequence[Mapping[str, Any]]) -> None:
     """Raises ParameterError if `choice` demands what is not among `tools`."""
-    if isinstance(choice, dict) and choice.get("type") == FILE_SEARCH:
-        if all(tool["type"] != FILE_SEARCH for tool in tools):
-            message = "'tool_choice' demands 'file_search', which is not among the run's tools."
-            raise ParameterError(message, param="tool_choice", code="invalid_value")
-        return
-    read_tool_choice(choice, read_tools(functions_of(tools), ignored=set()))
+    if _is_search(choice) and not _have_search(tools):
+        message = "'tool_choice' demands 'file_search', which is not among the run's tools."
+        raise ParameterError(message, param="tool_choice", code="invalid_value")
+    read_tool_choice(function_choice(choice, tools), read_tools(functions_of(tools), ignored=set()))
+
+
+def function_choice(choice: Any, tools: Sequence[Mapping[str, Any]]) -> Any:
+    """What `choice` leaves to the model: a search is done in any case, and so a demand for one is met."""
+    if _is_search(choice):
+        return "auto"
+    if choice == "required" and _have_search(tools) and not functions_of(tools):
+        return "auto"
+    return choice
 
 
 def no_code_interpreter(param: str) -> ParameterError:
@@ -90,6 +97,14 @@ def no_code_interpreter(param: str) -> ParameterError:
         "function that runs them where you want it, or leave the tool out."
     )
     return ParameterError(message, param=param, code="unsupported_value")
+
+
+def _is_search(choice: Any) -> bool:
+    return isinstance(choice, dict) and choice.get("type") == FILE_SEARCH
+
+
+def _have_search(tools: Sequence[Mapping[str, Any]]) -> bool:
+    return any(tool["type"] == FILE_SEARCH for tool in tools)
 
 
 def _check_tool(tool: Mapping[str, object], param: str) -> None:
