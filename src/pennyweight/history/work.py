@@ -47,6 +47,7 @@ class Work(Protocol):
     async def answer(self, generation: Generation, claimed: Claimed) -> None:
         """Until it has ended, or waits for something; a failure that is the request's own ends it as failed.
 
-        Raises LeaseLostError, UnavailableError, StorageFullError; then it stays as it was.
+        Raises LeaseLostError, UnavailableError, StorageFullError; then it waits for another attempt, or has
+        failed if somebody may have seen a part of it.
         """
         ...

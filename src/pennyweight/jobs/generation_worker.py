@@ -23,7 +23,8 @@ from pennyweight.history.work import Claimed
 from pennyweight.jobs.generation_usage import GenerationUsage
 from pennyweight.store.allowances import Allowances
 from pennyweight.store.failpoints import failpoint
-from pennyweight.store.generation import LeaseLostError
+from pennyweight.store.generation import LeaseLostError, State
+from pennyweight.store.generations import Generations
 from pennyweight.store.identifiers import new_id
 from pennyweight.store.leases import Leases
 
@@ -161,16 +162,11 @@ class GenerationWorker:
     async def _work_on(self, generation: Generation, lease: Lease) -> None:
         usage, waits = GenerationUsage(generation, self._desk.accounts, fence=lease.fence), True
         try:
-            await self._answer(generation, lease, usage)
-            waits = False
+            waits = not await self._attempt(generation, lease, usage)
         except asyncio.CancelledError:
             waits = self._stopping
             if self._stopping:
                 await self._release(lease)
-        except LeaseLostError as error:
-            _log.info("%s is not answered here any more: %s", generation.id, error.message)
-        except PennyweightError as error:  # the engine stops, the disk is full, the database is away
-            _log.warning("%s waits: %s", generation.id, error.message)
         except Exception:  # its lease runs out, and it is tried again
             _log.exception("%s was interrupted", generation.id)
         finally:
@@ -179,6 +175,33 @@ class GenerationWorker:
             del self._running[generation.id]
             self._projects[generation.project_id] -= 1
             self._news.set()
+
+    async def _attempt(self, generation: Generation, lease: Lease, usage: GenerationUsage) -> bool:
+        """Whether it has its end."""
+        try:
+            await self._answer(generation, lease, usage)
+        except LeaseLostError as error:
+            _log.info("%s is not answered here any more: %s", generation.id, error.message)
+        except PennyweightError as error:  # the engine stops, the disk is full, the database is away
+            _log.warning("%s waits: %s", generation.id, error.message)
+            await asyncio.sleep(_POLL_S)  # what is in the way is not gone at once
+            await self._set_aside(lease, error)
+        else:
+            return True
+        return False
+
+    async def _set_aside(self, lease: Lease, error: PennyweightError) -> None:
+        """What nobody has seen waits for another attempt; what somebody may have seen has failed."""
+
+        def work(connection: Connection) -> None:
+            if not self._leases.release(connection, lease):
+                told = {"code": "server_error", "message": error.message}
+                now = int(time.time())
+                Generations().finish(connection, lease, to=State.FAILED, now=now, error=told)
+
+        with suppress(PennyweightError):  # its lease runs out then
+            await self._desk.database.write(work)
+        self._desk.bell.ring(lease.generation_id)
 
     async def _answer(self, generation: Generation, lease: Lease, usage: GenerationUsage) -> None:
         principal = await self._desk.database.read(lambda c: _principal(c, generation))

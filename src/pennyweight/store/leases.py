@@ -77,16 +77,17 @@ class Leases:
         """Whether there is something to take from its worker."""
         return bool(connection.execute(select(exists().where(*_expired(kinds, now)))).scalar_one())
 
-    def release(self, connection: Connection, lease: Lease) -> None:
-        """Give back what nobody has seen a part of, as if it had never been claimed; else nothing happens."""
+    def release(self, connection: Connection, lease: Lease) -> bool:
+        """Give back what nobody has seen a part of, as if it had never been claimed; whether it was that."""
         told = exists().where(events.c.generation_id == table.c.id)
         mine = (table.c.id == lease.generation_id, table.c.fence == lease.fence)
         cleared = {"lease_owner": None, "lease_expires_at": None, "attempt": table.c.attempt - 1}
-        connection.execute(
+        released = connection.execute(
             update(table)
             .where(*mine, table.c.state == State.IN_PROGRESS, ~told)
             .values(state=State.QUEUED, **cleared)
         )
+        return released.rowcount > 0
 
     def renew(self, connection: Connection, lease: Lease, *, now: int, lease_s: int) -> Lease:
         """The same lease for longer. Raises LeaseLostError; then the work is to be dropped."""
