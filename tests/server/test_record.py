@@ -21,6 +21,9 @@ REDACTION = """
 def redact(exchange):
     request = exchange["request"]
     text = str(request)
+    request.pop("previous_response_id", None)
+    if "metadata" in request:
+        request["metadata"] = {"who": "NAME"} if "Ann" in str(request["metadata"]) else "anything"
     if "private" in text:
         return None
     if "broken" in text:
@@ -89,6 +92,37 @@ def test_a_response_is_kept_in_the_redacted_words(recorder: openai.OpenAI) -> No
     assert item.content[0].text == "NAME again"  # type: ignore[union-attr]
     with pytest.raises(openai.BadRequestError, match="redacted before it is stored"):
         recorder.responses.create(model="mini", input="Hi", background=True)
+
+
+def test_metadata_is_kept_redacted(recorder: openai.OpenAI) -> None:
+    own_id = ask(recorder, "Hi", metadata={"who": "Ann"})
+    assert recorder.chat.completions.retrieve(own_id).metadata == {"who": "NAME"}
+    own_id = ask(recorder, "Hi", metadata={"who": "Bob"})
+    assert recorder.chat.completions.retrieve(own_id).metadata == {}, "what is no metadata is not kept"
+
+
+def test_an_answer_is_not_kept_unredacted_for_its_idempotency_key(recorder: openai.OpenAI) -> None:
+    asked: Any = {"model": "mini", "extra_headers": {"Idempotency-Key": "once"}}
+    for answer in (
+        lambda: recorder.responses.create(**asked, input="Hi", max_output_tokens=16),
+        lambda: recorder.chat.completions.create(
+            **{**asked, "extra_headers": {"Idempotency-Key": "twice"}},
+            messages=[{"role": "user", "content": "Hi"}],
+            max_tokens=4,
+        ),
+    ):
+        answer()
+        with pytest.raises(openai.BadRequestError, match="must not be kept unredacted"):
+            answer()
+
+
+def test_what_a_response_continues_is_known_though_redacted_away(recorder: openai.OpenAI) -> None:
+    asked: Any = {"model": "mini", "max_output_tokens": 16}
+    first = recorder.responses.create(**asked, input="One")
+    second = recorder.responses.create(**asked, input="Two", previous_response_id=first.id)
+    recorder.responses.delete(first.id)
+    with pytest.raises(openai.BadRequestError, match="was deleted"):
+        recorder.responses.create(**asked, input="Three", previous_response_id=second.id)
 
 
 def refused(*arguments: str) -> str:

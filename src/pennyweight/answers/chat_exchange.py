@@ -39,11 +39,7 @@ class ChatExchange:
         self._conversation = asked.conversation
         self._options = model.in_own_ids(asked.options, asked=asked.model)
         self._shape = asked.shape
-        self.num_choices, self.store, self.metadata = (
-            asked.shape.num_choices,
-            asked.shape.store,
-            asked.metadata,
-        )
+        self.num_choices, self.store = asked.shape.num_choices, asked.shape.store
         self.identity = ChatIdentity(model=model.name, fingerprint=model.fingerprint)
         self._chunks = ChatChunks(self.identity, asked.shape)
         self._cost = CostTeller(backend.pricing, wanted=asked.include_cost, model=model.name)

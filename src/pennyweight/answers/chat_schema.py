@@ -35,7 +35,6 @@ class ChatRequest:
     stream: bool
     shape: ChatShape
     include_cost: bool
-    metadata: Mapping[str, str]
     ignored: tuple[str, ...]
 
 
@@ -68,7 +67,6 @@ def parse_chat(body: Mapping[str, object], *, stores: bool = False) -> ChatReque
             store=stores and values.get("store", False),
         ),
         include_cost=include_cost,
-        metadata=values.get("metadata", {}),
         ignored=tuple(sorted(ignored)),
     )
 

@@ -106,7 +106,7 @@ class Chats:
             kind="chat_completion",
             model=exchange.model,
             request=wire_text(words.request),
-            metadata=exchange.metadata,
+            metadata=words.metadata,
             key_id=principal.key,
             result=words.response,
         )

@@ -14,7 +14,7 @@ import logging
 import sys
 import traceback
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pennyweight.errors import ConfigError
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     Redact = Callable[[dict[str, Any]], dict[str, Any] | None]
 
 _log = logging.getLogger(__name__)
+_CONTINUED: Final = ("previous_response_id", "conversation")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,13 @@ class Words:
 
     request: Mapping[str, Any]
     response: str
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """Of the request, where it is the object of texts that it has to be."""
+        given = self.request.get("metadata")
+        texts = isinstance(given, dict) and all(isinstance(text, str) for text in given.values())
+        return given if isinstance(given, dict) and texts else {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,14 +90,17 @@ def load_redaction(name: str) -> Redact:
 
 
 def _of_shape(request: Mapping[str, object], redacted: Any) -> Mapping[str, Any]:
-    """`redacted`, if it has as many messages or items as `request`: they are kept one by one."""
+    """`redacted`, if it has as many messages or items as `request`: they are kept one by one.
+
+    What it continues stays as it was: where that is deleted, whoever continues this one must be told.
+    """
     for name in ("messages", "input"):
         given: Any = request.get(name)
         told = redacted.get(name)
         if type(given) is not type(told) or (isinstance(given, list) and len(given) != len(told)):
             raise ValueError(f"the redaction changed the number or kind of '{name}'")
-    kept: Mapping[str, Any] = redacted
-    return kept
+    continued = {name: request[name] for name in _CONTINUED if name in request}
+    return {**{name: value for name, value in redacted.items() if name not in _CONTINUED}, **continued}
 
 
 def _same_id(given: Mapping[str, Any], told: Mapping[str, Any]) -> str:

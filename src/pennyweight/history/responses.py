@@ -142,7 +142,7 @@ class Responses:
             standing=standing,
             state=exchange.state,
             model=exchange.model,
-            metadata=exchange.metadata,
+            metadata=words.metadata,
             result=words.response,
         )
         now = int(time.time())

@@ -278,7 +278,12 @@ def _add_organization(app: FastAPI, services: Services, settings: Settings) -> N
 def _add_middleware(app: FastAPI, settings: Settings, services: Services, metrics: Metrics) -> None:
     """The last one added is the outermost."""
     app.add_middleware(Metering, journal=services.usage, prices=services.accounts.prices)
-    app.add_middleware(Idempotency, database=services.database, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(
+        Idempotency,
+        database=services.database,
+        max_body_bytes=settings.max_body_bytes,
+        redacts=settings.redact is not None,
+    )
     app.add_middleware(Paths)
     app.add_middleware(Authentication, keys=services.keys, accounts=services.accounts)
     if settings.allow_origins:

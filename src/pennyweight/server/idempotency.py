@@ -1,10 +1,10 @@
 """`Idempotency-Key`: a POST repeated within a day gets the answer it got before, and nothing is done twice.
 
 Answers are kept per project in the database, complete ones alone: a request that failed, or whose client went
-away, is answered afresh. Of an answer that tells a secret only that it was given is kept. The key belongs to
-the exact request; with another body it is refused. A stream is repeated byte for byte, at once. The last
-piece of an answer is sent when the answer is safely kept. Whoever deletes an object deletes the answers that
-tell of it.
+away, is answered afresh. Of an answer that tells a secret, or is to be kept redacted alone, only that it was
+given is kept. The key belongs to the exact request; with another body it is refused. A stream is repeated
+byte for byte, at once. The last piece of an answer is sent when the answer is safely kept. Whoever deletes an
+object deletes the answers that tell of it.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _HEADER: Final = "idempotency-key"
 _LONGEST: Final = 255
+_REDACTED: Final = ("/v1/chat/completions", "/v1/completions", "/v1/responses")
 _log = logging.getLogger(__name__)
 Place = tuple[str, str]
 """A project and its key."""
@@ -50,12 +51,14 @@ class Idempotency:
         *,
         database: Database,
         max_body_bytes: int,
+        redacts: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._app = app
         self._database = database
         self._answers = IdempotentAnswers()
         self._max_body_bytes = max_body_bytes
+        self._untold = _REDACTED if redacts else ()
         self._clock = clock
         self._running: dict[Place, str] = {}  # fingerprints of what is under way
 
@@ -102,7 +105,7 @@ class Idempotency:
             await error_response(error)(scope, request.receive, send)
             return
 
-        secret = makes_keys(scope["method"], scope["path"])
+        secret = makes_keys(scope["method"], scope["path"]) or scope["path"] in self._untold
 
         async def keep(status: int, headers: tuple[tuple[str, str], ...], answer: bytes | None) -> None:
             body = None if secret else answer
@@ -143,8 +146,8 @@ def _repeated(kept: KeptAnswer, fingerprint: str) -> Response:
         raise _reused()
     if kept.body is None:
         error = InvalidRequestError(
-            "The answer to this request was given once and is not kept, because it was too large or told a "
-            "secret; to get a new one, use another Idempotency-Key."
+            "The answer to this request was given once and is not kept, because it was too large, told a "
+            "secret or must not be kept unredacted; to get a new one, use another Idempotency-Key."
         )
         error.code = "idempotent_answer_not_kept"
         raise error
