@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pennyweight.store.blob import Blob
     from pennyweight.store.vector_store import StaticChunking, StoreFile
 
-MAX_ATTEMPTS: Final = 3
+MAX_ATTEMPTS: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
