@@ -124,6 +124,28 @@ def test_a_call_cut_off_by_the_limit(answerer: Answerer) -> None:
     assert events[-1].reason == "length"
 
 
+@pytest.mark.parametrize("size", range(1, CALL.index(b"f") + 4))
+def test_a_call_cut_off_before_its_arguments_is_no_text(answerer: Answerer, size: int) -> None:
+    required = Conversation(messages=(HELLO,), tools=TOOLS, tool_choice=ToolChoice(mode="required"))
+    _, events = ask(answerer, required, spoken(CALL[:size], FinishReason.LENGTH))
+    assert "".join(event.text for event in events if isinstance(event, TextDelta)) == ""
+    assert isinstance(events[-1], Finished)
+    assert events[-1].reason == "length"
+
+
+def test_a_call_cut_off_behind_a_text(answerer: Answerer) -> None:
+    conversation = Conversation(messages=(HELLO,), tools=TOOLS)
+    _, events = ask(answerer, conversation, spoken(b"Let me see." + CALL[:20], FinishReason.LENGTH))
+    assert "".join(event.text for event in events if isinstance(event, TextDelta)) == "Let me see."
+
+
+@pytest.mark.parametrize("text", ["<table>", '<tool_call>{"name": "h', "a < b, a <"])
+def test_a_text_cut_off_that_is_no_call_is_whole(answerer: Answerer, text: str) -> None:
+    conversation = Conversation(messages=(HELLO,), tools=TOOLS)
+    _, events = ask(answerer, conversation, spoken(text.encode(), FinishReason.LENGTH))
+    assert "".join(event.text for event in events if isinstance(event, TextDelta)) == text
+
+
 def test_without_leave_to_call_there_are_no_tools(answerer: Answerer, tokenizer: Tokenizer) -> None:
     conversation = Conversation(messages=(HELLO,), tools=TOOLS, tool_choice=ToolChoice(mode="none"))
     engine, events = ask(answerer, conversation, spoken(CALL))

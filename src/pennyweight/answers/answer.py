@@ -152,7 +152,7 @@ class Answerer:
                             if choice.push(event):
                                 handle.cancel(choice.index)
                             continue
-                        choice.end()
+                        choice.end(event.reason)
                         for delta in choice.take():
                             yield delta
                         finished = self._finished(choice, event, await self._scored(tokens, event))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from pennyweight.answers.events import TextDelta, TokenDetail, ToolCallDelta
+from pennyweight.core import FinishReason
 from pennyweight.text.detokenizer import Detokenizer
 from pennyweight.text.stop import StopStrings
 from pennyweight.text.tools.tool import ArgumentsDelta, CallStart
@@ -71,7 +72,7 @@ class ChoiceText:
             self._decide(text)
         return self.stopped
 
-    def end(self) -> None:
+    def end(self, reason: FinishReason) -> None:
         """The engine has ended the choice: what is held back is final now."""
         self._ended = True
         if not self.stopped:
@@ -81,7 +82,8 @@ class ChoiceText:
         if not self.stopped:
             self._emit(self._stop.flush())
         if self._parser is not None:
-            self._pieces.add(self._parser.flush())
+            is_cut = reason is FinishReason.LENGTH and not self.stopped
+            self._pieces.add(self._parser.break_off() if is_cut else self._parser.flush())
 
     def take(self) -> list[TextDelta | ToolCallDelta]:
         """What has become final since the last call; details of tokens come with the first piece."""

@@ -64,6 +64,11 @@ def test_an_answer_of_nothing_is_still_a_message() -> None:
     assert told[-2][0] == "message.completed"
 
 
+def test_what_was_cut_off_before_it_said_anything_is_no_message() -> None:
+    making, told = made(ended("length"))
+    assert (making.messages, making.steps, told) == ([], [], [])
+
+
 def test_a_text_cut_off() -> None:
     making, told = made(TextDelta(0, "One"), ended("length"))
     assert told[-2][0] == "message.incomplete"

@@ -150,8 +150,8 @@ class RunMaking:
     def _finish(self, finished: Finished) -> Iterator[Told]:
         usage = usage_object(finished.usage.prompt_tokens, finished.usage.completion_tokens)
         cut_off = finished.reason in ("length", "content_filter")
-        if self._open is None and self._calling is None:
-            yield from self._begin_message()  # an answer of nothing is still a message
+        if self._open is None and self._calling is None and not cut_off:
+            yield from self._begin_message()  # an answer of nothing is a message; a cut call is none
         yield from self._end_message(usage, cut_off=cut_off)
         if self._calling is not None:
             yield from self._end_calls(usage, cut_off=cut_off)

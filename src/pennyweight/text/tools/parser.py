@@ -60,6 +60,24 @@ class CallParser:
             _add_text(events, self._blanks + held)
         return events
 
+    def break_off(self) -> list[ToolEvent]:
+        """As `flush`, of an answer that a limit cut off: the beginning of a call is not shown as text."""
+        is_open = self._state == self._head or (self._state == self._text and not self._in_text)
+        if is_open and self._begins_call(self._buffer):
+            self._buffer = self._blanks = ""
+            return []
+        return self.flush()
+
+    def _begins_call(self, text: str) -> bool:
+        """Whether it could go on as one of the tools' calls, blanks aside."""
+        syntax, given = self._syntax, _squeezed(text)
+        heads = (
+            _squeezed(syntax.trigger + syntax.opening + syntax.before_name + name + after)
+            for name in self._tools
+            for after in (syntax.after_name, syntax.before_raw)
+        )
+        return bool(given) and any(head.startswith(given) for head in heads)
+
     # A state takes what it can from the buffer, adds events, and says whether another may go on at once.
 
     def _text(self, events: list[ToolEvent]) -> bool:
@@ -200,6 +218,10 @@ def _loose(text: str) -> str:
 
 def _loose_piece(piece: str) -> str:
     return rf"\s*{re.escape(piece)}\s*" if piece in _PUNCTUATION else re.escape(piece)
+
+
+def _squeezed(text: str) -> str:
+    return "".join(text.split())
 
 
 def _add_text(events: list[ToolEvent], text: str) -> None:
