@@ -14,7 +14,7 @@ from pennyweight.store.database import Database
 from pennyweight.store.generation import GenerationFilter, NewGeneration, State
 from pennyweight.store.generations import Generations
 from pennyweight.store.identifiers import new_id
-from pennyweight.store.items import Item, Items
+from pennyweight.store.items import Item
 from pennyweight.store.pages import Cursor, CursorError
 from pennyweight.store.projects import Projects
 from pennyweight.store.tables.generations import generations as table
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 NOW = 1_700_000_000
 PROJECT = "default"
-conversations, generations, items = Conversations(), Generations(), Items()
+conversations, generations = Conversations(), Generations()
 CHATS = GenerationFilter(kind="chat_completion")
 
 
@@ -96,22 +96,6 @@ def test_conversation_items_in_their_own_order(database: Database) -> None:
     ):
         with pytest.raises(NotFoundError):
             database.read_now(works)
-
-
-def test_what_went_into_a_generation_and_came_out(database: Database) -> None:
-    generation_id, new = added(database), [an_item(number) for number in range(9)]
-    database.write_now(lambda c: items.add(c, PROJECT, new))
-    put, out = [one.id for one in new[:6]], [one.id for one in new[6:]]
-    database.write_now(lambda c: items.give(c, generation_id, "input", put))
-    database.write_now(lambda c: items.give(c, generation_id, "output", out))
-    two_orders(
-        lambda at: database.read_now(lambda c: items.page(c, PROJECT, generation_id, "input", at)), put
-    )
-    two_orders(
-        lambda at: database.read_now(lambda c: items.page(c, PROJECT, generation_id, "output", at)), out
-    )
-    nothing = database.read_now(lambda c: items.page(c, "proj_other", generation_id, "input", Cursor()))
-    assert (nothing.items, nothing.has_more) == ([], False)
 
 
 def test_both_cursors_and_cursors_that_are_gone(database: Database) -> None:
@@ -196,11 +180,9 @@ def test_pages_are_read_from_an_index(sqlite_url: str) -> None:
         first, _ = added(database), added(database)
         new = [an_item(1), an_item(2)]
         made = database.write_now(lambda c: _in_a_conversation(c, new))
-        database.write_now(lambda c: items.give(c, first, "input", [one.id for one in new]))
         here, there = Cursor(after=first), Cursor(after=new[0].id)
         plans: list[tuple[Callable[[Connection], object], str]] = [
             (lambda c: generations.page(c, PROJECT, CHATS, here), "kind=? AND (created_at,id)>(?,?)"),
-            (lambda c: items.page(c, PROJECT, first, "input", there), "role=? AND position>?"),
             (lambda c: conversations.page(c, PROJECT, made, there), "conversation_id=? AND position>?"),
         ]
         for select, expected in plans:

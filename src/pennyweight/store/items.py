@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from sqlalchemy import delete, exists, func, insert, select
 
 from pennyweight.errors import NotFoundError
-from pennyweight.store.pages import page_by
 from pennyweight.store.tables.conversations import conversation_items, items
 from pennyweight.store.tables.generations import generation_items
 
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from sqlalchemy import Connection, Select
-
-    from pennyweight.store.pages import Cursor, Page
 
 Role = Literal["input", "output"]
 
@@ -66,15 +63,6 @@ class Items:
         """The input or output of a generation, in order."""
         wanted = _held(project_id, generation_id, role).order_by(generation_items.c.position)
         return [Item(**row._mapping) for row in connection.execute(wanted)]
-
-    def page(
-        self, connection: Connection, project_id: str, generation_id: str, role: Role, cursor: Cursor
-    ) -> Page[Item]:
-        """One page of the input or output of a generation."""
-        wanted, keys = _held(project_id, generation_id, role), [generation_items.c.position]
-        return page_by(
-            connection, wanted, cursor, lambda row: Item(**row._mapping), own_id=items.c.id, keys=keys
-        )
 
     def find(self, connection: Connection, project_id: str, item_ids: Collection[str]) -> dict[str, Item]:
         """Those of `item_ids` that the project has, by id."""
