@@ -107,12 +107,16 @@ def test_both_cursors_and_cursors_that_are_gone(database: Database) -> None:
     down = Cursor(after=ids[4], before=ids[0], order="desc")
     assert listed(database, CHATS, down) == ids[3:0:-1]
     database.write_now(lambda c: generations.delete(c, PROJECT, ids[0]))
-    for gone in (ids[0], "chatcmpl-\0"):
-        for param, cursor in {"after": Cursor(after=gone), "before": Cursor(before=gone, limit=2)}.items():
+    assert listed(database, CHATS, Cursor(after=ids[0], limit=2)) == ids[1:3], (
+        "who deletes page by page gets on"
+    )
+    wrong = {"after": (Cursor(after="x"), Cursor(after="chatcmpl-\0")), "before": (Cursor(before=ids[0]),)}
+    for param, cursors in wrong.items():
+        for cursor in cursors:
             with pytest.raises(CursorError) as refused:
                 listed(database, CHATS, cursor)
             assert refused.value.param == param
-            assert repr(gone) in refused.value.message
+            assert repr(cursor.after or cursor.before) in refused.value.message
 
 
 def test_a_cursor_tells_nothing_of_other_projects(database: Database) -> None:

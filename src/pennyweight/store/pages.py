@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 from sqlalchemy import tuple_
 
 from pennyweight.errors import InvalidRequestError
+from pennyweight.store.identifiers import may_be_made
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,8 +34,9 @@ class CursorError(InvalidRequestError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cursor:
-    """`after`, `before`: ids of objects seen; for one that is not in the list (any more) there is no page.
+    """`after`, `before`: ids of objects seen; for one that is not in the list there is no page.
 
+    But after one that may have been deleted since, the list begins again: who deletes page by page gets on.
     With `before` alone the page is the one that ends there, otherwise the one that begins behind `after`.
     """
 
@@ -110,5 +112,7 @@ def _place(
         raise CursorError(param, object_id)
     row = connection.execute(wanted.with_only_columns(*keys).where(own_id == object_id)).first()
     if row is None:
+        if param == "after" and may_be_made(object_id):
+            return None
         raise CursorError(param, object_id)
     return tuple_(*row)
