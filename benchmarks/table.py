@@ -117,7 +117,7 @@ class MeasuredRow:
     def _reached_told(self, goal: Goal, reached: float) -> str:
         if goal.kind == "ratio":
             return f"{reached:.2f}x"
-        return f"{reached:.0%}" if goal.kind == "share" else f"{reached:,.0f}"
+        return f"{reached:.0%}" if goal.kind == "share" else f"{reached:,.3g}"
 
 
 def short_table(report: dict[str, Any]) -> str:
