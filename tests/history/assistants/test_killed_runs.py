@@ -49,7 +49,8 @@ def exercise(client: openai.OpenAI) -> None:
         thread_id, assistant_id = a_thread(client)
         asked: dict[str, Any] = {"assistant_id": assistant_id, "max_completion_tokens": 8}
         client.beta.threads.runs.create_and_poll(thread_id=thread_id, **asked)
-        with client.beta.threads.runs.stream(thread_id=thread_id, **asked) as stream:
+        long = asked | {"max_completion_tokens": 4000}  # its events are surely written in several portions
+        with client.beta.threads.runs.stream(thread_id=thread_id, **long) as stream:
             stream.until_done()
         run = client.beta.threads.runs.create(thread_id, assistant_id=assistant_id)
         client.beta.threads.runs.cancel(run.id, thread_id=thread_id)
