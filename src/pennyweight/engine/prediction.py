@@ -7,6 +7,7 @@ where the output would be by now, or the last token alone just there: that is wh
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 
 from pennyweight.engine.acceptance import Acceptance
@@ -86,5 +87,8 @@ class Prediction:
 
     def _nearest(self, length: int) -> int | None:
         """Behind the last `length` tokens in the prediction, nearest to where the output would be."""
-        ends = self._ends.get(tuple(self._recent)[-length:], ())
-        return min(ends, key=lambda end: abs(end - self._expected), default=None)
+        # Rising, and very many where a text repeats itself.
+        ends = self._ends.get(tuple(self._recent)[-length:], [])
+        at = bisect_left(ends, self._expected)
+        around = ends[max(0, at - 1) : at + 1]
+        return min(around, key=lambda end: abs(end - self._expected), default=None)
