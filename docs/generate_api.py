@@ -108,10 +108,10 @@ under such a name hold that model's ids: they are translated where its vocabular
 
 ## Models elsewhere
 
-`penny serve --upstream NAME=URL#MODEL` (or a table `[upstream.NAME]` in the settings file with `url`,
-`model`, `kind`, `key_env`, `timeout_s`) serves a model of another OpenAI-compatible service as `NAME`:
+`penny serve --upstream NAME=URL#MODEL` (or a table `[models.NAME]` of the settings file with `upstream`,
+`key`, `model`, `kind`, `timeout_s`) serves a model of another OpenAI-compatible service as `NAME`:
 chat completions and responses ask it by its own chat completions. Its key is read from the variable that
-`key_env` names, else from `NAME_API_KEY`. The tables below hold for it, except that
+`key` names, else from `NAME_API_KEY`. The tables below hold for it, except that
 
 - fields beyond OpenAI's (`top_k`, `min_p`, `repetition_penalty`, `stop_token_ids`, `min_tokens`,
   `ignore_eos`, `chat_template_kwargs`) are sent where `kind` is `vllm` or `pennyweight`

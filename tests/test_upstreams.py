@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FILE = """
-[upstream.mini]
-url = "https://api.openai.com/v1/"
+[models.mini]
+upstream = "https://api.openai.com/v1/"
 model = "gpt-4.1-nano"
-key_env = "OPENAI_API_KEY"
+key = "OPENAI_API_KEY"
 
-[upstream."qwen/big"]
-url = "http://gpu:8000/v1"
+[models."qwen/big"]
+upstream = "http://gpu:8000/v1"
 kind = "vllm"
 timeout_s = 30
 """
@@ -64,33 +64,41 @@ def test_a_line_that_is_none(text: str) -> None:
 @pytest.mark.parametrize(
     ("table", "says"),
     [
-        ({}, "needs a 'url'"),
-        ({"url": "ftp://x"}, "http or https"),
-        ({"url": "http://"}, "http or https"),
-        ({"url": "http://x:99999"}, "http or https"),
-        ({"url": "http://[::1"}, "http or https"),
-        ({"url": "http://x y"}, "http or https"),
-        ({"url": "http://u:secret@x"}, "key_env"),
-        ({"url": "http://x?key=secret"}, "key_env"),
-        ({"url": "http://x", "kind": "other"}, "openai, vllm, pennyweight"),
-        ({"url": "http://x", "key": "secret"}, "unknown key 'key'"),
-        ({"url": "http://x", "timeout_s": 0}, "timeout_s"),
-        ({"url": "http://x", "timeout_s": True}, "timeout_s"),
-        ({"url": "http://x", "model": 3}, "'model'"),
-        ({"url": "http://x", "model": "a\nb"}, "'model'"),
+        ({}, "needs an 'upstream'"),
+        ({"upstream": "ftp://x"}, "http or https"),
+        ({"upstream": "http://"}, "http or https"),
+        ({"upstream": "http://x:99999"}, "http or https"),
+        ({"upstream": "http://[::1"}, "http or https"),
+        ({"upstream": "http://x y"}, "http or https"),
+        ({"upstream": "http://u:secret@x"}, "variable that 'key' names"),
+        ({"upstream": "http://x?key=secret"}, "variable that 'key' names"),
+        ({"upstream": "http://x", "kind": "other"}, "openai, vllm, pennyweight"),
+        ({"upstream": "http://x", "key": "sk-secret"}, "'key' must name a variable"),
+        ({"upstream": "http://x", "key": "secret"}, "'key' must name a variable"),
+        ({"upstream": "http://x", "key_env": "KEY"}, "unknown key 'key_env'; keys are key, kind, model"),
+        ({"upstream": "http://x", "timeout_s": 0}, "timeout_s"),
+        ({"upstream": "http://x", "timeout_s": True}, "timeout_s"),
+        ({"upstream": "http://x", "model": 3}, "'model'"),
+        ({"upstream": "http://x", "model": "a\nb"}, "'model'"),
         ("http://x", "must be a table"),
     ],
 )
 def test_what_is_wrong_is_named(table: object, says: str) -> None:
     with pytest.raises(ConfigError, match=says) as caught:
         read_upstreams({"it": table}, "the file")
-    assert "the file: [upstream.it]" in caught.value.message
+    assert "the file: [models.it]" in caught.value.message
     assert "secret" not in caught.value.message
 
 
-def test_no_tables_at_all() -> None:
-    with pytest.raises(ConfigError, match=r"\[upstream.NAME\]"):
-        read_upstreams("http://x", "the file")
+def test_no_tables_at_all(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"\[models.NAME\]"):
+        settings(tmp_path, 'models = "http://x"')
+
+
+@pytest.mark.parametrize("text", ['[upstream.a]\nurl = "http://x"', 'upstream = "a=http://x"'])
+def test_a_table_of_before_names_the_new_one(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError, match=r"\[models.NAME\] with 'upstream' and 'key'"):
+        settings(tmp_path, text)
 
 
 def test_where_its_key_is() -> None:

@@ -107,7 +107,18 @@ def _from_file(path: Path) -> dict[str, object]:
         table = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"the settings file {path} cannot be read: {error}") from error
-    return {name: _checked(name, value, str(path)) for name, value in table.items()}
+    source = str(path)
+    if "upstream" in table:
+        message = f"{source}: write a model elsewhere as a table [models.NAME] with 'upstream' and 'key'"
+        raise ConfigError(f"{message}, not as [upstream.NAME]")
+    if "models" in table:
+        table |= _models(table.pop("models"))
+    return {name: _checked(name, value, source) for name, value in table.items()}
+
+
+def _models(value: object) -> dict[str, object]:
+    """The tables `[models.NAME]` by the setting that each kind of them belongs to."""
+    return {"upstream": value}  # so far all are models elsewhere
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, object]:

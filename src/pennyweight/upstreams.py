@@ -1,15 +1,16 @@
 """Models elsewhere whose answers are served here: what the settings say of an OpenAI-compatible service.
 
-In the settings file a table `[upstream.NAME]` with `url`, and if need be `model`, `kind`, `key_env`,
-`timeout_s`; on the command line `NAME=URL#MODEL` or, for a kind, `NAME=vllm+URL#MODEL`. The key itself is
-read from the environment only: files and command lines are read by others.
+In the settings file a table `[models.NAME]` with `upstream`, its address, and if need be `key`, the variable
+that holds its key, `model`, `kind`, `timeout_s`; on the command line `NAME=URL#MODEL` or, for a kind,
+`NAME=vllm+URL#MODEL`. The key itself is read from the environment only: files and command lines are read by
+others.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 from urllib.parse import urlsplit
 
 from pennyweight.errors import ConfigError
@@ -20,7 +21,16 @@ if TYPE_CHECKING:
 UpstreamKind = Literal["openai", "vllm", "pennyweight"]
 """Which fields a service takes: `openai` those of OpenAI's interface alone, the others further ones."""
 
-_LONGEST_WAIT_S = 86_400.0
+_LONGEST_WAIT_S: Final = 86_400.0
+_FIELDS: Final = {
+    "upstream": "url",
+    "key": "key_env",
+    "model": "model",
+    "kind": "kind",
+    "timeout_s": "timeout_s",
+}
+"""The keys of a table, and what they are here."""
+_VARIABLE: Final = re.compile(r"[A-Z_][A-Z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,30 +75,36 @@ def upstream_tables(items: Iterable[str]) -> dict[str, dict[str, object]]:
         kind, plus, plain = url.partition("+")
         if plus and kind in get_args(UpstreamKind):
             table["kind"], url = kind, plain
-        tables[name] = {**table, "url": url}
+        tables[name] = {**table, "upstream": url}
     return tables
 
 
 def read_upstreams(value: object, source: str) -> dict[str, Upstream]:
-    """The setting `upstream`, checked. ConfigError names what is wrong and `source`, where it stands."""
+    """Tables by the names of their models, checked. ConfigError names what is wrong and `source`."""
     if not isinstance(value, dict):
-        raise ConfigError(f"{source}: the setting 'upstream' must be tables [upstream.NAME], not {value!r}")
-    return {name: _read(name, table, f"{source}: [upstream.{name}]") for name, table in value.items()}
+        raise ConfigError(f"{source}: models elsewhere are tables [models.NAME], not {value!r}")
+    return {name: _read(name, table, f"{source}: [models.{name}]") for name, table in value.items()}
 
 
 def _read(name: str, table: object, place: str) -> Upstream:
     if not isinstance(table, dict):
-        raise ConfigError(f"{place} must be a table with the key 'url', not {table!r}")
-    known = {field.name for field in fields(Upstream)} - {"name"}
-    if unknown := sorted(set(table) - known):
-        raise ConfigError(f"{place} has the unknown key {unknown[0]!r}; keys are {', '.join(sorted(known))}")
+        raise ConfigError(f"{place} must be a table with the key 'upstream', not {table!r}")
+    if unknown := sorted(set(table) - set(_FIELDS)):
+        raise ConfigError(
+            f"{place} has the unknown key {unknown[0]!r}; keys are {', '.join(sorted(_FIELDS))}"
+        )
     texts = {key: _text(table[key], f"{place} {key!r}") for key in table if key != "timeout_s"}
-    if "url" not in texts:
-        raise ConfigError(f"{place} needs a 'url', such as 'https://api.openai.com/v1'")
+    if "upstream" not in texts:
+        raise ConfigError(f"{place} needs an 'upstream', such as 'https://api.openai.com/v1'")
     kinds = get_args(UpstreamKind)
     if texts.get("kind", kinds[0]) not in kinds:
         raise ConfigError(f"{place} 'kind' is {texts['kind']!r}; it may be {', '.join(kinds)}")
-    values: dict[str, Any] = {"model": name, **texts, "url": _url(texts["url"], f"{place} 'url'")}
+    if not _VARIABLE.fullmatch(texts.get("key", "_")):  # not repeated: it may be the key itself
+        raise ConfigError(
+            f"{place} 'key' must name a variable of the environment, in capitals, that holds it"
+        )
+    values: dict[str, Any] = {"model": name, **{_FIELDS[key]: text for key, text in texts.items()}}
+    values["url"] = _url(texts["upstream"], f"{place} 'upstream'")
     if "timeout_s" in table:
         values["timeout_s"] = _seconds(table["timeout_s"], f"{place} 'timeout_s'")
     return Upstream(name=_text(name, f"{place} name"), **values)
@@ -116,6 +132,6 @@ def _url(text: str, place: str) -> str:
         raise ConfigError(f"{place} must be an http or https address such as 'http://gpu:8000/v1'")
     # The message does not repeat it: it may hold a password.
     if parts.username or parts.password or parts.query or parts.fragment:
-        message = f"{place} must be an address alone; a key belongs into the variable that 'key_env' names"
+        message = f"{place} must be an address alone; a key belongs into the variable that 'key' names"
         raise ConfigError(message)
     return text.rstrip("/")

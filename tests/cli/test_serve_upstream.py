@@ -49,7 +49,7 @@ def test_a_server_without_a_model_of_its_own(penny: Penny, tiny_llama_path: Path
 def test_a_key_that_is_missing_starts_nothing(penny: Penny) -> None:
     folder = penny.home / "config" / "pennyweight"
     folder.mkdir(parents=True)
-    (folder / "config.toml").write_text('[upstream.far]\nurl = "http://x/v1"\nkey_env = "NO_SUCH_KEY"\n')
+    (folder / "config.toml").write_text('[models.far]\nupstream = "http://x/v1"\nkey = "NO_SUCH_KEY"\n')
     done = penny.run("serve", "--model", "none", "--port", "0")
     assert done.returncode == 1
     assert "NO_SUCH_KEY, which is not set" in done.stderr
