@@ -25,7 +25,7 @@ def test_llama_is_described() -> None:
     assert spec.layers == (LayerSpec(),) * 3
     assert spec.ropes == (rope_spec(base=10_000.0, head_dim=16, rotary_dim=16),)
     assert (spec.attention_scale, spec.embedding_scale) == (0.25, 1.0)
-    assert (spec.qk_norm, spec.post_norms) == (False, False)
+    assert (spec.qk_norm, spec.post_norms) == ("none", False)
 
 
 def test_missing_llama_keys_have_the_formats_defaults() -> None:
@@ -37,12 +37,12 @@ def test_missing_llama_keys_have_the_formats_defaults() -> None:
 
 def test_gemma3_is_described() -> None:
     spec = describe(gemma_shape(num_layers=13, window=9))
-    assert (spec.activation, spec.qk_norm, spec.post_norms) == ("gelu_tanh", True, True)
+    assert (spec.activation, spec.qk_norm, spec.post_norms) == ("gelu_tanh", "head", True)
     assert (spec.embedding_scale, spec.attention_scale) == (8.0, 1 / sqrt(32))
     windows = [layer.window for layer in spec.layers]
     assert [index for index, window in enumerate(windows) if window is None] == [5, 11]
     assert windows[0] == windows[12] == 9
-    local, everywhere = (spec.ropes[spec.layers[index].rope] for index in (0, 5))
+    local, everywhere = (spec.ropes[spec.layers[index].rope or 0] for index in (0, 5))
     assert local == rope_spec(base=10_000.0, head_dim=32, rotary_dim=32)
     assert everywhere == rope_spec(base=1_000_000.0, head_dim=32, rotary_dim=32)
 

@@ -69,7 +69,7 @@ def gemma3(types: Sequence[str] = ("Q8_0",), *, seed: int = 0, **changes: Any) -
         "ropes": (frequencies(head_dim, 10000.0), frequencies(head_dim, 1e6)),
         "attention_scale": 256**-0.5,
         "embedding_scale": (256 if wide else 96) ** 0.5,
-        "qk_norm": True,
+        "qk_norm": "head",
         "post_norms": True,
         **changes,
     }
@@ -100,7 +100,7 @@ def _fill(spec: ModelSpec, types: Sequence[str], *, seed: int) -> TinyDecoder:
 
 def _norms(spec: ModelSpec, rng: np.random.Generator) -> dict[str, np.ndarray]:
     sizes = {"attention_norm": spec.d_model, "feed_forward_norm": spec.d_model}
-    if spec.qk_norm:
+    if spec.qk_norm == "head":
         sizes |= {"query_norm": spec.head_dim, "key_norm": spec.head_dim}
     if spec.post_norms:
         sizes |= {"post_attention_norm": spec.d_model, "post_feed_forward_norm": spec.d_model}

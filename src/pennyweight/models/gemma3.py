@@ -59,7 +59,7 @@ def describe(metadata: Mapping[str, Any], tensors: Mapping[str, TensorInfo]) -> 
         ),
         attention_scale=_attention_scale(shapes),
         embedding_scale=float32(sqrt(shapes.d_model)),
-        qk_norm=True,
+        qk_norm="head",
         post_norms=True,
     )
 

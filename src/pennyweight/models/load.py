@@ -16,6 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
+from pennyweight.errors import ModelFileError
 from pennyweight.models.gguf import GGUFFile
 from pennyweight.models.local import model_name
 from pennyweight.models.outline import described, matrices, outline_of
@@ -70,6 +71,7 @@ def load(
     path = Path(path)
     with GGUFFile.open(path) as file:
         spec, roles = described(file)
+        _refuse(spec, path)
         admit(outline_of(file, spec, roles))
         with _Packer(file, spec, roles) as packer:
             return LoadedModel(
@@ -80,6 +82,25 @@ def load(
                 name=model_name(path),
                 content_hash=packer.content_hash(),
             )
+
+
+def _refuse(spec: ModelSpec, path: Path) -> None:
+    """ModelFileError for what a spec can say and the native decoder does not compute yet."""
+    unknown = {
+        "experts": spec.experts is not None,
+        "biases of queries, keys and values": spec.biases,
+        "attention without a norm before it": not spec.pre_norms,
+        "a norm over all query heads": spec.qk_norm == "projection",
+        "a soft cap of attention's scores": spec.attention_softcap != 0.0,
+        "a soft cap of logits": spec.logit_softcap != 0.0,
+        "a residual scale": spec.residual_scale != 1.0,
+        "a logit scale": spec.logit_scale != 1.0,
+        "layers without rotation": any(layer.rope is None for layer in spec.layers),
+        "a rope magnitude": any(rope.magnitude != 1.0 for rope in spec.ropes),
+    }
+    for name, used in unknown.items():
+        if used:
+            raise ModelFileError(f"{path.name}: the model has {name}, which this engine does not compute")
 
 
 class _Packer:
@@ -137,7 +158,7 @@ class _Packer:
             embedding_scale=spec.embedding_scale,
             windows=[layer.window or 0 for layer in spec.layers],
             ropes=[rope.inverse_frequencies for rope in spec.ropes],
-            rope_of_layer=[layer.rope for layer in spec.layers],
+            rope_of_layer=[layer.rope or 0 for layer in spec.layers],
             layers=[self._layer(layer) for layer in roles.layers],
             embedding=self._matrix(roles.embedding),
             final_norm=self._tensors.vector(roles.final_norm),

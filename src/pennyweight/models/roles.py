@@ -141,8 +141,8 @@ def _layer(find: RoleFinder, spec: ModelSpec, index: int, interleaved: bool) -> 
         gate=find.matrix(name("ffn_gate"), d_ff, d_model),
         up=find.matrix(name("ffn_up"), d_ff, d_model),
         down=find.matrix(name("ffn_down"), d_model, d_ff),
-        query_norm=find.vector(name("attn_q_norm"), head_dim) if spec.qk_norm else None,
-        key_norm=find.vector(name("attn_k_norm"), head_dim) if spec.qk_norm else None,
+        query_norm=find.vector(name("attn_q_norm"), head_dim) if spec.qk_norm == "head" else None,
+        key_norm=find.vector(name("attn_k_norm"), head_dim) if spec.qk_norm == "head" else None,
         post_attention_norm=find.vector(name("post_attention_norm"), d_model) if spec.post_norms else None,
         post_feed_forward_norm=find.vector(name("post_ffw_norm"), d_model) if spec.post_norms else None,
     )

@@ -15,10 +15,12 @@ class RopeSpec:
     """Rotary positions: dimensions `i` and `i + half` of a head turn together by `position * frequency[i]`.
 
     `inverse_frequencies` has `half` entries in radians per position; scaling of any kind is already in them,
-    and pairs that do not turn have 0.
+    and pairs that do not turn have 0. `magnitude` multiplies cosine and sine of the pairs that turn (the
+    attention factor of YaRN and LongRoPE).
     """
 
     inverse_frequencies: tuple[float, ...]
+    magnitude: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +28,23 @@ class LayerSpec:
     """`window` is the number of most recent positions a query sees, itself included; None sees all."""
 
     window: int | None = None
-    rope: int = 0  # index into ModelSpec.ropes
+    rope: int | None = 0  # index into ModelSpec.ropes; None: queries and keys are not rotated
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpertSpec:
+    """A feed-forward of `count` experts, `used` of them for each token, chosen by a router.
+
+    Their weights are the softmax of all router logits; the `used` largest count (of equal ones the first),
+    divided by their sum if `normalize`, times `scale`. `d_ff` is one expert's width. (Jiang et al. 2024,
+    Mixtral of Experts.)
+    """
+
+    count: int
+    used: int
+    d_ff: int
+    normalize: bool
+    scale: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,10 +66,17 @@ class ModelSpec:
     attention_scale: float  # multiplies q.k
     embedding_scale: float = 1.0
     norm: Literal["rmsnorm"] = "rmsnorm"
-    biases: Literal[False] = False  # of linear layers
-    attention: Literal["causal"] = "causal"
-    qk_norm: bool = False  # RMSNorm of every query and key head before the rotation
+    pre_norms: bool = True  # RMSNorm of attention's and feed-forward's input
     post_norms: bool = False  # RMSNorm of attention's and feed-forward's output before the residual sum
+    biases: bool = False  # of queries, keys, values and, where a file has one, attention's output
+    attention: Literal["causal"] = "causal"
+    qk_norm: Literal["none", "head", "projection"] = "none"
+    """RMSNorm before the rotation: of every query and key head, or of all heads of a token as one vector."""
+    attention_softcap: float = 0.0  # scores become `cap * tanh(score / cap)`; 0: they stay
+    logit_softcap: float = 0.0
+    residual_scale: float = 1.0  # multiplies attention's and feed-forward's output before the residual sum
+    logit_scale: float = 1.0  # multiplies the logits, before their cap
+    experts: ExpertSpec | None = None  # None: one feed-forward of width `d_ff`
 
     @property
     def num_layers(self) -> int:

@@ -29,7 +29,7 @@ class Layer(Protocol):
     @property
     def window(self) -> int | None: ...
     @property
-    def rope(self) -> int: ...
+    def rope(self) -> int | None: ...
 
 
 class Spec(Protocol):
@@ -99,7 +99,7 @@ class ReferenceDecoder:
         v_TKD = self._heads(part + "value", a_TN, spec.num_kv_heads)
         q_THD = self._optional_norm(part + "query_norm", q_THD)
         k_TKD = self._optional_norm(part + "key_norm", k_TKD)
-        positions, frequencies = range(len(x_TN)), spec.ropes[layer.rope].inverse_frequencies
+        positions, frequencies = range(len(x_TN)), spec.ropes[layer.rope or 0].inverse_frequencies
         o_THD = self.arithmetic.attend(
             self.arithmetic.rotate(q_THD, positions, frequencies),
             self.arithmetic.rotate(k_TKD, positions, frequencies),
