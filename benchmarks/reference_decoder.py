@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pennyweight.models.architectures import architecture_of
 from pennyweight.models.gguf import GGUFFile
+from pennyweight.models.outline import described, matrix_bytes
 from pennyweight.native.reference_blocks import decode
 
 if TYPE_CHECKING:
@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 def read_decoder(path: Path) -> tuple[ModelSpec, dict[str, Weights | Floats]]:
     """The spec, and the tensors of `ReferenceDecoder` by name. Raises ModelFileError."""
     with GGUFFile.open(path) as file:
-        architecture = architecture_of(file.metadata)
-        spec = architecture.describe(file.metadata, file.tensors)
-        roles = architecture.roles(spec, file.tensors)
+        spec, roles = described(file)
         parts: dict[str, MatrixRole | str | None] = {
             "embedding": roles.embedding,
             "final_norm": roles.final_norm,
@@ -38,7 +36,8 @@ def read_decoder(path: Path) -> tuple[ModelSpec, dict[str, Weights | Floats]]:
 def _read(file: GGUFFile, role: MatrixRole | str) -> Weights | Floats:
     if isinstance(role, str):
         return np.frombuffer(file.read(role), np.float32)
+    row_bytes = matrix_bytes(file, role) // role.rows
+    data = bytearray(role.rows * row_bytes)
+    file.read_into(role.tensor, memoryview(data), start=role.first_row * row_bytes)
     type_name = file.tensors[role.tensor].type
-    return decode(
-        file.read(role.tensor), type=type_name, rows=role.rows, columns=role.columns, row_map=role.row_map
-    )
+    return decode(data, type=type_name, rows=role.rows, columns=role.columns, row_map=role.row_map)

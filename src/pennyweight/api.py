@@ -300,7 +300,7 @@ def _compose(
     from pennyweight.text.tokenizer import Tokenizer
     from pennyweight.text.tools.detect import find_dialect
 
-    model = load(path, progress=_stage(progress, "load"), admit=plan.admit)
+    model = load(path, context=context, progress=_stage(progress, "load"), admit=plan.admit)
     tokenizer = Tokenizer.from_metadata(model.metadata)
     template = ChatTemplate.from_metadata(model.metadata)
     size = plan.pool(model.spec, context=context, parallel=parallel)

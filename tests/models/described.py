@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 from pennyweight.models.architectures import ARCHITECTURES, architecture_of
 from pennyweight.models.gguf_header import TensorInfo
@@ -29,6 +30,19 @@ def table(shape: TinyShape) -> dict[str, TensorInfo]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A ModelTable without a file; `data` are the tensors that are read before the weights."""
+
+    metadata: Mapping[str, Any]
+    tensors: Mapping[str, TensorInfo]
+    data: Mapping[str, bytes] = field(default_factory=dict)
+    rotary_rows: Literal["interleaved", "halves"] = "interleaved"
+
+    def read(self, name: str) -> bytearray:
+        return bytearray(self.data[name])
+
+
 def describe(shape: TinyShape, changes: Mapping[str, Any] | None = None) -> ModelSpec:
     """The spec of a tiny model with keys changed, or dropped if None, the architecture's prefix left out."""
     metadata = plain(shape)
@@ -37,10 +51,10 @@ def describe(shape: TinyShape, changes: Mapping[str, Any] | None = None) -> Mode
         metadata.pop(full, None)
         if value is not None:
             metadata[full] = value
-    return architecture_of(metadata).describe(metadata, table(shape))
+    return architecture_of(metadata).describe(Table(metadata, table(shape)), None)
 
 
 def roles_of(shape: TinyShape, tensors: Mapping[str, TensorInfo] | None = None) -> DecoderRoles:
     return ARCHITECTURES[shape.architecture].roles(
-        describe(shape), table(shape) if tensors is None else tensors
+        describe(shape), Table(plain(shape), table(shape) if tensors is None else tensors)
     )

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from pennyweight.errors import ModelFileError
 from pennyweight.models import gguf_values
-from pennyweight.models.architectures import architecture_of
 from pennyweight.models.gguf import GGUFFile
+from pennyweight.models.outline import described
 from tests.models.gguf_writer import RawTensor, Typed, gguf_bytes
 from tests.models.tiny import gemma_shape, llama_shape, tiny_metadata, tiny_tensors
 
@@ -52,9 +52,7 @@ def open_and_use(path: Path, data: bytes) -> None:
     with GGUFFile.open(path) as file:
         for name in file.tensors:
             file.read(name)
-        architecture = architecture_of(file.metadata)
-        spec = architecture.describe(file.metadata, file.tensors)
-        architecture.roles(spec, file.tensors)
+        described(file)
 
 
 def refuse(path: Path, data: bytes, *, saying: str) -> None:

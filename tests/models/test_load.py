@@ -17,7 +17,7 @@ from pennyweight.models.gguf import GGUFFile
 from pennyweight.models.load import load
 from pennyweight.native.reference import ReferenceDecoder
 from pennyweight.native.reference_blocks import decode
-from tests.models.described import table
+from tests.models.described import Table, table
 from tests.models.gguf_writer import RawTensor, Typed, write_gguf, write_split_gguf
 from tests.models.tiny import (
     WEIGHT_TYPES,
@@ -64,7 +64,7 @@ def test_shapes_that_fit_no_panel_compute_what_the_file_says(tmp_path: Path, mak
 def reference_tensors(shape: TinyShape, spec: ModelSpec) -> dict[str, Any]:
     """The tensors of the file as the reference wants them."""
     raw = tiny_tensors(shape)
-    roles = ARCHITECTURES[shape.architecture].roles(spec, table(shape))
+    roles = ARCHITECTURES[shape.architecture].roles(spec, Table({}, table(shape)))
 
     def values(role: MatrixRole | str) -> Any:
         if isinstance(role, str):

@@ -9,7 +9,7 @@ import pytest
 from pennyweight.errors import ModelFileError
 from pennyweight.models.architectures import ARCHITECTURES, architecture_of
 from pennyweight.models.gguf_header import TensorInfo
-from tests.models.described import describe, plain, roles_of, table
+from tests.models.described import Table, describe, plain, roles_of, table
 from tests.models.tiny import TinyShape, gemma_shape, llama_shape
 
 
@@ -83,7 +83,7 @@ def test_an_unsupported_architecture_is_named(name: Any) -> None:
 def test_a_vocabulary_without_weights_is_not_a_model() -> None:
     metadata = plain(llama_shape())
     with pytest.raises(ModelFileError, match="it is a vocabulary, not a model"):
-        architecture_of(metadata).describe(metadata, {})
+        architecture_of(metadata).describe(Table(metadata, {}), None)
 
 
 @pytest.mark.parametrize(
@@ -106,9 +106,9 @@ def test_a_head_count_without_tensors_is_refused_before_anything_is_made_of_it()
         "llama.attention.head_count": 2**24,
         "llama.attention.head_count_kv": 2**24,
     }
-    spec = architecture_of(metadata).describe(metadata, table(llama_shape()))
+    spec = architecture_of(metadata).describe(Table(metadata, table(llama_shape())), None)
     with pytest.raises(ModelFileError, match=r"'blk\.0\.attn_q\.weight' has the shape"):
-        ARCHITECTURES["llama"].roles(spec, table(llama_shape()))
+        ARCHITECTURES["llama"].roles(spec, Table(metadata, table(llama_shape())))
 
 
 def test_missing_misshapen_and_mistyped_tensors_are_refused() -> None:

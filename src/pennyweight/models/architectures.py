@@ -13,18 +13,21 @@ from pennyweight.models import gemma3, llama
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from pennyweight.models.gguf_header import TensorInfo
     from pennyweight.models.roles import DecoderRoles
+    from pennyweight.models.source import ModelTable
     from pennyweight.models.spec import ModelSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Architecture:
-    """`describe` turns metadata and tensor table into a spec, `roles` names the tensor of every part."""
+    """`describe` turns what a model says of itself into a spec, `roles` names the tensor of every part.
+
+    `describe` also gets the number of positions the engine is opened with (None: all it was made for).
+    """
 
     name: str
-    describe: Callable[[Mapping[str, Any], Mapping[str, TensorInfo]], ModelSpec]
-    roles: Callable[[ModelSpec, Mapping[str, TensorInfo]], DecoderRoles]
+    describe: Callable[[ModelTable, int | None], ModelSpec]
+    roles: Callable[[ModelSpec, ModelTable], DecoderRoles]
 
 
 ARCHITECTURES: Final[Mapping[str, Architecture]] = MappingProxyType(

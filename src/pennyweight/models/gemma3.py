@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import sqrt
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from pennyweight.models.hyperparameters import Hyperparameters
 from pennyweight.models.roles import DecoderRoles, decoder_roles
@@ -18,19 +18,17 @@ from pennyweight.models.shapes import Shapes, read_shapes
 from pennyweight.models.spec import LayerSpec, ModelSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from pennyweight.models.gguf_header import TensorInfo
+    from pennyweight.models.source import ModelTable
 
 NAME = "gemma3"
 _LOCAL, _GLOBAL = 0, 1  # indices into ModelSpec.ropes
 _LAYERS_OF_27B: Final = 62
 
 
-def describe(metadata: Mapping[str, Any], tensors: Mapping[str, TensorInfo]) -> ModelSpec:
-    """The decoder that `metadata` and `tensors` describe; ModelFileError names what it cannot be."""
-    keys = Hyperparameters(metadata, architecture=NAME)
-    shapes = read_shapes(keys, tensors)
+def describe(source: ModelTable, context: int | None = None) -> ModelSpec:  # noqa: ARG001
+    """The decoder that `source` describes; ModelFileError names what it cannot be."""
+    keys = Hyperparameters(source.metadata, architecture=NAME)
+    shapes = read_shapes(keys, source.tensors)
     head_dim = shapes.head_dim
     keys.only("rope.dimension_count", head_dim)
     local_base = keys.number("rope.freq_base_swa", default=10_000.0, low=1.0, high=1e12)
@@ -64,9 +62,9 @@ def describe(metadata: Mapping[str, Any], tensors: Mapping[str, TensorInfo]) -> 
     )
 
 
-def roles(spec: ModelSpec, tensors: Mapping[str, TensorInfo]) -> DecoderRoles:
+def roles(spec: ModelSpec, source: ModelTable) -> DecoderRoles:
     """Every tensor of the file in its role; one without a role is refused by name."""
-    return decoder_roles(spec, tensors)
+    return decoder_roles(spec, source)
 
 
 def _layers(keys: Hyperparameters, shapes: Shapes) -> tuple[LayerSpec, ...]:

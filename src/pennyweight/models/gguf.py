@@ -39,6 +39,7 @@ class GGUFFile:
         self.tensors: Mapping[str, TensorInfo] = MappingProxyType(_merge(path, headers))
         self.header_digests = tuple(header.digest for header in headers)
         """SHA-256 of each file's bytes before the tensor data."""
+        self.rotary_rows: Final = "interleaved"
         self._descriptors = descriptors
 
     @classmethod

@@ -7,7 +7,7 @@ keys for interleaved rotation; the row map undoes that. Llama 3's `rope_freqs.we
 from __future__ import annotations
 
 from math import sqrt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pennyweight.models.hyperparameters import Hyperparameters
 from pennyweight.models.roles import DecoderRoles, decoder_roles
@@ -16,17 +16,15 @@ from pennyweight.models.shapes import read_shapes
 from pennyweight.models.spec import LayerSpec, ModelSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from pennyweight.models.gguf_header import TensorInfo
+    from pennyweight.models.source import ModelTable
 
 NAME = "llama"
 
 
-def describe(metadata: Mapping[str, Any], tensors: Mapping[str, TensorInfo]) -> ModelSpec:
-    """The decoder that `metadata` and `tensors` describe; ModelFileError names what it cannot be."""
-    keys = Hyperparameters(metadata, architecture=NAME)
-    shapes = read_shapes(keys, tensors)
+def describe(source: ModelTable, context: int | None = None) -> ModelSpec:  # noqa: ARG001
+    """The decoder that `source` describes; ModelFileError names what it cannot be."""
+    keys = Hyperparameters(source.metadata, architecture=NAME)
+    shapes = read_shapes(keys, source.tensors)
     rotary_dim = keys.integer("rope.dimension_count", default=shapes.head_dim, high=shapes.head_dim)
     if rotary_dim % 2:
         raise keys.fail("rope.dimension_count", rotary_dim, "an even number")
@@ -56,6 +54,6 @@ def describe(metadata: Mapping[str, Any], tensors: Mapping[str, TensorInfo]) -> 
     )
 
 
-def roles(spec: ModelSpec, tensors: Mapping[str, TensorInfo]) -> DecoderRoles:
+def roles(spec: ModelSpec, source: ModelTable) -> DecoderRoles:
     """Every tensor of the file in its role; one without a role (a bias, an expert) is refused by name."""
-    return decoder_roles(spec, tensors, interleaved=True)
+    return decoder_roles(spec, source, interleaved=source.rotary_rows == "interleaved")

@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any, Self
 from pennyweight.errors import ModelFileError
 from pennyweight.models.gguf import GGUFFile
 from pennyweight.models.local import model_name
-from pennyweight.models.outline import described, matrices, outline_of
+from pennyweight.models.outline import described, matrices, matrix_bytes, outline_of
 
 if TYPE_CHECKING:
     import os
 
     from pennyweight.models.outline import ModelOutline
     from pennyweight.models.roles import DecoderRoles, LayerRoles, MatrixRole
+    from pennyweight.models.source import WeightSource
     from pennyweight.models.spec import ModelSpec
     from pennyweight.native import _native
 
@@ -60,17 +61,19 @@ class LoadedModel:
 def load(
     path: str | os.PathLike[str],
     *,
+    context: int | None = None,
     progress: Progress | None = None,
     admit: Callable[[ModelOutline], None] = lambda _: None,
 ) -> LoadedModel:
     """Read and pack the model at `path` (the first file of a split one).
 
-    Its name is the catalog's if the catalog knows the file, else the file's own. `admit` is called before any
-    weight is read; what it raises ends the loading. Raises ModelFileError.
+    Its name is the catalog's if the catalog knows the file, else the file's own. `context` is the number of
+    positions it will be opened with (None: all it was made for). `admit` is called before any weight is read;
+    what it raises ends the loading. Raises ModelFileError.
     """
     path = Path(path)
     with GGUFFile.open(path) as file:
-        spec, roles = described(file)
+        spec, roles = described(file, context)
         _refuse(spec, path)
         admit(outline_of(file, spec, roles))
         with _Packer(file, spec, roles) as packer:
@@ -106,15 +109,15 @@ def _refuse(spec: ModelSpec, path: Path) -> None:
 class _Packer:
     """Packs every matrix on threads that end with its context."""
 
-    def __init__(self, file: GGUFFile, spec: ModelSpec, roles: DecoderRoles) -> None:
+    def __init__(self, source: WeightSource, spec: ModelSpec, roles: DecoderRoles) -> None:
         from pennyweight.native import _native  # the extension loads only when a model does
 
-        self._file = file
+        self._source = source
         self._spec = spec
         self._roles = roles
-        self._tensors = _TensorReader(file)
+        self._tensors = _TensorReader(source)
         self._pool = ThreadPoolExecutor(_native.useful_threads(), thread_name_prefix="pennyweight-load")
-        self._packed: dict[str, _native.PackedMatrix] = {}
+        self._packed: dict[MatrixRole, _native.PackedMatrix] = {}
 
     def content_hash(self) -> str:
         return self._tensors.content_hash()
@@ -133,11 +136,11 @@ class _Packer:
     def _pack_all(self, progress: Progress | None) -> None:
         """Pack the matrices, largest first, and say how much is done."""
         roles = sorted(matrices(self._roles), key=lambda role: -role.rows * role.columns)
-        total = sum(tensor.nbytes or 0 for tensor in self._file.tensors.values())
-        done = total - sum(self._file.nbytes(role.tensor) for role in roles)  # vectors cost nothing
+        total = sum(tensor.nbytes or 0 for tensor in self._source.tensors.values())
+        done = total - sum(matrix_bytes(self._source, role) for role in roles)  # vectors cost nothing
         for role, packed in zip(roles, self._pool.map(self._pack, roles), strict=True):
-            self._packed[role.tensor] = packed
-            done += self._file.nbytes(role.tensor)
+            self._packed[role] = packed
+            done += matrix_bytes(self._source, role)
             if progress is not None:
                 progress(done, total)
 
@@ -186,14 +189,14 @@ class _Packer:
         )
 
     def _matrix(self, role: MatrixRole) -> _native.PackedMatrix:
-        return self._packed[role.tensor]
+        return self._packed[role]
 
     def _pack(self, role: MatrixRole) -> _native.PackedMatrix:
         from pennyweight.native import _native
 
         return _native.PackedMatrix.from_pieces(
             self._tensors.pieces(role),
-            type=self._file.tensors[role.tensor].type,
+            type=self._source.tensors[role.tensor].type,
             rows=role.rows,
             columns=role.columns,
             row_map=role.row_map,
@@ -203,21 +206,22 @@ class _Packer:
 class _TensorReader:
     """Reads and hashes tensors, each thread in a buffer of its own that it uses again and again."""
 
-    def __init__(self, file: GGUFFile) -> None:
-        self._file = file
+    def __init__(self, source: WeightSource) -> None:
+        self._source = source
         self._buffers = threading.local()
-        self._digests: dict[str, bytes] = {}
+        self._digests: dict[tuple[str, int], bytes] = {}  # by tensor and row
 
     def content_hash(self) -> str:
-        whole = hashlib.sha256(b"".join(self._file.header_digests))
-        for name in sorted(self._digests):
-            whole.update(self._digests[name])
+        whole = hashlib.sha256(b"".join(self._source.header_digests))
+        for part in sorted(self._digests):
+            whole.update(self._digests[part])
         return whole.hexdigest()
 
     def pieces(self, role: MatrixRole) -> Iterator[memoryview]:
         """The rows of a matrix, some at a time; a piece lasts until the next, which overwrites it."""
-        size = self._file.nbytes(role.tensor)
+        size = matrix_bytes(self._source, role)
         row_bytes = size // role.rows
+        first = role.first_row * row_bytes
         most = max(1, PIECE_BYTES // row_bytes) * row_bytes
         buffer: bytearray = getattr(self._buffers, "buffer", bytearray())
         if len(buffer) < min(most, size):
@@ -225,14 +229,14 @@ class _TensorReader:
         digest = hashlib.sha256()
         for start in range(0, size, most):
             with memoryview(buffer)[: min(most, size - start)] as view:
-                self._file.read_into(role.tensor, view, start=start)
+                self._source.read_into(role.tensor, view, start=first + start)
                 digest.update(view)
                 yield view
-        self._digests[role.tensor] = digest.digest()
+        self._digests[role.tensor, role.first_row] = digest.digest()
 
     def vector(self, name: str) -> bytearray:
-        data = self._file.read(name)
-        self._digests[name] = hashlib.sha256(data).digest()
+        data = self._source.read(name)
+        self._digests[name, 0] = hashlib.sha256(data).digest()
         return data
 
     def optional_vector(self, name: str | None) -> bytearray | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING
 
 from pennyweight.errors import ModelFileError
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import os
 
     from pennyweight.models.roles import DecoderRoles, MatrixRole
+    from pennyweight.models.source import WeightSource
     from pennyweight.models.spec import ModelSpec
 
 
@@ -32,13 +34,13 @@ def outline(path: str | os.PathLike[str]) -> ModelOutline:
         return outline_of(file, *described(file))
 
 
-def outline_of(file: GGUFFile, spec: ModelSpec, roles: DecoderRoles) -> ModelOutline:
+def outline_of(source: WeightSource, spec: ModelSpec, roles: DecoderRoles) -> ModelOutline:
     used = matrices(roles)
-    types = {file.tensors[matrix.tensor].type for matrix in used}
-    padding = sum(_padding_bytes(matrix, file.nbytes(matrix.tensor)) for matrix in used)
+    types = {source.tensors[matrix.tensor].type for matrix in used}
+    padding = sum(_padding_bytes(matrix, matrix_bytes(source, matrix)) for matrix in used)
     return ModelOutline(
         spec=spec,
-        weight_bytes=padding + sum(tensor.nbytes or 0 for tensor in file.tensors.values()),
+        weight_bytes=padding + sum(tensor.nbytes or 0 for tensor in source.tensors.values()),
         has_float_weights=not types.isdisjoint(FLOAT_TYPES),
     )
 
@@ -49,14 +51,22 @@ def _padding_bytes(matrix: MatrixRole, nbytes: int) -> int:
     return nbytes * rows * columns // (matrix.rows * matrix.columns) - nbytes
 
 
-def described(file: GGUFFile) -> tuple[ModelSpec, DecoderRoles]:
-    """Shapes and the parts the tensors play. Raises ModelFileError naming the file."""
+def described(source: WeightSource, context: int | None = None) -> tuple[ModelSpec, DecoderRoles]:
+    """Shapes and the parts the tensors play, for an engine of `context` positions (None: the model's own).
+
+    Raises ModelFileError naming the file.
+    """
     try:
-        architecture = architecture_of(file.metadata)
-        spec = architecture.describe(file.metadata, file.tensors)
-        return spec, architecture.roles(spec, file.tensors)
+        architecture = architecture_of(source.metadata)
+        spec = architecture.describe(source, context)
+        return spec, architecture.roles(spec, source)
     except ModelFileError as error:
-        raise ModelFileError(f"{file.path.name}: {error.message}") from error
+        raise ModelFileError(f"{source.path.name}: {error.message}") from error
+
+
+def matrix_bytes(source: WeightSource, role: MatrixRole) -> int:
+    """The bytes of a matrix in its file; it may be part of a tensor."""
+    return source.nbytes(role.tensor) // prod(source.tensors[role.tensor].shape[:-1]) * role.rows
 
 
 def matrices(roles: DecoderRoles) -> list[MatrixRole]:

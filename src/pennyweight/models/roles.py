@@ -14,16 +14,21 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pennyweight.models.gguf_header import TensorInfo
+    from pennyweight.models.source import ModelTable
     from pennyweight.models.spec import ModelSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatrixRole:
-    """A `[rows, columns]` tensor. Row `i` of the decoder's matrix is row `row_map[i]` of the file's."""
+    """`[rows, columns]` of a tensor from its row `first_row` on; a tensor `[n, r, c]` counts as `[n * r, c]`.
+
+    Row `i` of the decoder's matrix is row `row_map[i]` of these.
+    """
 
     tensor: str
     rows: int
     columns: int
+    first_row: int = 0
     row_map: tuple[int, ...] | None = None
 
 
@@ -101,11 +106,9 @@ class RoleFinder:
         return tensor
 
 
-def decoder_roles(
-    spec: ModelSpec, tensors: Mapping[str, TensorInfo], *, interleaved: bool = False
-) -> DecoderRoles:
+def decoder_roles(spec: ModelSpec, source: ModelTable, *, interleaved: bool = False) -> DecoderRoles:
     """Every tensor in its role. `interleaved`: the rows of queries and keys are stored for such rotation."""
-    find = RoleFinder(tensors)
+    find = RoleFinder(source.tensors)
     roles = DecoderRoles(
         layers=tuple(_layer(find, spec, index, interleaved) for index in range(spec.num_layers)),
         embedding=find.matrix("token_embd.weight", spec.vocab_size, spec.d_model),
