@@ -11,7 +11,14 @@ from pennyweight.answers.embedding_exchange import EmbeddingBackend
 from pennyweight.answers.endpoints import endpoints_over
 from pennyweight.answers.exchange import Backend
 from pennyweight.answers.foreign_ids import ForeignIds, ForeignTexts
-from pennyweight.answers.served import AnsweringModel, EmbeddingModel, LocalTokens, ServedModel, ServedModels
+from pennyweight.answers.served import (
+    AnsweringModel,
+    EmbeddingModel,
+    LocalTokens,
+    OpenModel,
+    ServedModel,
+    ServedModels,
+)
 from pennyweight.cost.price_list import read_prices
 
 if TYPE_CHECKING:
@@ -80,11 +87,11 @@ def _model_here(
 ) -> AnsweringModel:
     foreign = ForeignIds(engine.answerer.tokenizer, folder=vocabularies)
     template = engine.model.metadata.get("tokenizer.chat_template")
-    return AnsweringModel(
+    model = OpenModel(
         name=engine.name,
-        created=engine.created,
         fingerprint=engine.fingerprint,
         answers=measured(engine.answerer),
         ids=foreign,
         local=LocalTokens(answerer=engine.answerer, foreign=foreign, chat_template=template),
     )
+    return AnsweringModel.always_open(model, created=engine.created)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pennyweight.engine.core_turns import GUEST_SHARE, CoreTurns
+from pennyweight.engine.core_turns import GUEST_SHARE, CoreTurns, Seat
 from pennyweight.engine.limits import Limits
 from pennyweight.engine.loop import StepLoop
 from tests.engine import toy_decoder
@@ -70,25 +70,26 @@ def test_guests_have_the_cores_while_the_engine_sleeps() -> None:
 def test_the_engine_waits_for_a_guest_at_work_and_goes_before_the_next() -> None:
     clock = Clock()
     cores = CoreTurns(clock=clock)
+    seat = cores.seat()
     first = Guest(cores)
     assert first.working.wait(PATIENCE_S)
     taken, waited_s = threading.Event(), []
 
     def take() -> None:
-        waited_s.append(cores.take())
+        waited_s.append(seat.take())
         taken.set()
 
     engine = threading.Thread(target=take, daemon=True)
     engine.start()
     second = Guest(cores)
-    _until(lambda: cores._engine_waits)
+    _until(lambda: cores._engines)
     assert not taken.is_set()
     clock.now_s = 0.5
     first.end()
     assert taken.wait(PATIENCE_S)
     assert waited_s == [0.5]
     assert not second.working.wait(0.02)
-    cores.release()
+    seat.release()
     assert second.working.wait(PATIENCE_S)
     second.end()
     engine.join(PATIENCE_S)
@@ -97,32 +98,34 @@ def test_the_engine_waits_for_a_guest_at_work_and_goes_before_the_next() -> None
 def test_beside_a_busy_engine_a_guest_is_due_after_its_share() -> None:
     clock = Clock()
     cores = CoreTurns(clock=clock)
+    seat = cores.seat()
     first = Guest(cores)
     assert first.working.wait(PATIENCE_S)
     clock.now_s = 1.0
     first.end()
-    cores.take()
+    seat.take()
     second = Guest(cores)
-    cores.take()  # the next plan: nobody's turn has come
-    assert not cores.guest_is_due
+    seat.take()  # the next plan: nobody's turn has come
+    assert not seat.others_are_due
     clock.now_s = 1 / GUEST_SHARE - 0.01
-    cores.take()
+    seat.take()
     assert not second.working.is_set()
     clock.now_s = 1 / GUEST_SHARE
-    _until(lambda: cores.guest_is_due)
+    _until(lambda: seat.others_are_due)
     second.go_on.set()
-    cores.take()  # hands over, and has the cores back afterwards
+    seat.take()  # hands over, and has the cores back afterwards
     assert second.working.is_set()
-    cores.release()
+    seat.release()
 
 
 def test_a_turn_that_fails_gives_the_cores_back() -> None:
     cores = CoreTurns()
     with pytest.raises(KeyError), cores.guest():
         raise KeyError
-    cores.take()
-    cores.release()
-    cores.release()
+    seat = cores.seat()
+    seat.take()
+    seat.release()
+    seat.release()
 
 
 def test_turns_come_between_the_plans_of_a_running_engine() -> None:
@@ -140,3 +143,102 @@ def test_turns_come_between_the_plans_of_a_running_engine() -> None:
     loop.close()
     with loop.cores.guest():
         pass
+
+
+def _share(
+    cores: CoreTurns, clock: Clock, seats: list[Seat], *, plan_s: float, plans: int
+) -> dict[Seat, int]:
+    """How many of `plans` plans each seat ran, with all of them wanting the cores all the time."""
+    ran = dict.fromkeys(seats, 0)
+    done = threading.Event()
+
+    def work(seat: Seat) -> None:
+        while not done.is_set():
+            seat.take()
+            if sum(ran.values()) < plans:
+                ran[seat] += 1
+                _until(lambda: len(cores._engines) == len(seats) - 1 or done.is_set())
+                clock.now_s += plan_s
+            else:
+                done.set()
+        seat.release()
+
+    threads = [threading.Thread(target=work, args=(seat,), daemon=True) for seat in seats]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
+    return ran
+
+
+def test_engines_with_work_share_the_time_equally() -> None:
+    clock = Clock()
+    cores = CoreTurns(clock=clock)
+    ran = _share(cores, clock, [cores.seat(), cores.seat(), cores.seat()], plan_s=0.01, plans=300)
+    assert all(abs(count - 100) <= 3 for count in ran.values())
+
+
+def test_an_engine_with_batch_work_alone_gets_its_share() -> None:
+    clock = Clock()
+    cores = CoreTurns(clock=clock)
+    usual, batch = cores.seat(), cores.seat()
+    batch.weight = 0.1 / 0.9
+    ran = _share(cores, clock, [usual, batch], plan_s=0.01, plans=400)
+    assert abs(ran[batch] - 40) <= 3
+
+
+def test_idle_time_is_not_saved_up() -> None:
+    """An engine that slept begins level with the one that worked: it gets half from now on, not more."""
+    clock = Clock()
+    cores = CoreTurns(clock=clock)
+    busy, sleeper = cores.seat(), cores.seat()
+    busy.take()
+    clock.now_s = 1000.0
+    ran = _share(cores, clock, [busy, sleeper], plan_s=0.01, plans=200)
+    assert abs(ran[sleeper] - 100) <= 3
+    clock.now_s += 1
+    late = cores.seat()
+    late.take()
+    late.release()
+    assert late.spent_s >= busy.spent_s - 0.1
+
+
+def test_one_team_at_a_time() -> None:
+    """Two real loops with work: no plan of one begins while the other's runs, and both texts are right."""
+    cores = CoreTurns()
+    running: list[Watched] = []
+    limits = Limits(vocab_size=VOCAB_SIZE, context_length=2048, num_pages=64)
+    decoders = [Watched(running) for _ in range(2)]
+    loops = [
+        StepLoop(decoder, toy_decoder, limits=limits, end_tokens=END_TOKENS, cores=cores)
+        for decoder in decoders
+    ]
+    sampling = replace(GREEDY, max_tokens=300)
+    heard = [Listening() for _ in loops]
+    for loop, listening in zip(loops, heard, strict=True):
+        loop.submit(request(tokens(10), sampling=sampling), listening)
+    for listening in heard:
+        assert listening.wait().tokens[0] == expected_text(tokens(10), sampling)
+    for loop in loops:
+        loop.close()
+    assert all(len(decoder.plans) > 1 for decoder in decoders)
+
+
+class Watched(Decoder):
+    """Fails if another one of `running` is at work."""
+
+    def __init__(self, running: list[Watched]) -> None:
+        super().__init__(num_pages=64, steps_per_finish=1)
+        self._others = running
+
+    def begin(self, rows: Any, *, steps: int = 1) -> None:
+        assert not self._others, "two teams on the same cores"
+        self._others.append(self)
+        super().begin(rows, steps=steps)
+
+    def finish(self, masks: Any = (), *, timeout_s: float = 0.01) -> Any:
+        steps, done = super().finish(masks, timeout_s=timeout_s)
+        if done:
+            self._others.remove(self)
+        return steps, done

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -35,22 +36,29 @@ class ChatExchange:
         self.model, self.asked_model = model.name, asked.model
         self.stream = asked.stream
         self.ignored = asked.ignored
-        self._answers = model.answers
+        self._model = model
         self._conversation = asked.conversation
-        self._options = model.in_own_ids(asked.options, asked=asked.model)
+        self._options = asked.options
         self._shape = asked.shape
         self.num_choices, self.store = asked.shape.num_choices, asked.shape.store
-        self.identity = ChatIdentity(model=model.name, fingerprint=model.fingerprint)
+        self.identity = ChatIdentity(model=model.name, fingerprint=None)  # known when the model is open
         self._chunks = ChatChunks(self.identity, asked.shape)
         self._cost = CostTeller(backend.pricing, wanted=asked.include_cost, model=model.name)
 
-    def events(
+    async def events(
         self, principal: Principal, *, priority: Priority = "interactive", account: Account = FREE
     ) -> AsyncGenerator[AnswerEvent]:
-        """As `Answerer.answer`."""
-        options = replace(self._options, priority=priority)
+        """As `Answerer.answer`, once the model is open."""
         self._cost.batch = priority == "batch"
-        return self._answers.answer(self._conversation, options, principal, account)
+        async with self._model.open(patient=priority == "batch") as model:
+            options = model.in_own_ids(self._options, asked=self.asked_model)
+            self.identity = replace(self.identity, fingerprint=model.fingerprint)
+            self._chunks = ChatChunks(self.identity, self._shape)
+            options = replace(options, priority=priority)
+            answering = model.answers.answer(self._conversation, options, principal, account)
+            async with aclosing(answering) as events:
+                async for event in events:
+                    yield event
 
     def pieces(self, event: AnswerEvent) -> Iterable[dict[str, Any]]:
         """Chunks of the stream."""

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from pennyweight.answers.events import AnswerEvent
     from pennyweight.answers.exchange import Backend
     from pennyweight.answers.principal import Principal
+    from pennyweight.answers.served import OpenModel
     from pennyweight.core import Priority
+    from pennyweight.text.tokenizer import Tokenizer
 
 NumberedEvent = tuple[int, "AnswerEvent"]
 """An event and the number of the prompt it belongs to."""
@@ -45,22 +47,13 @@ class CompletionExchange:
     def __init__(self, backend: Backend, body: Mapping[str, object]) -> None:
         asked = parse_completion(body)
         model = backend.served.resolve(asked.model, AnsweringModel)
-        local = model.tokens
-
-        def own(prompt: AskedPrompt) -> AskedPrompt:
-            if isinstance(prompt.content, str):
-                return prompt
-            ids = local.foreign.prompt(
-                prompt.content, asked=asked.model, served=model.name, param=prompt.param
-            )
-            return replace(prompt, content=ids)
-
-        options = model.in_own_ids(asked.options, asked=asked.model)
+        model.check_local()
         self.model, self.asked_model = model.name, asked.model
         self.stream = asked.stream
-        self._answers, self._answerer = model.answers, local.answerer
-        self._asked = replace(asked, options=options, prompts=tuple(map(own, asked.prompts)))
-        self._identity = CompletionIdentity(model=model.name, fingerprint=model.fingerprint)
+        self._model = model
+        self._asked = asked
+        self._identity = CompletionIdentity(model=model.name, fingerprint=None)  # known when it is open
+        self._tokenizer: Tokenizer | None = None
         self._prompts: tuple[EncodedPrompt, ...] = ()
         self._chunks: CompletionChunks | None = None
         self._cost = CostTeller(backend.pricing, wanted=asked.include_cost, model=model.name)
@@ -69,16 +62,34 @@ class CompletionExchange:
         self, principal: Principal, *, priority: Priority = "interactive", account: Account = FREE
     ) -> AsyncGenerator[NumberedEvent]:
         """As `answer_prompts`; a prompt that the model cannot take raises before the first."""
-        options = replace(self._asked.options, priority=priority)
         self._cost.batch = priority == "batch"
-        self._prompts = await encode_prompts(self._asked.prompts, options, self._answerer)
+        async with self._model.open(patient=priority == "batch") as model:
+            await self._begin(model)
+            options = replace(self._asked.options, priority=priority)
+            answering = answer_prompts(model.answers, self._prompts, options, principal, account)
+            async with aclosing(answering) as events:
+                async for event in events:
+                    yield event
+
+    async def _begin(self, model: OpenModel) -> None:
+        """Everything in the ids of `model`."""
+        local = model.tokens
+
+        def own(prompt: AskedPrompt) -> AskedPrompt:
+            if isinstance(prompt.content, str):
+                return prompt
+            ids = local.foreign.prompt(
+                prompt.content, asked=self.asked_model, served=model.name, param=prompt.param
+            )
+            return replace(prompt, content=ids)
+
+        options = model.in_own_ids(self._asked.options, asked=self.asked_model)
+        self._asked = replace(self._asked, options=options, prompts=tuple(map(own, self._asked.prompts)))
+        self._identity = replace(self._identity, fingerprint=model.fingerprint)
+        self._tokenizer = local.answerer.tokenizer
+        self._prompts = await encode_prompts(self._asked.prompts, options, local.answerer)
         if self.stream:
-            tokenizer = self._answerer.tokenizer
-            self._chunks = CompletionChunks(self._identity, self._asked, self._prompts, tokenizer)
-        answering = answer_prompts(self._answers, self._prompts, options, principal, account)
-        async with aclosing(answering) as events:
-            async for event in events:
-                yield event
+            self._chunks = CompletionChunks(self._identity, self._asked, self._prompts, self._tokenizer)
 
     def pieces(self, event: NumberedEvent) -> Iterable[dict[str, Any]]:
         """Chunks of the stream."""
@@ -87,7 +98,8 @@ class CompletionExchange:
 
     def answered(self, events: Sequence[NumberedEvent]) -> Answered:
         """The `text_completion` object."""
-        body = completion(events, self._identity, self._asked, self._prompts, self._answerer.tokenizer)
+        assert self._tokenizer is not None, "its events have ended"
+        body = completion(events, self._identity, self._asked, self._prompts, self._tokenizer)
         ends = [event for _, event in events if isinstance(event, Finished)]
         return Answered(
             body=compact_json(self._cost.told(body)),

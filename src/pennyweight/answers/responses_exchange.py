@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pennyweight.answers.principal import Principal
     from pennyweight.answers.responses_schema import ResponseRequest
     from pennyweight.answers.responses_state import Past
+    from pennyweight.answers.served import OpenModel
     from pennyweight.core import Priority
     from pennyweight.errors import PennyweightError
 
@@ -65,15 +66,13 @@ class ResponsesExchange:
         self.model, self.asked_model = model.name, asked.model
         self.stream = asked.stream
         self.ignored = asked.ignored
-        self._answers = model.answers
+        self._model = model
         self._conversation = asked.conversation
-        self._options = model.in_own_ids(asked.options, asked=asked.model)
         self.state = asked.state
         self.metadata: Mapping[str, str] = asked.given.get("metadata", {})
         self.identity = _identity(model.name, past)
         self._asked = asked
         self._searching = searching
-        self._window = prompt_window(model)
         self._making = ResponseEvents(self.identity, asked)
         self._cost = CostTeller(backend.pricing, wanted=asked.include_cost, model=model.name)
 
@@ -81,22 +80,24 @@ class ResponsesExchange:
         self, principal: Principal, *, priority: Priority = "interactive", account: Account = FREE
     ) -> AsyncGenerator[AnswerEvent]:
         """As `Answerer.answer`, its errors told in this interface's names."""
-        options = replace(self._options, priority=priority)
         self._cost.batch = priority == "batch"
         with renamed_params(RESPONSES_NAMES):
-            conversation = await self._with_passages(principal)
-            answering = self._answers.answer(conversation, options, principal, account)
-            async with aclosing(answering) as events:
-                async for event in events:
-                    yield _in_own_names(event)
+            async with self._model.open(patient=priority == "batch") as model:
+                options = model.in_own_ids(self._asked.options, asked=self.asked_model)
+                conversation = await self._with_passages(principal, prompt_window(model))
+                options = replace(options, priority=priority)
+                answering = model.answers.answer(conversation, options, principal, account)
+                async with aclosing(answering) as events:
+                    async for event in events:
+                        yield _in_own_names(event)
 
-    async def _with_passages(self, principal: Principal) -> Conversation:
+    async def _with_passages(self, principal: Principal, window: PromptWindow) -> Conversation:
         """What is asked, with what is found in files for it."""
         conversation = self._conversation
         if self._searching is None:
             return conversation
         check_may_search(principal)  # a line of a batch; a request was refused before
-        found = await self._searching.found(principal.project, conversation, self._window)
+        found = await self._searching.found(principal.project, conversation, window)
         self._making.found = found
         return conversation if found is None else shown(conversation, found.passages)
 
@@ -135,7 +136,7 @@ class ResponsesExchange:
         return await whole_answer(self, principal, priority=priority, account=account)
 
 
-def prompt_window(model: AnsweringModel) -> PromptWindow:
+def prompt_window(model: OpenModel) -> PromptWindow:
     if model.local is None:
         return _ELSEWHERE
     answerer = model.local.answerer

@@ -6,14 +6,15 @@ answer's `model` says what ran.
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
 from pennyweight.errors import ConfigError, InvalidRequestError, ModelNotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pennyweight.answers.answer import Answerer, AnswerSource
     from pennyweight.answers.foreign_ids import ForeignIds
@@ -51,11 +52,13 @@ class LocalTokens:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AnsweringModel(ServedModel):
-    """A model that answers, here or elsewhere; `fingerprint` changes when its answers could, if known."""
+class OpenModel:
+    """A model that is ready to answer; `fingerprint` changes when its answers could, if known.
 
-    gives: ClassVar[str] = "answers"
+    `local` None: it runs elsewhere.
+    """
 
+    name: str
     answers: AnswerSource
     ids: OwnIds
     fingerprint: str | None = None
@@ -69,12 +72,60 @@ class AnsweringModel(ServedModel):
     def tokens(self) -> LocalTokens:
         """Raises InvalidRequestError if the model runs elsewhere."""
         if self.local is None:
-            message = (
-                f"The model '{self.name}' runs elsewhere: its tokens are not known here. Ask it for chat "
-                "completions or responses."
-            )
-            raise InvalidRequestError(message, param="model")
+            raise _elsewhere(self.name)
         return self.local
+
+
+def _elsewhere(name: str) -> InvalidRequestError:
+    message = (
+        f"The model '{name}' runs elsewhere: its tokens are not known here. Ask it for chat completions or "
+        "responses."
+    )
+    return InvalidRequestError(message, param="model")
+
+
+Opening = AbstractAsyncContextManager[OpenModel]
+"""A model that stays ready for as long as the context lasts."""
+Residence = Literal["loaded", "loading", "unloaded"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnsweringModel(ServedModel):
+    """A model that answers, here or elsewhere. It may have to be loaded first, which `opening` waits for."""
+
+    gives: ClassVar[str] = "answers"
+
+    opening: Callable[[bool], Opening]
+    residence: Callable[[], Residence] | None = None  # None: it runs elsewhere
+
+    @classmethod
+    def always_open(cls, model: OpenModel, *, created: int, owner: str = "pennyweight") -> AnsweringModel:
+        """One that needs no loading."""
+        residence: Callable[[], Residence] | None = None if model.local is None else lambda: "loaded"
+        return cls(
+            name=model.name,
+            created=created,
+            owner=owner,
+            opening=lambda _: nullcontext(model),
+            residence=residence,
+        )
+
+    def open(self, *, patient: bool = False) -> Opening:
+        """The model, ready. Entering waits while it is loaded: as long as it takes if `patient`.
+
+        Raises what loading raises, and OverloadedError after the limit of an impatient wait.
+        """
+        return self.opening(patient)
+
+    def check_local(self) -> None:
+        """Raise InvalidRequestError if the model runs elsewhere."""
+        if self.residence is None:
+            raise _elsewhere(self.name)
+
+    def card(self) -> dict[str, Any]:
+        """OpenAI's model object; of a model here also whether it is in memory."""
+        card = ServedModel.card(self)
+        return card if self.residence is None else {**card, "status": {"value": self.residence()}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

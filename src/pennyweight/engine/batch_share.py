@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pennyweight.engine.step_cost import StepCost
 
 MOST_OWED_S = 0.25  # what a busy time may pile up: batch work comes a little at a time, not in a flood
+LEAST_WEIGHT = 1e-3  # of an engine with batch work alone, although batch work may starve
 MOST_LENT_S = 60.0  # a promoted line longer than that is forgiven the rest
 
 
@@ -30,6 +31,15 @@ class BatchShare:
         self._share = share
         self._cost = cost
         self._owed_s = 0.0
+
+    def weight(self, running: Items[Sequence], waiting: Items[Sequence]) -> float:
+        """Beside engines with interactive work, one with batch work alone gets batch work's share.
+
+        `waiting` is in order of turns.
+        """
+        if any(not s.is_batch for s in running) or any(not s.is_batch for s in waiting[:1]):
+            return 1.0
+        return max(self._share / (1 - self._share), LEAST_WEIGHT)
 
     def promote(self, running: Items[Sequence], waiting: list[Sequence]) -> None:
         """Let the oldest batch sequence go before interactive ones if its kind is owed time.

@@ -1,71 +1,52 @@
-"""The processor's cores, taken in turns by the engine's plans and by a guest: batches of embeddings.
+"""The processor's cores, taken in turns by the plans of engines and by guests: batches of embeddings.
 
 Each has a team of native threads of its own. Two teams at once on the same cores wait at their barriers for
-threads that the system has put aside, so that both lose. Here one runs at a time: the engine keeps the cores
-while it has work, and between two plans hands them over for one batch of a guest whose turn has come. Guests
-get `GUEST_SHARE` of the time beside running streams, and all of it while the engine sleeps.
+threads that the system has put aside, so that both lose. Here one runs at a time. An engine keeps the cores
+while it alone has work; several with work share the time by weight (equally, unless one has batch work
+alone), counted by what their plans took, and change between two plans once one is `QUANTUM_S` ahead. Between
+plans the cores also go to a guest whose turn has come. Guests get `GUEST_SHARE` of the time beside running
+streams, and all of it while the engines sleep.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 GUEST_SHARE = 0.2
+QUANTUM_S = 0.02  # a few steps: reading another model's weights anew costs a part of one
 
 
 class CoreTurns:
-    """The engine's thread calls `take` and `release`; any other thread works inside `guest`."""
+    """The cores of one process. Every engine has a `seat`; any other thread works inside `guest`."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._changed = threading.Condition()  # guards all below
-        self._holder: Literal["nobody", "engine", "guest"] = "nobody"
-        self._engine_waits = False
-        self._guests_waiting = 0
-        self._due_s = 0.0  # when the next guest's turn comes while the engine has work
+        self._holder: object | None = None  # a seat, or the token of a guest
+        self._engines: list[Seat] = []  # that wait
+        self._guests: deque[object] = deque()  # that wait
+        self._due_s = 0.0  # when the next guest's turn comes while an engine has work
+        self._floor_s = 0.0  # `spent_s` of an engine that gets work: idle time cannot be saved up
 
-    def take(self) -> float:
-        """Before each plan: the cores are the engine's, after a guest that is at work or whose turn it is.
-
-        Returns the seconds this took.
-        """
-        asked_s = self._clock()
-        with self._changed:
-            if self._holder == "guest" or self.guest_is_due:
-                if self._holder == "engine":
-                    self._holder = "nobody"
-                    self._changed.notify_all()
-                self._engine_waits = True
-                self._changed.wait_for(lambda: self._holder == "engine")
-            self._holder = "engine"
-        return self._clock() - asked_s
-
-    def release(self) -> None:
-        """The engine has nothing left to do. Harmless if it holds nothing."""
-        with self._changed:
-            if self._holder == "engine":
-                self._holder = "nobody"
-                self._changed.notify_all()
-
-    @property
-    def guest_is_due(self) -> bool:
-        """Whether the engine should end its plan for a guest's turn. From any thread, without a lock."""
-        return self._guests_waiting > 0 and self._clock() >= self._due_s
+    def seat(self) -> Seat:
+        """The place of one more engine."""
+        return Seat(self)
 
     @contextmanager
     def guest(self) -> Iterator[None]:
-        """A turn of some milliseconds, once the engine lets go; after a longer one the next comes later."""
+        """A turn of some milliseconds, once the engines let go; after a longer one the next comes later."""
+        token = object()
         with self._changed:
-            self._guests_waiting += 1
-            self._changed.wait_for(lambda: self._holder == "nobody")
-            self._guests_waiting -= 1
-            self._holder = "guest"
+            self._guests.append(token)
+            self._settle()
+            self._changed.wait_for(lambda: self._holder is token)
         started_s = self._clock()
         try:
             yield
@@ -73,6 +54,94 @@ class CoreTurns:
             ended_s = self._clock()
             with self._changed:
                 self._due_s = ended_s + (ended_s - started_s) * (1 - GUEST_SHARE) / GUEST_SHARE
-                self._holder = "engine" if self._engine_waits else "nobody"
-                self._engine_waits = False
-                self._changed.notify_all()
+                self._holder = None
+                self._settle()
+
+    def take(self, seat: Seat) -> float:
+        """As `Seat.take`."""
+        asked_s = self._clock()
+        with self._changed:
+            if self._holder is seat:
+                self._charge(seat, asked_s)
+                if not self.is_due(seat):
+                    return 0.0
+                self._holder = None
+            else:
+                self._floor_s = max(self._floor_s, self._least_spent(asked_s))
+                seat.spent_s = max(seat.spent_s, self._floor_s)
+            self._engines.append(seat)
+            self._settle()
+            self._changed.wait_for(lambda: self._holder is seat)
+        return self._clock() - asked_s
+
+    def release(self, seat: Seat) -> None:
+        """As `Seat.release`."""
+        with self._changed:
+            if self._holder is seat:
+                self._charge(seat, self._clock())
+                if not self._engines:  # whoever comes next begins level with it
+                    self._floor_s = max(self._floor_s, seat.spent_s)
+                self._holder = None
+                self._settle()
+
+    def is_due(self, seat: Seat) -> bool:
+        """As `Seat.others_are_due`."""
+        if self._guests and self._clock() >= self._due_s:
+            return True
+        if not self._engines:
+            return False
+        own_s = seat.spent_by(self._clock())
+        return any(own_s >= other.spent_s + QUANTUM_S for other in tuple(self._engines))
+
+    def _charge(self, seat: Seat, now_s: float) -> None:
+        seat.spent_s = seat.spent_by(now_s)
+        seat.since_s = now_s
+
+    def _least_spent(self, now_s: float) -> float:
+        spent = [engine.spent_s for engine in self._engines]
+        if isinstance(self._holder, Seat):
+            spent.append(self._holder.spent_by(now_s))
+        return min(spent, default=0.0)
+
+    def _settle(self) -> None:
+        """Give free cores to whose turn it is: a guest that is due, else the engine that has had least."""
+        if self._holder is not None:
+            return
+        if self._guests and (not self._engines or self._clock() >= self._due_s):
+            self._holder = self._guests.popleft()
+        elif self._engines:
+            seat = min(self._engines, key=lambda engine: engine.spent_s)
+            self._engines.remove(seat)
+            seat.since_s = self._clock()
+            self._holder = seat
+        self._changed.notify_all()
+
+
+class Seat:
+    """One engine's place at the cores. Its thread calls `take` and `release`."""
+
+    def __init__(self, turns: CoreTurns) -> None:
+        self.turns = turns
+        self.weight = 1.0  # of the next plans: half the weight, half the time beside other engines
+        self.spent_s = 0.0  # of the cores' time, by weight
+        self.since_s = 0.0  # when what is not in `spent_s` yet began
+
+    def spent_by(self, now_s: float) -> float:
+        """`spent_s` if its plan ended now."""
+        return self.spent_s + (now_s - self.since_s) / self.weight
+
+    def take(self) -> float:
+        """Before each plan: the cores are this engine's, after whoever is at work or whose turn it is.
+
+        Returns the seconds this took.
+        """
+        return self.turns.take(self)
+
+    def release(self) -> None:
+        """The engine has nothing left to do. Harmless if it holds nothing."""
+        self.turns.release(self)
+
+    @property
+    def others_are_due(self) -> bool:
+        """Whether the engine should end its plan for somebody's turn. From any thread, without a lock."""
+        return self.turns.is_due(self)

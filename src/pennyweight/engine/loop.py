@@ -97,7 +97,7 @@ class StepLoop:
     `module` is where the decoder's `Row` and `Logits` live. `end_tokens` are the model's. An end token, or
     one of a request's `stop_token_ids`, is counted in `completion_tokens` as OpenAI counts it, but carries no
     text and is not posted as a TokenEvent. A program that ends without `close` is closed by the interpreter.
-    Other native work on the same cores takes its turns by `cores`.
+    Other engines and other native work on the same cores take their turns by `cores`.
     """
 
     def __init__(
@@ -115,6 +115,7 @@ class StepLoop:
         self._adapters = NoAdapters() if adapters is None else adapters
         self._clock = clock
         self.cores = CoreTurns() if cores is None else cores
+        self._seat = self.cores.seat()
         self._cost = StepCost()
         self._runner = Runner(decoder, module, vocab_size=limits.vocab_size)
         self._scheduler = Scheduler(limits, end_tokens=end_tokens, cost=self._cost)
@@ -203,18 +204,19 @@ class StepLoop:
         self._cpu_time.begin()
         try:
             while self._take_in():
-                self._cost.spent_s = self.cores.take()
+                self._seat.weight = self._scheduler.weight
+                self._cost.spent_s = self._seat.take()
                 plan = self._scheduler.schedule(self._clock())
                 if plan.rows:
                     self._step(plan)
                 if not self._scheduler.has_work:
-                    self.cores.release()
+                    self._seat.release()
             self._deliver()
         except Exception as error:  # the thread's edge: a defect must leave nobody waiting
             log.exception("The engine's thread failed")
             self._break_down(f"The engine failed: {error}")
         finally:
-            self.cores.release()
+            self._seat.release()
             atexit.unregister(self.close)
 
     def _take_in(self) -> bool:
@@ -273,9 +275,9 @@ class StepLoop:
                 self._scheduler.advance(plan.rows[output.row], output, now_s)
 
     def _interrupt_if_due(self, plan: StepPlan) -> None:
-        """End a plan of many steps for news that came before it began, a deadline or a guest's turn."""
+        """End a plan of many steps for news that came before it began, a deadline or another's turn."""
         overdue = plan.deadline_s is not None and plan.deadline_s <= self._clock()
-        if overdue or self._inbox or self._state != "open" or self.cores.guest_is_due:
+        if overdue or self._inbox or self._state != "open" or self._seat.others_are_due:
             self._runner.interrupt()
 
     def _measure(self, plan: StepPlan, num_steps: int, seconds: float) -> None:

@@ -51,6 +51,11 @@ class Scheduler:
     def has_work(self) -> bool:
         return bool(self.waiting or self.running)
 
+    @property
+    def weight(self) -> float:
+        """Of the next plan, beside other engines on the same cores."""
+        return self._share.weight(self.running, self.waiting)
+
     def add(self, group: SequenceGroup) -> None:
         """Queue every choice of a request that has passed `Limits.check`."""
         group.open(self.cache.pool, self._end_tokens)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from pennyweight.answers.served import AnsweringModel
+from pennyweight.answers.served import AnsweringModel, OpenModel
 from pennyweight.server.metrics import MeteredAnswers
 
 if TYPE_CHECKING:
@@ -27,10 +27,9 @@ def _model(upstream: Upstream, metrics: Metrics, key: str | None) -> AnsweringMo
     from pennyweight.answers.upstream.answers import UpstreamAnswers
     from pennyweight.answers.upstream.ids import UpstreamIds
 
-    return AnsweringModel(
+    model = OpenModel(
         name=upstream.name,
-        created=int(time.time()),
-        owner="upstream",
         answers=MeteredAnswers(UpstreamAnswers(upstream, key=key), metrics),
         ids=UpstreamIds(upstream.model),
     )
+    return AnsweringModel.always_open(model, created=int(time.time()), owner="upstream")

@@ -68,6 +68,8 @@ _COMPLETION = _object(
     }
 )
 _MODEL = _object({"id": _STRING, "object": {"const": "model"}, "created": _INTEGER, "owned_by": _STRING})
+_RESIDENCE = _object({"value": {"enum": ["loaded", "loading", "unloaded"]}})
+_MODEL["properties"]["status"] = _RESIDENCE  # of a model that runs here
 _UNAUTHORIZED: Responses = {401: _json("No API key, or a wrong one", _ERROR)}
 
 CHAT_REQUEST_BODY: dict[str, Any] = {

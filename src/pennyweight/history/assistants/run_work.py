@@ -52,7 +52,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from pennyweight.answers.answer import Answerer
     from pennyweight.answers.exchange import Backend
+    from pennyweight.answers.served import Opening
     from pennyweight.history.work import Claimed
     from pennyweight.store.database import Database
     from pennyweight.store.generation import Generation
@@ -163,8 +165,9 @@ class RunWork:
             return None
         project, began = run.generation.project_id, int(time.time())
         await until_read(self._database, project, stored.store_ids)
-        window = prompt_window(self._backend.served.resolve(stored.settings.model, AnsweringModel))
-        found = await find(source, project, tool, latest_question(stored.messages), window)
+        async with self._opening(stored.settings) as model:
+            window = prompt_window(model)
+            found = await find(source, project, tool, latest_question(stored.messages), window)
         return search_step(run.id, found, tool, began=began)
 
     async def _fitting(self, stored: _Stored) -> RunChat:
@@ -177,11 +180,14 @@ class RunWork:
         if prompt_left is not None and prompt_left <= 0:
             raise LimitReachedError("max_prompt_tokens")
         chat = RunChat(settings=settings, messages=stored.messages, steps=stored.steps, max_tokens=left)
-        local = self._backend.served.resolve(settings.model, AnsweringModel).local
-        if local is None:
-            return chat  # elsewhere: nobody here knows how long it is
-        answerer = local.answerer
+        async with self._opening(settings) as model:
+            if model.local is None:
+                return chat  # elsewhere: nobody here knows how long it is
+            return await self._fitted(chat, model.local.answerer, prompt_left, left)
 
+    async def _fitted(
+        self, chat: RunChat, answerer: Answerer, prompt_left: int | None, left: int | None
+    ) -> RunChat:
         async def count(chat: RunChat) -> int:
             asked = parse_chat(chat.body())
             return len(await answerer.tokens(asked.conversation, asked.options))
@@ -191,6 +197,10 @@ class RunWork:
         if prompt_left is not None and await count(chat) > prompt_left:
             raise LimitReachedError("max_prompt_tokens")
         return chat
+
+    def _opening(self, settings: RunSettings) -> Opening:
+        """Nobody waits for a run at a limit: the model may be loaded for as long as it takes."""
+        return self._backend.served.resolve(settings.model, AnsweringModel).open(patient=True)
 
     async def _end(self, stored: _Stored, claimed: Claimed, ending: _Ending) -> None:
         run, now = stored.run, int(time.time())

@@ -73,7 +73,8 @@ def responses_routes(
         asked = parse_input_count(*await responses.past(_reader(request, body), body))
         model = served.named_or_first(asked.model, AnsweringModel)
         with renamed_params(RESPONSES_NAMES):
-            tokens = await model.tokens.answerer.tokens(asked.conversation, asked.options)
+            async with model.open() as ready:
+                tokens = await ready.tokens.answerer.tokens(asked.conversation, asked.options)
         body = {"object": "response.input_tokens", "input_tokens": len(tokens)}
         return json_response(body, headers=ignored_headers(asked.ignored))
 

@@ -29,7 +29,7 @@ from pennyweight.text.prompt import PromptPart
 if TYPE_CHECKING:
     from pennyweight.answers.answer import Answerer
     from pennyweight.answers.exchange import Backend
-    from pennyweight.answers.served import LocalTokens
+    from pennyweight.answers.served import LocalTokens, Opening
     from pennyweight.answers.tokens_schema import TokenizeRequest
     from pennyweight.server.routes.chat import ChatLimits
 
@@ -38,7 +38,7 @@ def tokens_routes(backend: Backend, limits: ChatLimits) -> APIRouter:
     """The routes over the tokenizers of models that run here."""
     router = APIRouter(tags=["tokens"])
 
-    def local(asked: str | None) -> LocalTokens:
+    def opening(asked: str | None) -> Opening:
         model = backend.served.named_or_first(asked, AnsweringModel)
         vocabulary = None if asked in (None, model.name) else vocabulary_name(str(asked))
         if vocabulary is not None:
@@ -47,7 +47,8 @@ def tokens_routes(backend: Backend, limits: ChatLimits) -> APIRouter:
                 f"'{model.name}' with its own. Ask for it by its own name."
             )
             raise InvalidRequestError(message, param="model")
-        return model.tokens
+        model.check_local()
+        return model.open()
 
     @router.post(
         "/tokenize",
@@ -58,8 +59,9 @@ def tokens_routes(backend: Backend, limits: ChatLimits) -> APIRouter:
     )
     async def tokenize(request: Request) -> Response:
         asked = parse_tokenize(await read_object(request, limit=limits.max_body_bytes))
-        answerer = local(asked.model).answerer
-        body = _tokenized(await _tokens(asked, answerer), answerer, texts=asked.return_token_strs)
+        async with opening(asked.model) as model:
+            answerer = model.tokens.answerer
+            body = _tokenized(await _tokens(asked, answerer), answerer, texts=asked.return_token_strs)
         return json_response(body, headers=ignored_headers(asked.ignored))
 
     @router.post(
@@ -72,9 +74,10 @@ def tokens_routes(backend: Backend, limits: ChatLimits) -> APIRouter:
     async def detokenize(request: Request) -> Response:
         body = await read_object(request, limit=limits.max_body_bytes)
         asked = parse_detokenize(body)
-        tokenizer = local(asked.model).answerer.tokenizer
-        check_vocabulary(asked.tokens, tokenizer.vocab_size)
-        return json_response({"prompt": tokenizer.decode(asked.tokens, skip_special=False)})
+        async with opening(asked.model) as model:
+            tokenizer = model.tokens.answerer.tokenizer
+            check_vocabulary(asked.tokens, tokenizer.vocab_size)
+            return json_response({"prompt": tokenizer.decode(asked.tokens, skip_special=False)})
 
     @router.get(
         "/tokenizer_info",
@@ -83,7 +86,8 @@ def tokens_routes(backend: Backend, limits: ChatLimits) -> APIRouter:
         responses=TOKENIZER_INFO_RESPONSES,
     )
     async def tokenizer_info() -> Response:
-        return json_response(_info(local(None)))
+        async with opening(None) as model:
+            return json_response(_info(model.tokens))
 
     return router
 
