@@ -65,6 +65,7 @@ class Settings:
     batch_share: int = 10  # percent of the engine's time that batches get although people wait
     max_queued_batches: int = 100  # of one project, that have not ended
     max_queued_batch_bytes: int = 2_000_000_000  # of their inputs together
+    max_queued_answers: int = 1000  # of one project: runs and responses in the background under way
     max_body_bytes: int = 32 * 2**20
     aliases: dict[str, str] = field(default_factory=dict)  # further names of models served
     upstream: dict[str, Upstream] = field(default_factory=dict)  # models elsewhere, by the names served here

@@ -33,6 +33,9 @@ class HinderedWork:
     database: Database
     attempts: list[str] = field(default_factory=list)
 
+    def scopes(self, _: Generation) -> tuple[str, ...]:
+        return ()
+
     async def answer(self, generation: Generation, claimed: Claimed) -> None:
         now, first = int(time.time()), generation.id not in self.attempts
         self.attempts.append(generation.id)

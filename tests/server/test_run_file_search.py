@@ -123,7 +123,15 @@ def test_a_key_that_may_not_read_stores_cannot_have_a_run_read_them(engine: Engi
             with pytest.raises(openai.PermissionDeniedError, match=r"api\.vector_stores\.read"):
                 run()
         asked: Any = {"thread_id": thread.id, "assistant_id": searcher.id, **SHORT}
-        assert threads.runs.create_and_poll(**asked, tools=[]).status == "incomplete"
+        run = threads.runs.create_and_poll(**asked, tools=[])
+        assert run.status == "incomplete"
+        # Parts of files are not shown either, of whosever run.
+        own: Any = {"thread_id": thread.id, "run_id": run.id}
+        (step,) = threads.runs.steps.list(**own)
+        with pytest.raises(openai.PermissionDeniedError, match=r"api\.vector_stores\.read"):
+            threads.runs.steps.list(**own, include=RESULTS)
+        with pytest.raises(openai.PermissionDeniedError, match=r"api\.vector_stores\.read"):
+            threads.runs.steps.retrieve(step.id, **own, include=RESULTS)
 
 
 def test_a_store_that_is_gone(client: openai.OpenAI, searcher: Assistant) -> None:

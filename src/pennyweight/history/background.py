@@ -48,7 +48,10 @@ class Background:
         return await self._responses.prepared(principal.project, body, identity)
 
     async def queue(self, principal: Principal, prepared: Prepared) -> Generation:
-        """Durable when this returns. Raises ParameterError, NotFoundError, StorageFullError."""
+        """Durable when this returns.
+
+        Raises ParameterError, NotFoundError, AnswerQueueError, StorageFullError.
+        """
         exchange = prepared.exchange
         new = NewGeneration(
             id=exchange.identity.id,
@@ -64,6 +67,7 @@ class Background:
         project, now = principal.project, exchange.identity.created_at
 
         def work(connection: Connection) -> Generation:
+            self._later.check_room(connection, project)
             if new.parent_id is not None:
                 require_link(connection, project, new.parent_id)
             items, standing = Items(), prepared.standing

@@ -14,9 +14,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pennyweight.answers.responses_object import failure_code
+from pennyweight.answers.scopes import MODEL_REQUEST
 from pennyweight.errors import OverloadedError, PennyweightError, StorageFullError, UnavailableError
 from pennyweight.history.event_journal import EventJournal
-from pennyweight.history.standing import ConversationChangedError, require_unchanged
+from pennyweight.history.standing import (
+    ConversationChangedError,
+    reading_scopes,
+    require_unchanged,
+)
 from pennyweight.history.wire_items import output_items, wire_text
 from pennyweight.store.conversations import Conversations
 from pennyweight.store.events import Events
@@ -55,6 +60,10 @@ class ResponseWork:
     def __init__(self, database: Database, responses: Responses) -> None:
         self._database = database
         self._responses = responses
+
+    def scopes(self, generation: Generation) -> list[str]:
+        """As `Work.scopes`."""
+        return [MODEL_REQUEST, *reading_scopes(json.loads(generation.request))]
 
     async def answer(self, generation: Generation, claimed: Claimed) -> None:
         """As `Work.answer`."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pennyweight.answers.fields import ParameterError, Text, missing
+from pennyweight.answers.passages import READS_STORES, searches_files
 from pennyweight.errors import ConflictError, NotFoundError
 from pennyweight.history.wire_items import REFERENCE, wires
 from pennyweight.store.chains import Chains
@@ -135,9 +136,18 @@ def _missing(response_id: str) -> ParameterError:
     return ParameterError(message, param="previous_response_id", code="previous_response_not_found")
 
 
-def names_items(value: object) -> bool:
-    """Whether an input refers to items that are stored."""
-    return bool(_references(value))
+def reading_scopes(body: Mapping[str, object]) -> list[str]:
+    """What a key needs to have `body` answered, beside the right to ask models.
+
+    One scope for each kind of thing that is read: a model can be told to repeat what it was given.
+    """
+    scopes = ["api.conversations.write"] if body.get("conversation") is not None else []
+    refers = bool(_references(body.get("input")))
+    if refers or body.get("previous_response_id") is not None:
+        scopes.append("api.responses.read")
+    if refers:  # an item may stand in a conversation
+        scopes.append("api.conversations.read")
+    return [*scopes, READS_STORES] if searches_files(body) else scopes
 
 
 def _references(value: object) -> dict[int, str]:

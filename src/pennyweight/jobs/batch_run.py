@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 from pennyweight.errors import PennyweightError
 from pennyweight.jobs.batch_ending import BatchEnding
 from pennyweight.jobs.batch_input import InputLimits, read_input
-from pennyweight.jobs.batch_standing import BatchStanding, Stop
+from pennyweight.jobs.batch_standing import BatchStanding
 from pennyweight.jobs.kept_line import KeptLine, keep_lines, kept_line, kind_of
 from pennyweight.jobs.line_keeper import LineKeeper
 from pennyweight.jobs.line_places import Holder
 from pennyweight.jobs.line_result import never_run
 from pennyweight.jobs.line_runner import Asker, run_lines, window_for
+from pennyweight.jobs.maker import Stop
 from pennyweight.store.batch_claims import BatchClaims
 from pennyweight.store.batch_work import BatchWork
 from pennyweight.store.batches import BatchState
@@ -143,7 +144,8 @@ class BatchRun:
         if self._stop is not None:
             return None
         return Asker(
-            principal=standing.principal, account_for=partial(self._account, principal=standing.principal)
+            principal=standing.maker.principal,
+            account_for=partial(self._account, principal=standing.maker.principal),
         )
 
     def _account(self, url: str, model: str, *, principal: Principal) -> Account:

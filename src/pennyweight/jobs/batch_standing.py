@@ -7,65 +7,34 @@ nobody writes to the database (`ChangeStamp`), and one read after somebody has.
 from __future__ import annotations
 
 import asyncio
-import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from pennyweight.answers.principal import Principal
-from pennyweight.answers.scopes import EVERY_SCOPE, MODEL_REQUEST, grants
-from pennyweight.store.allowances import Allowances
+from pennyweight.answers.scopes import MODEL_REQUEST
+from pennyweight.jobs.maker import maker_of
 from pennyweight.store.batch_claims import BatchClaims
-from pennyweight.store.keys import Keys
-from pennyweight.store.projects import Projects
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from pennyweight.jobs.maker import Maker, Stop
     from pennyweight.store.batch_claims import BatchLease
     from pennyweight.store.batches import Batch
     from pennyweight.store.change_stamp import ChangeStamp
     from pennyweight.store.database import Database
-    from pennyweight.store.keys import Key
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stop:
-    """Why nothing more is asked on behalf of a batch's maker, as `errors` of the batch tell it."""
-
-    code: str
-    message: str
-
-
-_ARCHIVED: Final = Stop(code="project_archived", message="The project of this batch was archived.")
-_REVOKED: Final = Stop(code="api_key_revoked", message="The API key that made this batch was revoked.")
-_EXPIRED: Final = Stop(code="api_key_expired", message="The API key that made this batch has expired.")
-_NARROWED: Final = Stop(
-    code="insufficient_permissions",
-    message=f"The API key that made this batch no longer has the scope {MODEL_REQUEST}.",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """A batch as it was at one moment, and who made it, with the limits of key and project."""
+    """A batch as it was at one moment, and who made it."""
 
     batch: Batch
-    principal: Principal
-    is_archived: bool
-    key: Key | None
+    maker: Maker
 
     @property
     def stop(self) -> Stop | None:
         """Why nothing more may be asked at this moment; None: go on."""
-        if self.is_archived:
-            return _ARCHIVED
-        if self.key is None:
-            return None
-        if self.key.revoked_at is not None:
-            return _REVOKED
-        if self.key.expires_at is not None and self.key.expires_at <= time.time():
-            return _EXPIRED
-        return None if grants(self.key.scopes, MODEL_REQUEST) else _NARROWED
+        return self.maker.stop("batch", (MODEL_REQUEST,))
 
 
 class BatchStanding:
@@ -96,16 +65,4 @@ class BatchStanding:
 
     def _read(self, connection: Connection) -> Standing:
         batch = self._claims.read(connection, self._lease)
-        key = None if batch.key_id is None else Keys().find(connection, batch.key_id)
-        subjects = (batch.project_id,) if key is None else (key.id, batch.project_id)
-        return Standing(
-            batch=batch,
-            principal=Principal(
-                project=batch.project_id,
-                key=batch.key_id,
-                scopes=EVERY_SCOPE if key is None else key.scopes,
-                allowances=Allowances().of(connection, subjects),
-            ),
-            is_archived=Projects().get(connection, batch.project_id).archived_at is not None,
-            key=key,
-        )
+        return Standing(batch=batch, maker=maker_of(connection, batch.project_id, batch.key_id))

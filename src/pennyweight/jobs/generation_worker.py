@@ -17,16 +17,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from pennyweight.answers.principal import Principal
 from pennyweight.errors import PennyweightError
 from pennyweight.history.work import Claimed
 from pennyweight.jobs.generation_usage import GenerationUsage
-from pennyweight.store.allowances import Allowances
+from pennyweight.jobs.maker import maker_of
 from pennyweight.store.failpoints import failpoint
 from pennyweight.store.generation import LeaseLostError, State
 from pennyweight.store.generations import Generations
 from pennyweight.store.identifiers import new_id
 from pennyweight.store.leases import Leases
+from pennyweight.store.runs import Runs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pennyweight.cost.usage_journal import UsageJournal
     from pennyweight.history.bell import Bell
     from pennyweight.history.work import Work
+    from pennyweight.jobs.maker import Stop
     from pennyweight.quota.accounts import Accounts
     from pennyweight.store.database import Database
     from pennyweight.store.generation import Generation, Kind, Lease
@@ -123,6 +124,7 @@ class GenerationWorker:
             try:
                 await self._expire(int(time.time()) if before is None else before)
                 before = None
+                await self._expire_runs(int(time.time()))
                 while await self._claim():
                     pass
             except PennyweightError as error:  # a full disk, a database that is away: it may pass
@@ -139,6 +141,13 @@ class GenerationWorker:
         database = self._desk.database
         if await database.read(lambda c: self._leases.have_expired(c, kinds, now=now)):
             await database.write(lambda c: self._leases.expire(c, kinds, now=now, max_attempts=_ATTEMPTS))
+
+    async def _expire_runs(self, now: int) -> None:
+        """End what waited too long, and tell who follows it."""
+        runs, database = Runs(), self._desk.database
+        if await database.read(lambda c: runs.have_expired(c, now=now)):
+            for run_id in await database.write(lambda c: runs.expire(c, now=now)):
+                self._desk.bell.ring(run_id)
 
     async def _claim(self) -> bool:
         """Begin what waits longest of those whose turn it is; whether there was room and anything."""
@@ -204,11 +213,17 @@ class GenerationWorker:
         self._desk.bell.ring(lease.generation_id)
 
     async def _answer(self, generation: Generation, lease: Lease, usage: GenerationUsage) -> None:
-        principal = await self._desk.database.read(lambda c: _principal(c, generation))
+        maker = await self._desk.database.read(
+            lambda c: maker_of(c, generation.project_id, generation.key_id)
+        )
+        stop = maker.stop(generation.kind, self._works[generation.kind].scopes(generation))
+        if stop is not None:
+            await self._refuse(lease, stop)
+            return
         claimed = Claimed(
             lease=lease,
-            principal=principal,
-            account=partial(usage.account, principal),
+            principal=maker.principal,
+            account=partial(usage.account, maker.principal),
             told=partial(self._desk.bell.ring, generation.id),
         )
         answering = asyncio.create_task(self._works[generation.kind].answer(generation, claimed))
@@ -222,6 +237,14 @@ class GenerationWorker:
             for task in (answering, keeping):
                 task.cancel()
             await asyncio.gather(answering, keeping, return_exceptions=True)
+
+    async def _refuse(self, lease: Lease, stop: Stop) -> None:
+        """It fails, under the code of clients' that says: not again in this form."""
+        told, now = {"code": "invalid_prompt", "message": stop.message}, int(time.time())
+        await self._desk.database.write(
+            lambda c: Generations().finish(c, lease, to=State.FAILED, now=now, error=told)
+        )
+        self._desk.bell.ring(lease.generation_id)
 
     async def _keep(self, lease: Lease) -> None:
         """Renew the lease for as long as it is ours. Raises LeaseLostError."""
@@ -239,10 +262,3 @@ class GenerationWorker:
     async def _release(self, lease: Lease) -> None:
         with suppress(PennyweightError):
             await self._desk.database.write(lambda c: self._leases.release(c, lease))
-
-
-def _principal(connection: Connection, generation: Generation) -> Principal:
-    """Who asked for it, with the limits of the key and its project."""
-    project, key = generation.project_id, generation.key_id
-    subjects = (project,) if key is None else (key, project)
-    return Principal(project=project, key=key, allowances=Allowances().of(connection, subjects))

@@ -145,7 +145,7 @@ def create_app(
     limits = ChatLimits(max_body_bytes=settings.max_body_bytes, ping_s=ping_s)
     for routes in (completions_routes, tokens_routes):
         app.include_router(routes(house.backend, limits))
-    later = _add_worker(app, services)
+    later = _add_worker(app, services, most_waiting=settings.max_queued_answers)
     _add_answers(app, house, services, later, limits, _recording(settings))
     app.include_router(embedding_routes(house.vectors, max_body_bytes=settings.max_body_bytes))
     app.include_router(models_routes(house.served))
@@ -172,7 +172,7 @@ def working(app: FastAPI) -> Iterator[None]:
         yield
 
 
-def _add_worker(app: FastAPI, services: Services) -> Later:
+def _add_worker(app: FastAPI, services: Services, *, most_waiting: int) -> Later:
     """What answers generations that nobody waits for."""
     bell = Bell()
     works: dict[Kind, Work] = {}
@@ -185,7 +185,8 @@ def _add_worker(app: FastAPI, services: Services) -> Later:
     )
     worker = GenerationWorker(desk, works)
     app.state.workers.append(worker)
-    return Later(bell=bell, works=works, wake=worker.wake, drop=worker.drop)
+    wake, drop = worker.wake, worker.drop
+    return Later(bell=bell, works=works, wake=wake, drop=drop, most_waiting=most_waiting)
 
 
 def _recording(settings: Settings) -> Recording:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 
 from pennyweight.errors import NotFoundError
 from pennyweight.store.generation import (
@@ -30,12 +30,12 @@ from pennyweight.store.tables.generations import generations as table
 from pennyweight.store.text_map import has_entry, read_text_map, write_text_map
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from sqlalchemy import Connection, RowMapping, Select
 
     from pennyweight.errors import PennyweightError
-    from pennyweight.store.generation import GenerationFilter
+    from pennyweight.store.generation import GenerationFilter, Kind
     from pennyweight.store.pages import Cursor, Page
 
 COLUMNS = [table.c[name] for name in Generation.__slots__]
@@ -89,6 +89,12 @@ class Generations:
         """One page of the project's, in the order they came in."""
         rows = _filtered(select(*COLUMNS).where(table.c.project_id == project_id), wanted)
         return page_of(connection, rows, table, cursor, lambda row: generation_of(row._mapping))
+
+    def num_under_way(self, connection: Connection, project_id: str, kinds: Collection[Kind]) -> int:
+        """How many of the project's wait for a worker or are with one."""
+        states = table.c.state.in_((State.QUEUED, State.IN_PROGRESS))
+        wanted = states & table.c.kind.in_(kinds) & (table.c.project_id == project_id)
+        return connection.execute(select(func.count()).select_from(table).where(wanted)).scalar_one()
 
     def move(
         self,

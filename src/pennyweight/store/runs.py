@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import delete, func, insert, select, update
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """`expires_at`, in seconds since 1970: no results of tools are taken from then on.
+    """`expires_at`, in seconds since 1970: it does not wait any longer, to be answered or for its tools.
 
     `streams`: somebody follows it, so its events are kept.
     """
@@ -43,8 +43,11 @@ class Run:
         return self.generation.state
 
     def is_overdue(self, now: int) -> bool:
-        """Whether it waited too long for the results of its tools."""
-        return self.state is State.REQUIRES_ACTION and self.expires_at <= now
+        """Whether it waited too long, to be answered or for the results of its tools."""
+        return self.state in _WAITS and self.expires_at <= now
+
+
+_WAITS: Final = (State.QUEUED, State.REQUIRES_ACTION)
 
 
 class ActiveRunError(InvalidRequestError):
@@ -109,7 +112,7 @@ class Runs:
         return page_by(connection, wanted, cursor, _made, own_id=table.c.id, keys=keys)
 
     def extend(self, connection: Connection, run_id: str, *, expires_at: int) -> None:
-        """Give people until `expires_at` for the results of tools."""
+        """It waits until `expires_at` from now on."""
         connection.execute(update(table).where(table.c.id == run_id).values(expires_at=expires_at))
 
     def follow(self, connection: Connection, run_id: str, *, streams: bool) -> None:
@@ -121,10 +124,12 @@ class Runs:
         """Whether there is work for `expire`."""
         return connection.execute(_overdue(now).limit(1)).one_or_none() is not None
 
-    def expire(self, connection: Connection, *, now: int) -> None:
-        """End runs, of any project, that waited too long for tools."""
-        for row in connection.execute(_overdue(now)).all():
+    def expire(self, connection: Connection, *, now: int) -> list[str]:
+        """End runs, of any project, that waited too long; their ids."""
+        overdue = connection.execute(_overdue(now).with_for_update(skip_locked=True)).all()
+        for row in overdue:
             self._expire(connection, row.project_id, row.id, now)
+        return [row.id for row in overdue]
 
     def cancel(self, connection: Connection, project_id: str, run_id: str, *, now: int) -> None:
         """End it, whatever it waits for or does. Raises NotFoundError, WrongStateError."""
@@ -146,7 +151,7 @@ def _all(project_id: str, thread_id: str) -> Select[Any]:
 
 def _overdue(now: int) -> Select[Any]:
     waiting = select(generations.c.id, generations.c.project_id).join(table, table.c.id == generations.c.id)
-    return waiting.where(table.c.expires_at <= now, generations.c.state == State.REQUIRES_ACTION)
+    return waiting.where(table.c.expires_at <= now, generations.c.state.in_(_WAITS))
 
 
 def _made(row: Row[Any]) -> Run:

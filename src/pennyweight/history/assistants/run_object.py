@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from pennyweight.core import Usage
     from pennyweight.store.runs import Run
 
-TOOL_PATIENCE_S: Final = 600
-"""Seconds that a run waits for the results of its tools, as at OpenAI."""
+RUN_PATIENCE_S: Final = 600
+"""Seconds that a run waits to be answered, and for the results of its tools, as at OpenAI."""
 _ERRORS: Final = ("server_error", "rate_limit_exceeded", "invalid_prompt")
 """The codes that clients know."""
 

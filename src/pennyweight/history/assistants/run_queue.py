@@ -13,7 +13,7 @@ from pennyweight.history.assistants.following import follow_run
 from pennyweight.history.assistants.message_fields import Writing, person_message
 from pennyweight.history.assistants.message_writing import write_messages
 from pennyweight.history.assistants.run_chat import RunChat
-from pennyweight.history.assistants.run_object import TOOL_PATIENCE_S, RunProgress
+from pennyweight.history.assistants.run_object import RUN_PATIENCE_S, RunProgress
 from pennyweight.history.assistants.run_settings import RunSettings
 from pennyweight.history.assistants.thread_creation import create_thread
 from pennyweight.history.assistants.tools import FILE_SEARCH, check_choice
@@ -53,7 +53,10 @@ class RunQueue:
         self._runs, self._steps, self._generations = Runs(), RunSteps(), Generations()
 
     async def create(self, principal: Principal, thread_id: str, values: Mapping[str, Any]) -> Run:
-        """A run of a thread that is there. Raises NotFoundError, ParameterError, ActiveRunError."""
+        """A run of a thread that is there.
+
+        Raises NotFoundError, ParameterError, ActiveRunError, AnswerQueueError.
+        """
         settings, now = await self._settings(principal, values), int(time.time())
 
         def work(connection: Connection) -> Run:
@@ -66,7 +69,7 @@ class RunQueue:
         return self._begun(await self._database.write(work))
 
     async def create_with_thread(self, principal: Principal, values: Mapping[str, Any]) -> tuple[Thread, Run]:
-        """A new thread and its run. Raises NotFoundError, ParameterError."""
+        """A new thread and its run. Raises as `create`."""
         settings, now = await self._settings(principal, values), int(time.time())
         wanted = values.get("thread", {})
 
@@ -95,6 +98,7 @@ class RunQueue:
             for step in open_steps:
                 self._steps.complete(connection, step.id, _answered(step, outputs), now=now)
             self._generations.move(connection, principal.project, run_id, to=State.QUEUED, now=now)
+            self._runs.extend(connection, run_id, expires_at=now + RUN_PATIENCE_S)
             self._runs.follow(connection, run_id, streams=values.get("stream", False))
             done = [self._steps.get(connection, run_id, step.id) for step in open_steps]
             return self._runs.get(connection, principal.project, thread_id, run_id), done
@@ -137,11 +141,7 @@ class RunQueue:
             self._threads.get(connection, project_id, thread_id)
             return self._runs.get(connection, project_id, thread_id, run_id)
 
-        run = await self._database.read(work)
-        if run.is_overdue(int(time.time())):
-            await self.expire()
-            run = await self._database.read(work)
-        return run
+        return await self._database.read(work)
 
     async def page(self, project_id: str, thread_id: str, cursor: Cursor) -> Page[Run]:
         """One page of a thread's runs. Raises NotFoundError."""
@@ -150,11 +150,7 @@ class RunQueue:
             self._threads.get(connection, project_id, thread_id)
             return self._runs.page(connection, project_id, thread_id, cursor)
 
-        page, now = await self._database.read(work), int(time.time())
-        if any(run.is_overdue(now) for run in page.items):
-            await self.expire()
-            page = await self._database.read(work)
-        return page
+        return await self._database.read(work)
 
     async def set_metadata(
         self, project_id: str, thread_id: str, run_id: str, metadata: Mapping[str, str] | None
@@ -169,12 +165,6 @@ class RunQueue:
             return self._runs.get(connection, project_id, thread_id, run_id)
 
         return await self._database.write(work)
-
-    async def expire(self) -> None:
-        """End runs that waited too long for the results of their tools."""
-        now = int(time.time())
-        if await self._database.read(lambda c: self._runs.have_expired(c, now=now)):
-            await self._database.write(lambda c: self._runs.expire(c, now=now))
 
     def follow(self, run: Run, first: Sequence[dict[str, Any]]) -> AsyncGenerator[dict[str, Any]]:
         """The events of a run, `first` before them."""
@@ -203,6 +193,7 @@ class RunQueue:
         values: Mapping[str, Any],
         now: int,
     ) -> Run:
+        self._later.check_room(connection, principal.project)
         new = NewGeneration(
             id=new_id("run_"),
             kind="run",
@@ -212,7 +203,7 @@ class RunQueue:
             metadata=values.get("metadata", {}),
             key_id=principal.key,
         )
-        expires_at, streams = now + TOOL_PATIENCE_S, values.get("stream", False)
+        expires_at, streams = now + RUN_PATIENCE_S, values.get("stream", False)
         return self._runs.queue(
             connection, principal.project, new, expires_at=expires_at, streams=streams, now=now
         )

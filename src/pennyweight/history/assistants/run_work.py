@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from pennyweight.answers.chat_exchange import ChatExchange
 from pennyweight.answers.chat_schema import parse_chat
+from pennyweight.answers.passages import FILE_SEARCH, READS_STORES
 from pennyweight.answers.responses_exchange import prompt_window
+from pennyweight.answers.scopes import MODEL_REQUEST
 from pennyweight.answers.served import AnsweringModel
 from pennyweight.errors import (
     DatabaseUnavailableError,
@@ -33,7 +35,7 @@ from pennyweight.history.assistants.file_search import (
 )
 from pennyweight.history.assistants.run_chat import RunChat, latest_question
 from pennyweight.history.assistants.run_making import Numbering, RunMaking, told_search
-from pennyweight.history.assistants.run_object import TOOL_PATIENCE_S, RunProgress, run_object
+from pennyweight.history.assistants.run_object import RUN_PATIENCE_S, RunProgress, run_object
 from pennyweight.history.assistants.run_settings import RunSettings
 from pennyweight.history.assistants.tool_resources import stores_of
 from pennyweight.history.assistants.truncation import fitting, last_messages, prompt_budget
@@ -95,6 +97,12 @@ class RunWork:
         self._backend = backend
         self._generations, self._events = Generations(), Events()
         self._runs, self._steps, self._messages = Runs(), RunSteps(), ThreadMessages()
+
+    def scopes(self, generation: Generation) -> list[str]:
+        """As `Work.scopes`."""
+        tools = RunSettings.from_text(generation.request).tools
+        searches = any(tool["type"] == FILE_SEARCH for tool in tools)
+        return [MODEL_REQUEST, "api.threads.write", *([READS_STORES] if searches else [])]
 
     async def answer(self, generation: Generation, claimed: Claimed) -> None:
         """As `Work.answer`."""
@@ -219,7 +227,7 @@ class RunWork:
             self._messages.append(connection, project, ending.messages)
             self._steps.add(connection, ending.steps)
             if ending.state is State.REQUIRES_ACTION:
-                self._runs.extend(connection, run.id, expires_at=now + TOOL_PATIENCE_S)
+                self._runs.extend(connection, run.id, expires_at=now + RUN_PATIENCE_S)
 
         await self._database.write(work)
         failpoint("generation.ended")

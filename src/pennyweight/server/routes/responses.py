@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, Request
 from starlette.responses import Response  # noqa: TC002  FastAPI reads the annotation at run time
 
-from pennyweight.answers.passages import check_may_search, searches_files
 from pennyweight.answers.renamed_params import renamed_params
 from pennyweight.answers.responses_exchange import RESPONSES_NAMES
 from pennyweight.answers.responses_schema import parse_input_count
 from pennyweight.answers.responses_state import asked_state
 from pennyweight.answers.served import AnsweringModel
-from pennyweight.history.standing import names_items
+from pennyweight.history.standing import reading_scopes
 from pennyweight.server.auth import check_scope, principal_of
 from pennyweight.server.background import respond_later
 from pennyweight.server.body import read_object
@@ -82,18 +81,8 @@ def responses_routes(
 
 
 def _reader(request: Request, body: Mapping[str, object]) -> Principal:
-    """Who asks; beside the right to ask models they need one for each kind of thing they read.
-
-    Raises PermissionDeniedError: a model can be told to repeat what it was given.
-    """
+    """Who asks. Raises PermissionDeniedError unless the key may read all that `body` names."""
     principal = principal_of(request)
-    if body.get("conversation") is not None:
-        check_scope(principal, "api.conversations.write")
-    refers = names_items(body.get("input"))
-    if refers or body.get("previous_response_id") is not None:
-        check_scope(principal, "api.responses.read")
-    if refers:  # an item may stand in a conversation
-        check_scope(principal, "api.conversations.read")
-    if searches_files(body):
-        check_may_search(principal)
+    for scope in reading_scopes(body):
+        check_scope(principal, scope)
     return principal

@@ -8,9 +8,10 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response  # noqa: TC002  FastAPI reads the annotation at run time
 
 from pennyweight.answers.fields import OneOf
+from pennyweight.answers.passages import READS_STORES
 from pennyweight.history.assistants.run_fields import RESULTS
 from pennyweight.history.assistants.run_step_object import run_step_object
-from pennyweight.server.auth import principal_of
+from pennyweight.server.auth import check_scope, principal_of
 from pennyweight.server.envelope import json_response
 from pennyweight.server.organization_shapes import list_object
 from pennyweight.server.paging import LIST_QUERY, read_page, read_query
@@ -62,8 +63,13 @@ def run_step_routes(database: Database, queue: RunQueue) -> APIRouter:
 
 
 def _wants_results(request: Request) -> bool:
-    """Raises ParameterError for any other thing to include."""
+    """Whether passages are asked for, which are parts of files whoever made the run.
+
+    Raises ParameterError for any other thing to include, PermissionDeniedError without the right to search.
+    """
     named = request.query_params.getlist(_INCLUDE)
     for name in named:
         _INCLUDED.read(name, "include")
+    if named:
+        check_scope(principal_of(request), READS_STORES)
     return bool(named)

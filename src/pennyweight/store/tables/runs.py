@@ -12,7 +12,7 @@ runs = Table(
     Column("id", Text, ForeignKey("generations.id", ondelete="CASCADE"), primary_key=True),
     Column("thread_id", Text, ForeignKey("threads.id", ondelete="CASCADE"), nullable=False),
     Column("position", BigInteger, nullable=False),  # among the thread's runs, as they were made
-    Column("expires_at", BigInteger, nullable=False),  # no results of tools are taken from then on
+    Column("expires_at", BigInteger, nullable=False),  # it waits no longer, for a worker or for tools
     Column("streams", Boolean, nullable=False),  # somebody follows it: its events are kept
     Index("ix_runs_thread_id_position", "thread_id", "position", unique=True),
     Index("ix_runs_expires_at", "expires_at"),
