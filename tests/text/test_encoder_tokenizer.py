@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from pennyweight.errors import InvalidRequestError, ModelFileError, ModelNotFoundError
-from pennyweight.models.bert_folder import read_json
 from pennyweight.models.catalog import DEFAULT_ENCODER
+from pennyweight.models.json_file import read_json
 from pennyweight.models.local import resolve
 from pennyweight.text.encoder_tokenizer import EncoderTokenizer
 from tests.models.tiny_encoder import CONTROL, VOCABULARY, TinyEncoder, gguf_metadata, tokenizer_json

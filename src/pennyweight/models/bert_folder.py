@@ -6,7 +6,6 @@ them the vector is the mean over the text, as sentence-transformers itself assum
 
 from __future__ import annotations
 
-import json
 import re
 import reprlib
 from collections import Counter
@@ -15,15 +14,15 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pennyweight.errors import ModelFileError
 from pennyweight.models.bert import NAME, EncoderNames, EncoderSpec, Stored
+from pennyweight.models.huggingface.shards import WEIGHTS_FILE
 from pennyweight.models.hyperparameters import MAX_DIMENSION
+from pennyweight.models.json_file import read_json
 from pennyweight.models.safetensors import SafetensorsFile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-FOLDER_FILE: Final = "model.safetensors"
-_MAX_JSON_BYTES: Final = 64 << 20
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_]+")
 
 _NAMES: Final = EncoderNames(
@@ -44,24 +43,9 @@ _NAMES: Final = EncoderNames(
 )
 
 
-def read_json(path: Path) -> Any:
-    """The value in a JSON file; ModelFileError if there is none."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_JSON_BYTES + 1)
-    except OSError as error:
-        raise ModelFileError(f"{path} cannot be read: {error.strerror}") from error
-    if len(data) > _MAX_JSON_BYTES:
-        raise ModelFileError(f"{path} is larger than {_MAX_JSON_BYTES} bytes")
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise ModelFileError(f"{path} is not JSON: {error}") from error
-
-
 def inspect_folder(folder: Path) -> tuple[EncoderSpec, tuple[str, ...]]:
     """The encoder of a folder, and the types of its weights, the one with most bytes first."""
-    with SafetensorsFile.open(folder / FOLDER_FILE) as file:
+    with SafetensorsFile.open(folder / WEIGHTS_FILE) as file:
         spec = describe_folder(folder, file.tensors)
         sizes: Counter[str] = Counter()
         for tensor in file.tensors.values():

@@ -21,9 +21,11 @@ from pennyweight.models.bert import (
     check_tensors,
     describe,
 )
-from pennyweight.models.bert_folder import FOLDER_FILE, describe_folder, names_in, read_json
+from pennyweight.models.bert_folder import describe_folder, names_in
 from pennyweight.models.block_types import readable_names
 from pennyweight.models.gguf import GGUFFile
+from pennyweight.models.huggingface.shards import WEIGHTS_FILE
+from pennyweight.models.json_file import read_json
 from pennyweight.models.local import model_name
 from pennyweight.models.safetensors import SafetensorsFile
 
@@ -85,7 +87,7 @@ def load_encoder(path: Path) -> LoadedEncoder:
 
 
 def _open(path: Path, opened: ExitStack) -> tuple[TensorFile, EncoderSpec, EncoderNames, Mapping[str, Any]]:
-    if path.name == FOLDER_FILE:
+    if path.name == WEIGHTS_FILE:
         folder = opened.enter_context(SafetensorsFile.open(path))
         spec = describe_folder(path.parent, folder.tensors)
         return folder, spec, names_in(folder.tensors), read_json(path.parent / "tokenizer.json")

@@ -17,9 +17,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 from pennyweight.errors import ModelFileError
-from pennyweight.models.gguf import GGUFFile
 from pennyweight.models.local import model_name
 from pennyweight.models.outline import described, matrices, matrix_bytes, outline_of
+from pennyweight.models.source import open_source
 
 if TYPE_CHECKING:
     import os
@@ -53,8 +53,9 @@ class LoadedModel:
     content_hash: str
 
     def without_lists(self) -> Self:
-        """The same model without the lists of its metadata, of which a vocabulary has megabytes."""
-        kept = {key: value for key, value in self.metadata.items() if not isinstance(value, (list, tuple))}
+        """The same model without lists and bytes of its metadata, of which a vocabulary has megabytes."""
+        large = (list, tuple, bytes)
+        kept = {key: value for key, value in self.metadata.items() if not isinstance(value, large)}
         return replace(self, metadata=MappingProxyType(kept))
 
 
@@ -72,15 +73,15 @@ def load(
     what it raises ends the loading. Raises ModelFileError.
     """
     path = Path(path)
-    with GGUFFile.open(path) as file:
-        spec, roles = described(file, context)
+    with open_source(path) as source:
+        spec, roles = described(source, context)
         _refuse(spec, path)
-        admit(outline_of(file, spec, roles))
-        with _Packer(file, spec, roles) as packer:
+        admit(outline_of(source, spec, roles))
+        with _Packer(source, spec, roles) as packer:
             return LoadedModel(
                 spec=spec,
                 model=packer.model(progress),
-                metadata=file.metadata,
+                metadata=source.metadata,
                 path=path,
                 name=model_name(path),
                 content_hash=packer.content_hash(),

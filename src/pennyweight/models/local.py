@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pennyweight.errors import ModelFileError, ModelNotFoundError
-from pennyweight.models.bert_folder import FOLDER_FILE, inspect_folder
 from pennyweight.models.cache import models_folder
 from pennyweight.models.catalog import CATALOG, entry_of_file
 from pennyweight.models.gguf import GGUFFile, model_stem, shard_paths
+from pennyweight.models.huggingface.shards import FOLDER_FILES, is_folder, weights_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,10 +42,14 @@ class InstalledModel:
 def model_name(path: Path) -> str:
     """What a model file is called: its catalog name, else its file name without ending and shard number.
 
-    A file of the kind that has its folder to itself is called like the folder.
+    A file of the kind that has its folder to itself is called like the folder, and in Hugging Face's cache,
+    where folders are called after revisions, like the repository.
     """
-    if path.name == FOLDER_FILE:
-        return path.absolute().parent.name
+    if is_folder(path):
+        folder = path.absolute().parent
+        repository = folder.parent.parent.name
+        cached = folder.parent.name == "snapshots" and repository.startswith("models--")
+        return repository.rpartition("--")[2] if cached else folder.name
     entry = entry_of_file(path.name)
     return entry.name if entry is not None else model_stem(path)
 
@@ -60,8 +64,8 @@ def resolve(name_or_path: str | os.PathLike[str]) -> Path:
     text = os.fspath(name_or_path)
     path = Path(text).expanduser()
     if text.endswith(".gguf") or os.sep in text:
-        if (path / FOLDER_FILE).is_file():
-            return path / FOLDER_FILE
+        if path.is_dir() and (weights := weights_of(path)) is not None:
+            return weights
         if not path.is_file():
             raise ModelNotFoundError(f"there is no model file {text}", param="model")
         return path
@@ -80,7 +84,7 @@ def remove(name: str) -> Path:
     if name not in names:
         problem = f"the model {name} is not installed" if name in CATALOG else _unknown(name, list(names))
         raise ModelNotFoundError(problem, param="model")
-    if names[name].name == FOLDER_FILE:
+    if is_folder(names[name]):
         shutil.rmtree(names[name].parent)
         return names[name].parent
     for path in shard_paths(names[name]):
@@ -92,7 +96,12 @@ def _installed_paths() -> dict[str, Path]:
     folder = models_folder()
     single = [path for path in sorted(folder.glob("*.gguf")) if _is_first(path)]
     # not in a hidden folder: that is a download under way
-    grouped = [path for path in sorted(folder.glob(f"*/{FOLDER_FILE}")) if path.parent.name[0] != "."]
+    grouped = [
+        path
+        for name in reversed(FOLDER_FILES)  # a folder that has both is read by the first
+        for path in sorted(folder.glob(f"*/{name}"))
+        if path.parent.name[0] != "."
+    ]
     return {model_name(path): path for path in (*single, *grouped)}
 
 
@@ -108,7 +117,7 @@ def _unknown(name: str, known: list[str]) -> str:
 
 
 def _inspect(path: Path) -> InstalledModel:
-    if path.name == FOLDER_FILE:
+    if is_folder(path):
         return _inspect_folder(path)
     num_bytes = sum(shard.stat().st_size for shard in shard_paths(path) if shard.is_file())
     name = model_name(path)
@@ -128,10 +137,23 @@ def _inspect(path: Path) -> InstalledModel:
 
 
 def _inspect_folder(path: Path) -> InstalledModel:
+    from pennyweight.models.bert import NAME as ENCODER
+    from pennyweight.models.bert_folder import inspect_folder
+    from pennyweight.models.json_file import read_object
+    from pennyweight.models.outline import described
+    from pennyweight.models.source import open_source
+
     name = model_name(path)
     num_bytes = sum(file.stat().st_size for file in path.parent.rglob("*") if file.is_file())
     try:
-        spec, types = inspect_folder(path.parent)
+        if read_object(path.with_name("config.json")).get("model_type") == ENCODER:
+            encoder, types = inspect_folder(path.parent)
+            architecture, context_length = encoder.architecture, encoder.window
+        else:
+            with open_source(path) as source:
+                spec, _ = described(source)
+                types = _types(source.tensors)
+            architecture, context_length = spec.architecture, spec.context_length
     except ModelFileError as error:
         return InstalledModel(name=name, path=path, num_bytes=num_bytes, problem=error.message)
     return InstalledModel(
@@ -139,8 +161,8 @@ def _inspect_folder(path: Path) -> InstalledModel:
         path=path,
         num_bytes=num_bytes,
         types=types,
-        architecture=spec.architecture,
-        context_length=spec.window,
+        architecture=architecture,
+        context_length=context_length,
     )
 
 

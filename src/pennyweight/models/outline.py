@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pennyweight.errors import ModelFileError
 from pennyweight.models.architectures import architecture_of
 from pennyweight.models.block_types import FLOAT_TYPES
-from pennyweight.models.gguf import GGUFFile
+from pennyweight.models.huggingface.shards import is_folder
+from pennyweight.models.source import open_source
 
 if TYPE_CHECKING:
     import os
@@ -30,8 +32,8 @@ class ModelOutline:
 
 def outline(path: str | os.PathLike[str]) -> ModelOutline:
     """The size of the model at `path`, of which only the header is read. Raises ModelFileError."""
-    with GGUFFile.open(path) as file:
-        return outline_of(file, *described(file))
+    with open_source(Path(path)) as source:
+        return outline_of(source, *described(source))
 
 
 def outline_of(source: WeightSource, spec: ModelSpec, roles: DecoderRoles) -> ModelOutline:
@@ -61,7 +63,11 @@ def described(source: WeightSource, context: int | None = None) -> tuple[ModelSp
         spec = architecture.describe(source, context)
         return spec, architecture.roles(spec, source)
     except ModelFileError as error:
-        raise ModelFileError(f"{source.path.name}: {error.message}") from error
+        raise ModelFileError(f"{_shown(source.path)}: {error.message}") from error
+
+
+def _shown(path: Path) -> str:
+    return path.absolute().parent.name if is_folder(path) else path.name
 
 
 def matrix_bytes(source: WeightSource, role: MatrixRole) -> int:

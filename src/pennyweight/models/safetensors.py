@@ -7,11 +7,13 @@ Format: https://github.com/huggingface/safetensors#format
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import reprlib
 import stat
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from math import prod
 from pathlib import Path
@@ -48,10 +50,14 @@ class StoredTensor:
 class SafetensorsFile:
     """One open file; `tensors` by name. Close it, or use `with`."""
 
-    def __init__(self, path: Path, descriptor: int, tensors: dict[str, StoredTensor]) -> None:
+    def __init__(
+        self, path: Path, descriptor: int, tensors: dict[str, StoredTensor], header_digest: bytes
+    ) -> None:
         """Use `SafetensorsFile.open`."""
         self.path = path
         self.tensors: Mapping[str, StoredTensor] = MappingProxyType(tensors)
+        self.header_digest = header_digest
+        """SHA-256 of the header."""
         self._descriptor = descriptor
 
     @classmethod
@@ -65,7 +71,7 @@ class SafetensorsFile:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise ModelFileError(f"{path}: cannot be opened: {reason}") from error
         try:
-            return cls(path, descriptor, _read_header(path, descriptor))
+            return cls(path, descriptor, *_read_header(path, descriptor))
         except BaseException:
             os.close(descriptor)
             raise
@@ -76,9 +82,14 @@ class SafetensorsFile:
         if tensor is None:
             raise ModelFileError(f"{self.path.name}: there is no tensor {name!r}")
         data = bytearray(tensor.nbytes)
-        if _read_into(data, self._descriptor, tensor.offset, self.path) < len(data):
-            raise ModelFileError(f"{self.path.name}: the file ended inside tensor {name!r}; it was changed")
+        self.read_into(name, memoryview(data))
         return data
+
+    def read_into(self, name: str, target: memoryview, *, start: int = 0) -> None:
+        """Fill `target` with the tensor's bytes from `start` on. From any thread."""
+        offset = self.tensors[name].offset + start
+        if _read_into(target, self._descriptor, offset, self.path) < len(target):
+            raise ModelFileError(f"{self.path.name}: the file ended inside tensor {name!r}; it was changed")
 
     def close(self) -> None:
         """Close the file; closing twice does nothing."""
@@ -95,10 +106,10 @@ class SafetensorsFile:
         self.close()
 
 
-def _read_into(data: bytearray, descriptor: int, offset: int, path: Path) -> int:
-    view, filled = memoryview(data), 0
+def _read_into(view: memoryview, descriptor: int, offset: int, path: Path) -> int:
+    filled = 0
     try:
-        while filled < len(data):
+        while filled < len(view):
             count = os.preadv(descriptor, [view[filled : filled + _READ_BYTES]], offset + filled)
             if count == 0:
                 break
@@ -108,20 +119,21 @@ def _read_into(data: bytearray, descriptor: int, offset: int, path: Path) -> int
     return filled
 
 
-def _read_header(path: Path, descriptor: int) -> dict[str, StoredTensor]:
+def _read_header(path: Path, descriptor: int) -> tuple[dict[str, StoredTensor], bytes]:
+    """The tensors, and the SHA-256 of the bytes that say so."""
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         raise ModelFileError(f"{path}: not a regular file")
     size = bytearray(8)
-    if _read_into(size, descriptor, 0, path) < 8:
+    if _read_into(memoryview(size), descriptor, 0, path) < 8:
         raise ModelFileError(f"{path.name}: not a safetensors file: it has {status.st_size} bytes")
     header_bytes = int.from_bytes(size, "little")
     if header_bytes > min(_MAX_HEADER_BYTES, status.st_size - 8):
         raise ModelFileError(f"{path.name}: not a safetensors file, or truncated: its header does not fit")
     raw = bytearray(header_bytes)
-    _read_into(raw, descriptor, 8, path)
+    _read_into(memoryview(raw), descriptor, 8, path)
     try:
-        header = json.loads(raw)
+        header = json.loads(raw, object_pairs_hook=partial(_object, path))
     except (ValueError, RecursionError) as error:
         raise ModelFileError(f"{path.name}: the header is not JSON: {error}") from error
     if not isinstance(header, dict):
@@ -130,7 +142,17 @@ def _read_header(path: Path, descriptor: int) -> dict[str, StoredTensor]:
     data_start = 8 + header_bytes
     tensors = {name: _tensor(path, name, entry, data_start) for name, entry in header.items()}
     _check_apart(path, tensors, data_start=data_start, file_bytes=status.st_size)
-    return tensors
+    return tensors, hashlib.sha256(raw).digest()
+
+
+def _object(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of two entries of one name readers take different ones, so there must be one."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ModelFileError(f"{path.name}: the header names {reprlib.repr(name)} twice")
+        found[name] = value
+    return found
 
 
 def _tensor(path: Path, name: str, entry: Any, data_start: int) -> StoredTensor:

@@ -6,11 +6,15 @@ a family is described once for every format.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+
+from pennyweight.models.gguf import GGUFFile
+from pennyweight.models.huggingface.shards import is_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+    from types import TracebackType
 
     from pennyweight.models.gguf_header import TensorInfo
 
@@ -44,3 +48,21 @@ class WeightSource(ModelTable, Protocol):
 
     def read_into(self, name: str, target: memoryview, *, start: int = 0) -> None:
         """Fill `target` with the tensor's bytes from `start` on. Raises ModelFileError."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+        /,
+    ) -> None: ...
+
+
+def open_source(path: Path) -> WeightSource:
+    """The GGUF file at `path`, or the folder it stands for. ModelFileError for anything that is neither."""
+    if is_folder(path):
+        from pennyweight.models.huggingface.folder import HuggingFaceFolder
+
+        return HuggingFaceFolder.open(path)
+    return GGUFFile.open(path)

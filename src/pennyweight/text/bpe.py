@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pennyweight.text.pretokenizers import PreTokenizer
+    from pennyweight.text.tokenizer import Before
     from pennyweight.text.vocabulary import Vocabulary
 
 
@@ -39,9 +40,9 @@ class ByteLevelModel:
         splits = [pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in rule.patterns]
         bytes_to_chars = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
         self._library.pre_tokenizer = pre_tokenizers.Sequence([*splits, bytes_to_chars])
-        self._byte_of = {char: byte for byte, char in enumerate(_byte_alphabet())}
+        self._byte_of = {char: byte for byte, char in enumerate(byte_alphabet())}
 
-    def encode(self, text: str, *, after_special: bool) -> list[int]:  # noqa: ARG002 - one shape for all
+    def encode(self, text: str, *, before: Before) -> list[int]:  # noqa: ARG002 - one shape for all
         # Of one text, as a batch: only this call lets other threads run while it works.
         ids: list[int] = self._library.encode_batch_fast([text], add_special_tokens=False)[0].ids
         return ids
@@ -65,7 +66,7 @@ def _pairs(merges: Sequence[str]) -> list[tuple[str, str]]:
     return pairs
 
 
-def _byte_alphabet() -> list[str]:
+def byte_alphabet() -> list[str]:
     """The printable character that stands for each byte: itself where printable, else from U+0100 on."""
     printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     alphabet, spare = [], 0x100

@@ -18,11 +18,21 @@ if TYPE_CHECKING:
 
 
 class SpecialTokens:
-    """The matcher of one vocabulary. `strip_right` tokens swallow the blanks that follow them."""
+    """The matcher of one vocabulary.
 
-    def __init__(self, vocabulary: Vocabulary, *, strip_right: frozenset[int] = frozenset()) -> None:
+    `strip_left` and `strip_right` tokens swallow the blanks before and behind them.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        *,
+        strip_left: frozenset[int] = frozenset(),
+        strip_right: frozenset[int] = frozenset(),
+    ) -> None:
         self._control = _by_text(vocabulary, vocabulary.control)
         self._literal = _by_text(vocabulary, vocabulary.literal)
+        self._strip_left = strip_left
         self._strip_right = strip_right
         lengths: dict[str, set[int]] = {}
         for text in (*self._control, *self._literal):
@@ -45,8 +55,11 @@ class SpecialTokens:
             if token is None:
                 position = head.start() + 1
                 continue
-            if start < head.start():
-                yield text[start : head.start()]
+            plain = text[start : head.start()]
+            if token in self._strip_left:
+                plain = plain.rstrip()
+            if plain:
+                yield plain
             yield token
             if token in self._strip_right:
                 end += len(text) - end - len(text[end:].lstrip())

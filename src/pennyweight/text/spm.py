@@ -16,6 +16,7 @@ from pennyweight.errors import ModelFileError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from pennyweight.text.tokenizer import Before
     from pennyweight.text.vocabulary import Vocabulary
 
 SPACE = "▁"
@@ -45,9 +46,9 @@ class SentencePieceModel:
         self._words = _word_pattern(self._ids)
         self._cache: dict[str, list[int]] = {}
 
-    def encode(self, text: str, *, after_special: bool) -> list[int]:
+    def encode(self, text: str, *, before: Before) -> list[int]:
         """Ids of `text`, which gets the model's space prefix at the start and after every special token."""
-        if after_special and self._space_prefix:
+        if before != "text" and self._space_prefix:
             text = " " + text
         ids: list[int] = []
         for word in self._words.findall(text.replace(" ", SPACE)):
@@ -71,13 +72,8 @@ class SentencePieceModel:
         return text.replace(SPACE, " ").encode()
 
     def _encode_word(self, word: str) -> list[int]:
-        symbols = list(word)
-        if len(symbols) <= _SCAN_SYMBOLS:
-            _merge_by_scan(symbols, self._scores)
-        else:
-            symbols = _merge_by_heap(symbols, self._scores)
         ids: list[int] = []
-        for symbol in symbols:
+        for symbol in merged(word, self._scores):
             token = self._ids.get(symbol)
             if token is not None:
                 ids.append(token)
@@ -94,6 +90,15 @@ class SentencePieceModel:
         if self._byte_ids:
             return [self._byte_ids[byte] for byte in symbol.encode()]
         return [] if self._vocabulary.unknown is None else [self._vocabulary.unknown]
+
+
+def merged(word: str, scores: dict[str, float]) -> list[str]:
+    """The tokens that the characters of `word` merge into; `scores` are those of all tokens."""
+    symbols = list(word)
+    if len(symbols) > _SCAN_SYMBOLS:
+        return _merge_by_heap(symbols, scores)
+    _merge_by_scan(symbols, scores)
+    return symbols
 
 
 def _merge_by_scan(symbols: list[str], scores: dict[str, float]) -> None:

@@ -20,6 +20,7 @@ from jinja2.exceptions import SecurityError, TemplateError, TemplateSyntaxError,
 
 from pennyweight.errors import InvalidRequestError, ModelFileError
 from pennyweight.text.budget import Budget, BudgetExceededError
+from pennyweight.text.folder_vocabulary import FOLDER_PREFIX
 from pennyweight.text.marked import mark, marks_of
 from pennyweight.text.prompt import PromptPart
 from pennyweight.text.sandbox import ChatEnvironment
@@ -82,6 +83,8 @@ class ChatTemplate:
         source = metadata.get("tokenizer.chat_template")
         if source is None:
             return None
+        if (told := metadata.get(FOLDER_PREFIX + "special_tokens")) is not None:
+            return cls(source, special_tokens=told)
         texts = metadata.get(PREFIX + "tokens", ())
         roles = {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding"}
         tokens = {

@@ -10,15 +10,20 @@ characters.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pennyweight.errors import InvalidRequestError, ModelFileError
+from pennyweight.text.folder_vocabulary import with_vocabulary
 from pennyweight.text.prompt import PromptPart
 from pennyweight.text.special_tokens import SpecialTokens
 from pennyweight.text.vocabulary import PREFIX, Vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+
+Before = Literal["nothing", "special", "text"]
+"""What stands before a run of text: some vocabularies put a space in front of what begins."""
 
 
 class TokenModel(Protocol):
@@ -34,7 +39,7 @@ class TokenModel(Protocol):
         """Whether text may lose characters before it is cut into tokens (normal forms, accents)."""
         ...
 
-    def encode(self, text: str, *, after_special: bool) -> list[int]: ...
+    def encode(self, text: str, *, before: Before) -> list[int]: ...
 
     def token_bytes(self, token: int) -> bytes: ...
 
@@ -53,10 +58,18 @@ class Tokenizer:
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, Any]) -> Tokenizer:
-        """Build from GGUF's `tokenizer.ggml.*`. ModelFileError names an unknown family or a broken list."""
+        """Build from GGUF's `tokenizer.ggml.*`, or from a folder's files.
+
+        ModelFileError names an unknown family or a broken list.
+        """
+        metadata = with_vocabulary(metadata)
         vocabulary = Vocabulary.from_metadata(metadata)
         model, add_bos = _build_model(metadata, vocabulary)
-        special = SpecialTokens(vocabulary, strip_right=_strip_right(metadata, vocabulary))
+        special = SpecialTokens(
+            vocabulary,
+            strip_left=frozenset(metadata.get(PREFIX + "strip_left", ())),
+            strip_right=_strip_right(metadata, vocabulary),
+        )
         return cls(
             vocabulary, model, add_bos=bool(metadata.get(PREFIX + "add_bos_token", add_bos)), special=special
         )
@@ -103,7 +116,7 @@ class Tokenizer:
         """Ids of `text` that follows other text: no blank is put in front, nothing is a control token."""
         ids: list[int] = []
         for piece in self._special.split([PromptPart(text, trusted=False)]):
-            ids += [piece] if isinstance(piece, int) else self._model.encode(piece, after_special=False)
+            ids += [piece] if isinstance(piece, int) else self._model.encode(piece, before="text")
         return ids
 
     def encode_parts(self, parts: Sequence[PromptPart], *, add_bos: bool) -> list[int]:
@@ -112,15 +125,15 @@ class Tokenizer:
         InvalidRequestError if the text is not valid Unicode.
         """
         ids: list[int] = []
-        after_special = True
+        before: Before = "nothing"
         for piece in self._special.split(parts):
             if isinstance(piece, int):
                 ids.append(piece)
-                after_special = True
+                before = "special"
             else:
                 _require_unicode(piece)
-                ids += self._model.encode(piece, after_special=after_special)
-                after_special = False
+                ids += self._model.encode(piece, before=before)
+                before = "text"
         bos = self._vocabulary.bos
         if add_bos and bos is not None and ids[:1] != [bos]:
             ids.insert(0, bos)
@@ -189,6 +202,14 @@ def _build_model(metadata: Mapping[str, Any], vocabulary: Vocabulary) -> tuple[T
         from pennyweight.text.wordpiece import WordPieceModel
 
         return WordPieceModel(vocabulary, metadata), True
+    if family == "huggingface":
+        from pennyweight.text.library_bpe import LibraryModel
+
+        return LibraryModel(vocabulary, metadata[PREFIX + "document"]), False
+    if family == "tekken":
+        from pennyweight.text.ranked_bpe import RankedModel
+
+        return RankedModel(vocabulary, pattern=metadata[PREFIX + "pattern"]), True
     raise ModelFileError(
         f"{PREFIX}model is {family!r}; this version reads gpt2 (byte-level BPE), llama (SentencePiece) and "
         "bert (WordPiece). Choose another model."
@@ -196,7 +217,9 @@ def _build_model(metadata: Mapping[str, Any], vocabulary: Vocabulary) -> tuple[T
 
 
 def _strip_right(metadata: Mapping[str, Any], vocabulary: Vocabulary) -> frozenset[int]:
-    """Phi-3's turn tokens swallow the blanks after them; GGUF has no key for that, only the name tells."""
+    """Phi-3's turn tokens swallow the blanks after them; folders say so, of a GGUF file only its name."""
+    if (told := metadata.get(PREFIX + "strip_right")) is not None:
+        return frozenset(told)
     name = str(metadata.get("general.name", "")).lower()
     if "phi-3" not in name and "phi3" not in name:
         return frozenset()

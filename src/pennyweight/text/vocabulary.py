@@ -94,6 +94,8 @@ class Vocabulary:
         control = {i for i, kind in unusual if kind in (TokenType.CONTROL, TokenType.UNKNOWN)}
         control |= {i for i in user_defined if _CONTROL_LOOK.fullmatch(texts[i])}
         control |= {special[role] for role in ("bos", "eos", "eot", "eom") if role in special}
+        ends = _told_ends(metadata, len(texts))
+        control |= ends
         return cls(
             texts=texts,
             scores=_column(metadata, "scores", len(texts), 0.0),
@@ -103,7 +105,7 @@ class Vocabulary:
             bos=special.get("bos", special.get("cls")),
             eos=special.get("eos"),
             unknown=special.get("unknown"),
-            ends=_ends(texts, control, special),
+            ends=_ends(texts, control, special) | ends,
         )
 
     @property
@@ -136,6 +138,15 @@ def _role_ids(metadata: Mapping[str, Any], size: int) -> dict[str, int]:
             raise ModelFileError(f"{PREFIX}{role}_token_id is {token!r}; it must be below {size}.")
         roles[role] = token
     return roles
+
+
+def _told_ends(metadata: Mapping[str, Any], size: int) -> set[int]:
+    """A list that folders have; GGUF knows one id per role."""
+    ends = metadata.get(PREFIX + "end_token_ids", ())
+    for token in ends:
+        if token >= size:
+            raise ModelFileError(f"eos_token_id {token} is beyond the {size} tokens of the vocabulary")
+    return set(ends)
 
 
 def _ends(texts: Sequence[str], control: set[int], special: Mapping[str, int]) -> frozenset[int]:

@@ -16,6 +16,8 @@ from pennyweight.text.vocabulary import PREFIX, Vocabulary
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pennyweight.text.tokenizer import Before
+
 _WORD_START = "▁"
 
 
@@ -38,7 +40,7 @@ class WordPieceModel:
         self._library.normalizer = normalizers.BertNormalizer(lowercase=lowercase, strip_accents=accents)
         self._library.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
 
-    def encode(self, text: str, *, after_special: bool) -> list[int]:  # noqa: ARG002 - one shape for all
+    def encode(self, text: str, *, before: Before) -> list[int]:  # noqa: ARG002 - one shape for all
         # Of one text, as a batch: only this call lets other threads run while it works.
         ids: list[int] = self._library.encode_batch_fast([text], add_special_tokens=False)[0].ids
         return ids

@@ -1,0 +1,1 @@
+"""Folders as Hugging Face keeps models: `config.json`, safetensors files, tokenizer, chat template."""
