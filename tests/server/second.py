@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,11 +20,26 @@ if TYPE_CHECKING:
 SOURCES = str(Path(pennyweight.__file__).parents[1])
 
 
+@dataclass(frozen=True, slots=True)
+class Second:
+    """`url` without a path."""
+
+    url: str
+    process: subprocess.Popen[str]
+
+
 @contextmanager
 def second_server(home: Path, *arguments: str, verb: str = "serve", **variables: str) -> Iterator[str]:
     """`penny serve` (or another `verb`) with `arguments`, everything it keeps under `home`; its address
     without a path.
     """
+    with second_process(home, *arguments, verb=verb, **variables) as second:
+        yield second.url
+
+
+@contextmanager
+def second_process(home: Path, *arguments: str, verb: str = "serve", **variables: str) -> Iterator[Second]:
+    """As `second_server`, for who wants to kill it."""
     own = dict.fromkeys(("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"), str(home))
     environ = dict(os.environ) | own | {"PYTHONPATH": SOURCES}
     command = [sys.executable, "-m", "pennyweight", verb, "--port", "0", *arguments]
@@ -33,7 +49,7 @@ def second_server(home: Path, *arguments: str, verb: str = "serve", **variables:
         line = process.stderr.readline()
         address = re.search(r"http://[^/]+", line)
         assert address, line
-        yield address[0]
+        yield Second(address[0], process)
     finally:
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=60)

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from pennyweight.store.generation import Generation
 
 _ATTEMPTS: Final = 4  # at a service elsewhere that cannot be reached
+_PATIENCE_S: Final = 600.0  # with an engine, or a service elsewhere, that has too much to do
 _STAYS: Final = (UnavailableError.code, StorageFullError.code, "database_unavailable")
 
 
@@ -80,7 +81,7 @@ class ResponseWork:
             await self._end(generation, claimed, _failed(error), [])
 
     async def _ending(self, generation: Generation, claimed: Claimed, journal: EventJournal) -> _Ending:
-        attempts = 0
+        attempts, began = 0, time.monotonic()
         while True:
             attempts += 1
             resumed: Prepared | None = None
@@ -97,7 +98,7 @@ class ResponseWork:
             except PennyweightError as error:
                 if isinstance(error, LeaseLostError) or error.code in _STAYS:
                     raise
-                if not seen and _may_pass(error, attempts):
+                if not seen and _may_pass(error, attempts, time.monotonic() - began):
                     await asyncio.sleep(error.retry_after_s or 0)
                     continue
                 return _broken(error, resumed, journal)
@@ -155,8 +156,10 @@ def _failed(error: PennyweightError, *, result: str | None = None) -> _Ending:
     return _Ending(state=State.FAILED, result=result, error=told)
 
 
-def _may_pass(error: PennyweightError, attempts: int) -> bool:
+def _may_pass(error: PennyweightError, attempts: int, waited_s: float) -> bool:
     """Whether the same request may be taken later: nothing of it was answered."""
     if error.retry_after_s is None or error.status not in (429, 503):
         return False
-    return error.status == 429 or isinstance(error, OverloadedError) or attempts < _ATTEMPTS
+    if isinstance(error, OverloadedError):
+        return waited_s < _PATIENCE_S
+    return error.status == 429 or attempts < _ATTEMPTS

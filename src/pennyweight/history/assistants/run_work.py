@@ -161,6 +161,8 @@ class RunWork:
                     async for event in events:
                         journal.tell(numbered(making.of(event)))
             except OverloadedError:  # refused before it began
+                if time.time() >= stored.run.expires_at:
+                    raise
                 await asyncio.sleep(_PATIENCE_S)
             else:
                 return making
