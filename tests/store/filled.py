@@ -146,7 +146,8 @@ def _add_keys(connection: Connection) -> None:
 def _add_kept_answer(connection: Connection) -> None:
     headers = (("content-type", "application/json"),)
     answer = KeptAnswer(fingerprint="0a" * 32, status=200, headers=headers, body=b"{}")
-    IdempotentAnswers().put(connection, "default", new_id("key-"), answer, now=NOW)
+    told = [new_id("resp_")]
+    IdempotentAnswers().put(connection, "default", new_id("key-"), answer, now=NOW, objects=told)
 
 
 def _add_answers(connection: Connection) -> None:

@@ -14,6 +14,7 @@ from pennyweight.store.generations import Generations
 from pennyweight.store.identifiers import new_id
 from pennyweight.store.items import Item, Items
 from pennyweight.store.projects import Projects
+from pennyweight.store.tables.conversations import conversation_items as place_table
 from pennyweight.store.tables.conversations import items as item_table
 
 if TYPE_CHECKING:
@@ -52,6 +53,12 @@ def stored(database: Database) -> set[str]:
     return set(database.read_now(lambda c: c.execute(select(item_table.c.id)).scalars().all()))
 
 
+def places(database: Database, conversation_id: str) -> list[int]:
+    own = select(place_table.c.position).where(place_table.c.conversation_id == conversation_id)
+    ordered = own.order_by(place_table.c.position)
+    return list(database.read_now(lambda c: c.execute(ordered).scalars().all()))
+
+
 def test_items_stay_in_order_and_as_they_came(database: Database) -> None:
     conversation_id, new = a_conversation(database, "a", "b\\u0000\\ud800", "c")
     more = [an_item("d"), an_item("e")]
@@ -67,6 +74,10 @@ def test_an_item_that_is_removed_leaves_the_others_where_they_are(database: Data
     more = [an_item("d")]
     database.write_now(lambda c: conversations.append(c, PROJECT, conversation_id, more))
     assert held(database, conversation_id) == [*new[:2], *more]
+    assert places(database, conversation_id) == [1, 2, 4], "the third one's is not given again"
+    database.write_now(lambda c: conversations.remove(c, PROJECT, conversation_id, more[0].id))
+    database.write_now(lambda c: conversations.append(c, PROJECT, conversation_id, [an_item("e")]))
+    assert places(database, conversation_id) == [1, 2, 5]
     assert new[2].id not in stored(database)
     with pytest.raises(NotFoundError, match=new[2].id):
         database.write_now(lambda c: conversations.remove(c, PROJECT, conversation_id, new[2].id))

@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 
 from pennyweight.errors import ConfigError
 from pennyweight.store import migrations
 from pennyweight.store.database import Database
-from pennyweight.store.generations import Generations
-from pennyweight.store.migrate import revision_of
 from pennyweight.store.tables import metadata
 
 if TYPE_CHECKING:
@@ -94,28 +92,3 @@ def test_processes_that_start_at_once(kind: str, tmp_path: Path, request: pytest
 def test_alembic_is_not_imported_by_an_ordinary_start(sqlite_url: str) -> None:
     program = f"{_OPEN}; assert 'alembic' not in sys.modules"
     subprocess.run([sys.executable, "-c", program, sqlite_url], check=True)
-
-
-def test_the_first_schema_is_upgraded_with_what_is_in_it(tmp_path: Path) -> None:
-    """A database of revision 0001, made by the migrations themselves, keeps its rows through all others."""
-    from alembic import command
-    from alembic.config import Config
-
-    url = f"sqlite:///{tmp_path / 'old.db'}"
-    engine = create_engine(url)
-    with engine.begin() as connection:
-        config = Config()
-        config.set_main_option("script_location", str(Path(migrations.__file__).parent))
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
-        connection.execute(
-            text(
-                "INSERT INTO generations (id, project_id, kind, state, model, request, metadata, created_at, "
-                "attempt, fence) VALUES ('resp_1', 'default', 'response', 'queued', 'm', '{}', '{}', 1, 0, 0)"
-            )
-        )
-    engine.dispose()
-    with Database.open(url) as database:
-        kept = database.read_now(lambda c: Generations().get(c, "default", "resp_1"))
-        assert (kept.state, kept.key_id) == ("queued", None)
-        assert database.read_now(revision_of) == migrations.HEAD

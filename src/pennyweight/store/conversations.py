@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, insert, select, update
 
 from pennyweight.errors import NotFoundError
 from pennyweight.store.idempotent_answers import forget_answers
@@ -63,7 +63,7 @@ class Conversations:
         columns = [conversations.c[name] for name in Conversation.__slots__]
         row = connection.execute(select(*columns).where(*_named(project_id, conversation_id))).one_or_none()
         if row is None:
-            raise NotFoundError(f"No conversation has the id '{conversation_id:.80}'.", param="conversation")
+            raise _no_conversation(conversation_id)
         return Conversation(**dict(row._mapping) | {"metadata": read_text_map(row.metadata)})
 
     def set_metadata(
@@ -85,13 +85,15 @@ class Conversations:
         self, connection: Connection, project_id: str, conversation_id: str, item_ids: Sequence[str]
     ) -> None:
         """Append items that are stored already: those of a generation. Raises NotFoundError."""
-        self.get(connection, project_id, conversation_id)
-        place = conversation_items.c
-        last = select(func.max(place.position)).where(place.conversation_id == conversation_id)
-        first = (connection.execute(last).scalar_one() or 0) + 1
+        own = conversations.c
+        given = update(conversations).where(*_named(project_id, conversation_id))
+        counted = given.values(num_given=own.num_given + len(item_ids)).returning(own.num_given)
+        last = connection.execute(counted).scalar_one_or_none()
+        if last is None:
+            raise _no_conversation(conversation_id)
         rows = [
             {"conversation_id": conversation_id, "position": position, "item_id": item_id}
-            for position, item_id in enumerate(item_ids, first)
+            for position, item_id in enumerate(item_ids, last - len(item_ids) + 1)
         ]
         if rows:
             connection.execute(insert(conversation_items), rows)
@@ -155,6 +157,10 @@ def _items_of(conversation_id: str) -> Select[Any]:
     columns = [items.c[name] for name in Item.__slots__]
     joined = select(*columns).join(conversation_items, conversation_items.c.item_id == items.c.id)
     return joined.where(conversation_items.c.conversation_id == conversation_id)
+
+
+def _no_conversation(conversation_id: str) -> NotFoundError:
+    return NotFoundError(f"No conversation has the id '{conversation_id:.80}'.", param="conversation")
 
 
 def _no_item(item_id: str) -> NotFoundError:

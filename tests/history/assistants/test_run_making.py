@@ -101,8 +101,15 @@ def test_text_and_two_calls() -> None:
 def test_a_call_that_is_cut_off_waits_for_nothing() -> None:
     making, told = made(*call(0, "{}"), *call(1, '{"a'), ended("length"))
     assert making.calls == []
-    assert making.steps[0].state == "failed"
-    assert told[-1][0] == "run.step.failed"
+    (step,) = making.steps
+    assert (step.state, told[-1][0]) == ("failed", "run.step.failed")
+    (whole,) = step.details["tool_calls"]
+    assert (whole["id"], whole["function"]["arguments"], whole["function"]["output"]) == (
+        "call_0",
+        "{}",
+        None,
+    )
+    assert [name for name, _ in told].count("run.step.delta") == 1
 
 
 def test_a_text_with_marks_is_told_sentence_by_sentence() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Table, Text
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Table, Text, text
 
 from pennyweight.store.metadata import metadata
 
@@ -23,6 +23,8 @@ conversations = Table(
     Column("project_id", Text, ForeignKey("projects.id"), nullable=False),
     Column("metadata", Text, nullable=False),  # a JSON object of texts
     Column("created_at", BigInteger, nullable=False),
+    # Of items, removed ones too: no place is given twice.
+    Column("num_given", BigInteger, nullable=False, server_default=text("0")),
     Index("ix_conversations_project_id_created_at_id", "project_id", "created_at", "id"),
 )
 
