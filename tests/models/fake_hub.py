@@ -21,7 +21,9 @@ class Hub:
     cut_after: list[int] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)  # answered first, one per request
     ranges: bool = True
+    etags: dict[str, str] = field(default_factory=dict)  # by path
     requests: list[tuple[str, str | None]] = field(default_factory=list)  # path and Range header
+    authorizations: list[str | None] = field(default_factory=list)  # of the same requests
     port: int = 0
 
     @property
@@ -55,6 +57,7 @@ def running(hub: Hub) -> Iterator[Hub]:
 def _answer(hub: Hub, handler: BaseHTTPRequestHandler) -> None:
     wanted = handler.headers.get("Range")
     hub.requests.append((handler.path, wanted))
+    hub.authorizations.append(handler.headers.get("Authorization"))
     if hub.statuses:
         handler.send_error(hub.statuses.pop(0))
         return
@@ -64,7 +67,8 @@ def _answer(hub: Hub, handler: BaseHTTPRequestHandler) -> None:
         return
     start = 0
     match = re.fullmatch(r"bytes=(\d+)-", wanted or "")
-    if match and hub.ranges:
+    etag = hub.etags.get(handler.path)
+    if match and hub.ranges and handler.headers.get("If-Range") in (None, etag):
         start = int(match[1])
         handler.send_response(206)
         handler.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
@@ -72,5 +76,7 @@ def _answer(hub: Hub, handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(200)
     body = data[start:]
     handler.send_header("Content-Length", str(len(body)))
+    if etag is not None:
+        handler.send_header("ETag", etag)
     handler.end_headers()
     handler.wfile.write(body[: hub.cut_after.pop(0)] if hub.cut_after else body)

@@ -14,6 +14,7 @@ from pennyweight.models.cache import models_folder
 from pennyweight.models.catalog import HuggingFaceFile, LocalPath, Url
 from pennyweight.models.fetch import pull
 from tests.models.fake_hub import Hub, running
+from tests.models.fake_hugging_face import COMMIT, HuggingFace, repository, serving
 from tests.models.fake_index import entry_for
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr(fetch_http, "_PAUSE_S", 0.01)
-    with running(Hub(files={"/m.gguf": DATA, "/owner/repo/resolve/abc/dir/m.gguf": DATA})) as hub:
+    with running(Hub(files={"/m.gguf": DATA})) as hub:
         yield hub
 
 
@@ -47,17 +48,12 @@ def test_a_url_becomes_the_file(hub: Hub) -> None:
 
 
 def test_a_hugging_face_file_comes_from_its_endpoint(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_ENDPOINT", hub.address + "/")
-    source = HuggingFaceFile(repo="owner/repo", file="dir/m.gguf", revision="abc")
-    assert pull(entry_for(DATA, source)).read_bytes() == DATA
-
-
-def test_hugging_face_is_the_default_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("HF_ENDPOINT", raising=False)
-    source = HuggingFaceFile(repo="owner/repo", file="a b.gguf", revision="refs/pr/1")
-    assert fetch_http.hugging_face_url(source) == (
-        "https://huggingface.co/owner/repo/resolve/refs%2Fpr%2F1/a%20b.gguf"
-    )
+    source = HuggingFaceFile(repo="owner/repo", file="dir/a file.gguf", revision="refs/pr/1")
+    files = repository({"dir/a file.gguf": DATA}, branches={"refs/pr/1": COMMIT})
+    with serving(HuggingFace(repositories={"owner/repo": files})) as hugging_face:
+        monkeypatch.setenv("HF_ENDPOINT", hugging_face.address + "/")
+        assert pull(entry_for(DATA, source)).read_bytes() == DATA
+    assert hub.requests == []
 
 
 def test_a_cut_connection_is_resumed_where_it_broke(hub: Hub) -> None:

@@ -44,6 +44,7 @@ def examine() -> list[Finding]:
         _cache,
         _default_model,
         _need,
+        _larger,
     )
     return [check() for check in checks]
 
@@ -175,3 +176,14 @@ def _need() -> Finding:
         f"{model.spec.context_length:,} tokens takes {whole / 2**20:,.0f}"
     )
     return Finding(subject=subject, value=value)
+
+
+def _larger() -> Finding:
+    from pennyweight.cli.fit import DEFAULT_CONTEXT, fits, largest, this_machine
+
+    best = largest(fits(this_machine(), None))
+    value = "none fits" if best is None else f"up to {best.name} ({best.parameters / 1e9:,.1f} billion)"
+    return Finding(
+        subject="models that fit",
+        value=f"{value} with {DEFAULT_CONTEXT:,} tokens of context; `penny models --fit` lists them",
+    )

@@ -1,20 +1,38 @@
-"""`penny models`: what the catalog knows and what is installed."""
+"""`penny models`: what is installed, what the catalog knows, and with `--fit` what suits this machine."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from pennyweight.cli.options import Json  # noqa: TC001  typer reads the annotations at run time
 
 if TYPE_CHECKING:
+    from pennyweight.cli.fit import Fit, Machine
     from pennyweight.models.catalog import CatalogEntry
     from pennyweight.models.local import InstalledModel
 
 _COLUMNS = ("name", "size", "format", "architecture", "context", "installed")
+_NUMBERS = frozenset({"size", "context", "download", "memory"})
 
 
-def models(as_json: Json = False) -> None:
+def models(
+    fit: Annotated[
+        bool, typer.Option("--fit", help="Show which recommended models fit this machine's memory and disk.")
+    ] = False,
+    context: Annotated[
+        int | None, typer.Option(min=1, help="With --fit: tokens of prompt and answer together; else 8,192.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """List models: size, format, architecture, context and whether they are installed."""
+    if fit:
+        _show_fits(context, as_json=as_json)
+        return
+    if context is not None:
+        raise typer.BadParameter("it goes with --fit", param_hint="--context")
+    from pennyweight.cli.terminal import notice
     from pennyweight.models.catalog import CATALOG
     from pennyweight.models.local import installed_models
 
@@ -23,11 +41,13 @@ def models(as_json: Json = False) -> None:
     names = {model.name for model in installed}
     rows += [_catalog_row(entry) for entry in CATALOG.values() if entry.name not in names]
     if as_json:
-        import json
-
-        print(json.dumps(rows, ensure_ascii=False))
-    else:
-        _print_table(rows)
+        _print_json(rows)
+        return
+    cells = [
+        {**row, "size": f"{row['size'] / 1e6:,.0f} MB", "context": f"{row['context']:,}"} for row in rows
+    ]
+    _print_table(_COLUMNS, cells)
+    notice("`penny models --fit` shows more models, and which of them suit this machine")
 
 
 def _installed_row(model: InstalledModel) -> dict[str, Any]:
@@ -38,6 +58,7 @@ def _installed_row(model: InstalledModel) -> dict[str, Any]:
         "architecture": model.architecture,
         "context": model.context_length,
         "installed": "yes" if model.problem is None else f"unusable: {model.problem}",
+        "source": model.source,
     }
 
 
@@ -50,19 +71,75 @@ def _catalog_row(entry: CatalogEntry) -> dict[str, Any]:
         "architecture": "",
         "context": entry.context_length,
         "installed": "no",
+        "source": "",
     }
 
 
-def _print_table(rows: list[dict[str, Any]]) -> None:
+def _show_fits(context: int | None, *, as_json: bool) -> None:
+    from pennyweight.cli.fit import DEFAULT_CONTEXT, fits, largest, this_machine
+
+    machine = this_machine()
+    found = fits(machine, context)
+    best = largest(found)
+    if as_json:
+        _print_json(
+            {
+                "memory_available_bytes": machine.memory_bytes,
+                "disk_free_bytes": machine.disk_bytes,
+                "context": context or DEFAULT_CONTEXT,
+                "largest": None if best is None else best.name,
+                "models": [fit.as_dict() for fit in found],
+            }
+        )
+        return
+    columns = ("name", "download", "memory", "context", "licence", "fits", "tried here")
+    _print_table(columns, [_fit_cells(fit, is_best=fit is best) for fit in found])
+    for line in _explanation(machine, context or DEFAULT_CONTEXT, best):
+        print(line)
+
+
+def _fit_cells(fit: Fit, *, is_best: bool) -> dict[str, Any]:
+    answer = "yes" if fit.fits else f"no: {fit.problem}"
+    return {
+        "name": fit.name,
+        "download": f"{fit.download_bytes / 1e6:,.0f} MB",
+        "memory": f"{fit.memory_bytes / 2**20:,.0f} MiB",
+        "context": f"{fit.context_length:,}",
+        "licence": fit.licence,
+        "fits": answer + (", the largest" if is_best else "") + (", installed" if fit.installed else ""),
+        "tried here": "yes" if fit.tried else "no",
+    }
+
+
+def _explanation(machine: Machine, context: int, best: Fit | None) -> list[str]:
+    lines = [
+        f"{machine.memory_bytes / 2**20:,.0f} MiB of memory are available. Memory is what one context of "
+        f"{context:,} tokens takes (or the model's, if that is less), weights and program included."
+    ]
+    if best is None:
+        lines.append("None of them fits; ask for a smaller --context, or close other programs.")
+    elif best.installed:
+        lines.append(f"The largest that fits is here: `penny chat --model {best.name}`.")
+    else:
+        lines.append(f"The largest that fits: `penny pull {best.name}`.")
+    lines.append("Downloads are computed from shapes. Tried here: this very file was loaded by its makers.")
+    return lines
+
+
+def _print_json(value: object) -> None:
+    import json
+
+    print(json.dumps(value, ensure_ascii=False))
+
+
+def _print_table(columns: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in _COLUMNS:
-        numeric = column in ("size", "context")
-        table.add_column(column, justify="right" if numeric else "left", no_wrap=column == "name")
+    for column in columns:
+        table.add_column(column, justify="right" if column in _NUMBERS else "left", no_wrap=column == "name")
     for row in rows:
-        cells = {**row, "size": f"{row['size'] / 1e6:,.0f} MB", "context": f"{row['context']:,}"}
-        table.add_row(*(str(cells[column]) for column in _COLUMNS))
+        table.add_row(*(str(row[column]) for column in columns))
     Console().print(table)

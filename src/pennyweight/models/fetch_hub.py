@@ -1,0 +1,88 @@
+"""Orders for models of the Hugging Face hub: a revision pinned to its commit, files chosen, digests known.
+
+Asking twice for the same commit fetches nothing; without a network, what an address was pulled to before is
+what it means.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pennyweight.errors import FetchError, ModelFileError
+from pennyweight.models import fetch_http, hub
+from pennyweight.models.architectures import architecture_of
+from pennyweight.models.delivery import Item, Order
+from pennyweight.models.gguf import model_stem
+from pennyweight.models.hub_choice import Choice, Variant, choose, gguf_variants
+
+if TYPE_CHECKING:
+    from pennyweight.models.address import HubAddress
+    from pennyweight.models.fetch_pypi import Report
+    from pennyweight.models.receiver import Receiver
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubOffer:
+    """What a repository has, and what of it would be fetched."""
+
+    repository: hub.HubRepository
+    variants: tuple[Variant, ...]
+    choice: Choice
+
+
+def offer(address: HubAddress, *, memory_bytes: int) -> HubOffer:
+    """Ask the hub. FetchError for what is not there, or not for you, or that this engine does not run."""
+    repository = hub.look_up(address.repo, address.revision)
+    choice = choose(repository, address.file, memory_bytes=memory_bytes)
+    if choice.form == "gguf" and repository.architecture:
+        try:
+            architecture_of({"general.architecture": repository.architecture})
+        except ModelFileError as error:
+            raise FetchError(f"{address.repo}: {error.message}") from error
+    return HubOffer(repository=repository, variants=tuple(gguf_variants(repository.files)), choice=choice)
+
+
+def hub_order(address: HubAddress, found: HubOffer, *, name: str | None) -> Order:
+    """The order for what was offered; `name` None: called as its file, or its repository, is."""
+    repository, choice = found.repository, found.choice
+    stem = model_stem(Path(choice.files[0].name))
+    name = name or (stem if choice.form == "gguf" else repository.repo.split("/")[1])
+    items = [
+        Item(
+            target=_target(name, file.name, stem, choice),
+            size=file.size,
+            sha256=file.sha256,
+            git_blob=file.git_blob,
+            receive=partial(_receive, repository, file.name),
+        )
+        for file in choice.files
+    ]
+    if choice.form == "safetensors":
+        items.sort(
+            key=lambda item: not item.target.endswith((".safetensors.index.json", "/model.safetensors"))
+        )
+    whole = "" if choice.form == "safetensors" else f":{choice.files[0].name}"
+    return Order(
+        name=name,
+        items=tuple(items),
+        asked=str(address),
+        source=f"hf:{repository.repo}@{repository.commit}{whole}",
+        key=f"{repository.repo}@{repository.commit}{whole} as {name}",
+        commit=repository.commit,
+        licence=repository.licence,
+    )
+
+
+def _target(name: str, file: str, stem: str, choice: Choice) -> str:
+    """Where a file goes: beside the other models under the model's name, or in a folder of that name."""
+    if choice.form == "safetensors":
+        return f"{name}/{file}"
+    return name + Path(file).name.removeprefix(stem)
+
+
+def _receive(repository: hub.HubRepository, file: str, receiver: Receiver, report: Report) -> None:
+    locate = partial(hub.locate, repository.repo, repository.commit, file)
+    fetch_http.receive(locate, receiver, report=report)
