@@ -61,4 +61,5 @@ NB_MODULE(_native, m) {
   pw::bind::bind_weights(m);
   pw::bind::bind_decoder(m);
   pw::bind::bind_encoder(m);
+  pw::bind::bind_quantize(m);
 }

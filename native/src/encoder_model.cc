@@ -43,13 +43,6 @@ void check_layer(const EncoderModel& model, const EncoderLayer& layer) {
   check_norm("output_norm", layer.output_norm, d);
 }
 
-// Half precision, to nearest, ties to even; the inputs are scales: finite, not negative, below the largest half.
-uint16_t to_half(float x) {
-  if (x < 0x1p-14F) return static_cast<uint16_t>(std::nearbyint(x * 0x1p24F));  // subnormal: multiples of 2^-24
-  const auto bits = std::bit_cast<uint32_t>(x) - (112U << 23);
-  return static_cast<uint16_t>((bits + 0xfffU + ((bits >> 13) & 1U)) >> 13);
-}
-
 float element(Format format, const uint8_t* source, size_t index) {
   if (format == Format::kF32) {
     float x;
@@ -68,7 +61,7 @@ void round_block(const float* x, uint8_t* block) {
     amax = std::fmax(amax, std::fabs(x[i]));
   }
   require(amax / 127.0F < 65504.0F, "a weight is too large for a half-precision scale");
-  const uint16_t scale = to_half(amax / 127.0F);
+  const uint16_t scale = float_to_half(amax / 127.0F);
   const float d = half_to_float(scale);  // what the value will be multiplied by: rounding aims at that
   std::memcpy(block, &scale, 2);
   for (int i = 0; i < kBlock; ++i) {

@@ -1,5 +1,6 @@
 #include "pennyweight/matrix.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -16,15 +17,37 @@ uint16_t read_half(const uint8_t* p, int lane) {
   return half;
 }
 
-// The stored weight of column k (0..31) of row `lane`.
+// The stored weight of column k (0..31) of row `lane`, before the zero point is subtracted.
 int stored_weight(const FormatTraits& f, const uint8_t* block, int lane, int k) {
   const int g = k / 4;
   const int j = 4 * lane + k % 4;
+  auto pair = [&](const uint8_t* plane) { return (plane[64 * (g / 4) + j] >> (2 * (g % 4))) & 3; };
+  auto bit = [&](const uint8_t* plane) { return (plane[j] >> g) & 1; };
   if (f.bits == 8) return block[64 * g + j];
+  if (f.bits == 2) return pair(block);
+  if (f.bits == 3) return pair(block) | bit(block + 128) << 2;
   const int nibble = (block[64 * (g % 4) + j] >> (g < 4 ? 0 : 4)) & 15;
-  if (f.bits == 5) return nibble | (((block[256 + j] >> g) & 1) << 4);
-  if (f.bits == 6) return nibble | (((block[256 + 64 * (g / 4) + j] >> (2 * (g % 4))) & 3) << 4);
+  if (f.codebook) return kCodebook[nibble];
+  if (f.bits == 5) return nibble | bit(block + 256) << 4;
+  if (f.bits == 6) return nibble | pair(block + 256) << 4;
   return nibble;
+}
+
+// What a weight of column c (0..31) is multiplied with and what is added.
+struct Scale {
+  float scale;
+  float minimum;
+};
+
+Scale scale_of(const FormatTraits& f, const uint8_t* super, const uint8_t* scales, int lane, int c) {
+  const uint8_t* halves = f.super_scales ? super : scales;
+  const float d = half_to_float(read_half(halves, lane));
+  const float m = f.has_minimum ? half_to_float(read_half(halves + 32, lane)) : 0.0F;
+  if (!f.super_scales) return {d, m};
+  const uint8_t own = scales[(f.group == 16 ? 16 * (c / 16) : 0) + lane];
+  if (!f.has_minimum) return {d * static_cast<int8_t>(own), 0.0F};
+  if (f.group == 16) return {d * static_cast<float>(own & 15), -(m * static_cast<float>(own >> 4))};
+  return {d * static_cast<float>(own), -(m * static_cast<float>(scales[16 + lane]))};
 }
 
 void float_row(Format format, const uint8_t* panel, int columns, int lane, float* out) {
@@ -73,6 +96,20 @@ float half_to_float(uint16_t half) {
     return sign != 0 ? -magnitude : magnitude;
   }
   return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13));
+}
+
+uint16_t float_to_half(float value) {
+  const auto bits = std::bit_cast<uint32_t>(value);
+  const uint32_t sign = (bits >> 16) & 0x8000U;
+  const uint32_t magnitude = bits & 0x7fffffffU;
+  uint32_t half;
+  if (magnitude > 0x7f800000U)
+    half = 0x7e00U;  // not a number
+  else if (magnitude < 0x38800000U)  // subnormal: multiples of 2^-24
+    half = static_cast<uint32_t>(std::nearbyint(std::bit_cast<float>(magnitude) * 0x1p24F));
+  else
+    half = std::min((magnitude - 0x38000000U + 0xfffU + ((magnitude >> 13) & 1U)) >> 13, 0x7c00U);
+  return static_cast<uint16_t>(sign | half);
 }
 
 size_t source_row_bytes(Format format, int columns) {
@@ -147,20 +184,11 @@ void PackedMatrix::row(int index, float* out) const {
     const uint8_t* super = p;
     p += f.super_header_bytes();
     for (int i = 0; i < f.blocks_per_super(); ++i, p += f.block_bytes()) {
-      const uint8_t* scales = p + f.quant_bytes();
-      const uint8_t* halves = f.super_scales ? super : scales;
-      const float d = half_to_float(read_half(halves, lane));
-      const float m = f.has_minimum ? half_to_float(read_half(halves + 32, lane)) : 0.0F;
+      Scale s = {0, 0};
       for (int c = 0; c < kBlock; ++c) {
-        float scale = d;
-        float minimum = m;
-        if (f.super_scales && f.group == 16) scale = d * static_cast<int8_t>(scales[16 * (c / 16) + lane]);
-        if (f.super_scales && f.group == 32) {
-          scale = d * static_cast<float>(scales[lane]);
-          minimum = -(m * static_cast<float>(scales[16 + lane]));
-        }
+        if (c % 16 == 0) s = scale_of(f, super, p + f.quant_bytes(), lane, c);
         const auto q = static_cast<float>(stored_weight(f, p, lane, c) - f.zero);
-        *out++ = f.has_minimum ? std::fma(scale, q, minimum) : scale * q;
+        *out++ = f.has_minimum ? std::fma(s.scale, q, s.minimum) : s.scale * q;
       }
     }
   }

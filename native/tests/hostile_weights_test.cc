@@ -181,7 +181,7 @@ void test_hostile_weights(Report& report, const Options& options) {
   for (int f = 0; f < kNumFormats; ++f)
     for (int i = 0; i < (options.quick ? 60 : 300); ++i)
       check_shape(report, random, static_cast<Format>(f), hostile_shape(random, static_cast<Format>(f)));
-  const std::shared_ptr<const Model> models[] = {tiny_llama(), tiny_gemma(), tiny_odd()};
+  const std::shared_ptr<const Model> models[] = {tiny_llama(), tiny_gemma(), tiny_low_bits(), tiny_odd()};
   for (const std::string& target : supported_targets()) {
     use_target(target);
     for (const auto& model : models)

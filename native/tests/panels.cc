@@ -37,31 +37,43 @@ void fill_floats(Random& random, Format format, uint8_t* p, size_t elements) {
   }
 }
 
-// The stored weight (before its zero point is subtracted) of a column of a block.
-int stored_weight(const FormatTraits& f, const uint8_t* block, int row, int column) {
+// Values of the IQ4 types.
+constexpr int kIq4[] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+
+// The weight of a column of a block, an integer.
+int weight(const FormatTraits& f, const uint8_t* block, int row, int column) {
   const int g = column / 4;
   const int byte = 4 * row + column % 4;
-  if (f.bits == 8) return block[64 * g + byte];
+  if (f.bits == 8) return block[64 * g + byte] - 128;
+  if (f.bits < 4) {
+    const int pair = block[64 * (g / 4) + byte] >> 2 * (g % 4) & 3;
+    return f.bits == 2 ? pair : (pair | (block[128 + byte] >> g & 1) << 2) - 4;
+  }
   int w = block[64 * (g % 4) + byte] >> (g < 4 ? 0 : 4) & 15;
+  if (f.codebook) return kIq4[w];
   if (f.bits == 5) w |= (block[256 + byte] >> g & 1) << 4;
   if (f.bits == 6) w |= (block[256 + 64 * (g / 4) + byte] >> 2 * (g % 4) & 3) << 4;
-  return w;
+  return w - f.zero;
 }
 
 struct DefinedScales {
   float d[2];  // of the lower and the upper 16 columns
-  float m;
+  float m[2];
 };
 
 DefinedScales defined_scales(const FormatTraits& f, const uint8_t* super, const uint8_t* scales, int row) {
   const float d = half_value(get_half((f.super_scales ? super : scales) + 2 * row));
-  if (!f.super_scales) return {{d, d}, f.has_minimum ? half_value(get_half(scales + 32 + 2 * row)) : 0.0F};
-  if (f.group == 16)
-    return {{d * static_cast<float>(static_cast<int8_t>(scales[row])),
-             d * static_cast<float>(static_cast<int8_t>(scales[16 + row]))},
-            0.0F};
+  const float m = f.has_minimum ? half_value(get_half((f.super_scales ? super : scales) + 32 + 2 * row)) : 0.0F;
+  if (!f.super_scales) return {{d, d}, {m, m}};
+  auto as_signed = [&](int at) { return d * static_cast<float>(static_cast<int8_t>(scales[at])); };
+  if (f.group == 16 && f.has_minimum)
+    return {{d * static_cast<float>(scales[row] & 15), d * static_cast<float>(scales[16 + row] & 15)},
+            {-(m * static_cast<float>(scales[row] >> 4)), -(m * static_cast<float>(scales[16 + row] >> 4))}};
+  if (f.group == 16) return {{as_signed(row), as_signed(16 + row)}, {0.0F, 0.0F}};
+  if (!f.has_minimum) return {{as_signed(row), as_signed(row)}, {0.0F, 0.0F}};
   const float scale = d * static_cast<float>(scales[row]);
-  return {{scale, scale}, -(half_value(get_half(super + 32 + 2 * row)) * static_cast<float>(scales[16 + row]))};
+  const float minimum = -(m * static_cast<float>(scales[16 + row]));
+  return {{scale, scale}, {minimum, minimum}};
 }
 
 }  // namespace
@@ -140,10 +152,16 @@ float defined_row(const Panels& panels, int panel, int row, const ActivationBloc
     const DefinedScales s = defined_scales(f, super, p + f.quant_bytes(), row);
     for (int first = 0; first < kBlock; first += group) {
       int dot = 0;
-      for (int c = first; c < first + group; ++c) dot += (stored_weight(f, p, row, c) - f.zero) * x[b].q[c];
+      for (int c = first; c < first + group; ++c) dot += weight(f, p, row, c) * x[b].q[c];
       acc = std::fma(static_cast<float>(dot), s.d[first / 16] * x[b].scale[first / 16], acc);
     }
-    if (f.has_minimum) acc = std::fma(s.m, x[b].scaled_sum, acc);
+    if (!f.has_minimum) continue;
+    if (f.group == 32) acc = std::fma(s.m[0], x[b].scaled_sum, acc);
+    for (int half = 0; f.group == 16 && half < 2; ++half) {
+      int sum = 0;
+      for (int c = 16 * half; c < 16 * half + 16; ++c) sum += x[b].q[c];
+      acc = std::fma(s.m[half], x[b].scale[half] * static_cast<float>(sum), acc);
+    }
   }
   return acc;
 }

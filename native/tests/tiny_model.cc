@@ -32,6 +32,14 @@ std::vector<HalfScale> half_scales(Format format) {
       return {{0, 3, false}, {2, 7, false}};
     case Format::kQ6_K:
       return {{208, 1, false}};
+    case Format::kQ2_K:
+      return {{80, 6, false}, {82, 6, false}};
+    case Format::kQ3_K:
+      return {{108, 3, false}};
+    case Format::kIQ4_NL:
+      return {{0, 5, false}};
+    case Format::kIQ4_XS:
+      return {{0, 1, false}};
     default:
       return {};
   }
@@ -143,28 +151,43 @@ std::shared_ptr<const Model> tiny_llama() {
   return random_model(random, m, formats, Format::kQ8_0, false);
 }
 
+namespace {
+
+Model gemma_shapes() {
+  Model m;
+  m.vocab_size = 70;
+  m.d_model = 256;
+  m.num_heads = 4;
+  m.num_kv_heads = 1;
+  m.head_dim = 64;
+  m.d_ff = 256;
+  m.norm_eps = 1e-6F;
+  m.activation = Activation::kGeluTanh;
+  m.attention_scale = 0.125;
+  m.embedding_scale = 16;
+  m.windows = {70, 0};
+  m.ropes = {rope(32, 0.5), rope(20, 40.0)};  // the second turns only a part of each head
+  m.rope_of_layer = {0, 1};
+  return m;
+}
+
+}  // namespace
+
 std::shared_ptr<const Model> tiny_gemma() {
   Random random(102);
-  auto m = std::make_shared<Model>();
-  m->vocab_size = 70;
-  m->d_model = 256;
-  m->num_heads = 4;
-  m->num_kv_heads = 1;
-  m->head_dim = 64;
-  m->d_ff = 256;
-  m->norm_eps = 1e-6F;
-  m->activation = Activation::kGeluTanh;
-  m->attention_scale = 0.125;
-  m->embedding_scale = 16;
-  m->windows = {70, 0};
-  m->ropes = {rope(32, 0.5), rope(20, 40.0)};  // the second turns only a part of each head
-  m->rope_of_layer = {0, 1};
+  auto m = std::make_shared<Model>(gemma_shapes());
   const Format formats[] = {Format::kQ4_K, Format::kQ6_K, Format::kQ5_K};
   for (size_t i = 0; i < m->windows.size(); ++i) m->layers.push_back(layer(random, *m, formats, true));
   m->embedding = matrix(random, Format::kQ6_K, m->vocab_size, m->d_model);
   m->head = matrix(random, Format::kQ4_K, m->vocab_size, m->d_model);
   m->final_norm = norm(random, m->d_model);
   return m;
+}
+
+std::shared_ptr<const Model> tiny_low_bits() {
+  Random random(105);
+  const Format formats[] = {Format::kQ2_K, Format::kQ3_K, Format::kIQ4_XS, Format::kIQ4_NL};
+  return random_model(random, gemma_shapes(), formats, Format::kQ3_K, true);
 }
 
 std::shared_ptr<const Model> tiny_odd() {

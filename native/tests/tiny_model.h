@@ -26,6 +26,9 @@ std::shared_ptr<const Model> tiny_llama();
 // K types, one key head, norms of queries and keys, post-norms, windows, two ropes, GeGLU, a head of its own.
 std::shared_ptr<const Model> tiny_gemma();
 
+// The same shapes in types of two and three bits and of looked-up values.
+std::shared_ptr<const Model> tiny_low_bits();
+
 // No size fits a panel, a block or sixteen lanes: every matrix with such columns is of a float type.
 std::shared_ptr<const Model> tiny_odd();
 

@@ -21,7 +21,7 @@ TYPE_CODES = {
     "Q5_0": 6,
     "Q5_1": 7,
     "Q8_0": 8,
-    "Q2_K": 10,  # writable so that its refusal can be tested
+    "Q8_K": 15,  # writable so that its refusal can be tested
     "Q4_K": 12,
     "Q5_K": 13,
     "Q6_K": 14,

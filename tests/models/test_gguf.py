@@ -104,10 +104,10 @@ def test_a_missing_or_foreign_shard_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_unreadable_type_is_refused_by_name_when_read(path: Path) -> None:
-    write_gguf(path, {}, {"odd": RawTensor("Q2_K", (256,), bytes(84)), "fine": f32(1.0)})
+    write_gguf(path, {}, {"odd": RawTensor("Q8_K", (256,), bytes(292)), "fine": f32(1.0)})
     with GGUFFile.open(path) as file:
         assert len(file.read("fine")) == 4
-        with pytest.raises(ModelFileError, match=r"'odd' has the type Q2_K; this engine reads F32, .*Q6_K"):
+        with pytest.raises(ModelFileError, match=r"'odd' has the type Q8_K; this engine reads F32, .*Q6_K"):
             file.read("odd")
 
 

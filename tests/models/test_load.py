@@ -146,9 +146,9 @@ def test_refusals_name_the_file(tmp_path: Path) -> None:
         load(path)
     wide = k_shape(shape, "Q4_K")
     rows = tiny_tensors(wide)["blk.0.attn_v.weight"].shape
-    odd = RawTensor("Q2_K", rows, bytes(rows[0] * rows[1] // 256 * 84))
+    odd = RawTensor("Q8_K", rows, bytes(rows[0] * rows[1] // 256 * 292))
     write_gguf(path, tiny_metadata(wide), tiny_tensors(wide) | {"blk.0.attn_v.weight": odd})
-    with pytest.raises(ModelFileError, match=r"'blk\.0\.attn_v\.weight' has the type Q2_K"):
+    with pytest.raises(ModelFileError, match=r"'blk\.0\.attn_v\.weight' has the type Q8_K"):
         load(path)
     write_gguf(path, {"general.architecture": "mamba", "mamba.block_count": Typed("u64", 1)}, {})
     with pytest.raises(ModelFileError, match=r"odd\.gguf: the architecture 'mamba' is not supported"):

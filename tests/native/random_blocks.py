@@ -9,8 +9,7 @@ import numpy as np
 from pennyweight.native.reference_blocks import BLOCK_TYPES, Weights, decode
 
 TYPES = tuple(BLOCK_TYPES)
-HALF_FIELDS = {"Q4_0": 1, "Q4_1": 2, "Q5_0": 1, "Q5_1": 2, "Q8_0": 1, "Q4_K": 2, "Q5_K": 2}
-"""How many fp16 numbers a block starts with; Q6_K ends with one."""
+SUPER_TYPES = tuple(name for name, block in BLOCK_TYPES.items() if block.elements == 256)
 
 # Standard deviation of the integer codes times a typical sub-scale, and their mean over it.
 _CODE_SPREAD = {
@@ -22,8 +21,13 @@ _CODE_SPREAD = {
     "Q4_K": 170.0,
     "Q5_K": 340.0,
     "Q6_K": 1400.0,
+    "Q2_K": 9.8,
+    "Q3_K": 45.0,
+    "IQ4_NL": 70.0,
+    "IQ4_XS": 1300.0,
 }
-_CODE_MEAN = {"Q4_1": 7.5, "Q5_1": 15.5, "Q4_K": 7.5, "Q5_K": 15.5}
+_CODE_MEAN = {"Q4_1": 7.5, "Q5_1": 15.5, "Q4_K": 7.5, "Q5_K": 15.5, "Q2_K": 1.5}
+_HALF_PLACES = {"Q6_K": 208, "Q2_K": 80, "Q3_K": 108}  # of the fp16 scale, else 0; a minimum follows it
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +54,14 @@ def random_blocks(rng: np.random.Generator, type: str, rows: int, columns: int) 
     count = rows * columns // block.elements
     raw = rng.integers(0, 256, (count, block.nbytes), dtype=np.uint8)
     d = spread / _CODE_SPREAD[type] * rng.uniform(0.5, 1.5, count)
-    if type == "Q6_K":
-        raw[:, 208:] = _half_bytes(d)
-        return Blocks(type, rows, columns, raw.tobytes())
+    place = _HALF_PLACES.get(type, 0)
     if type in _CODE_MEAN:
         # K types subtract their minimum, the others add it.
         sign = 1 if type.endswith("K") else -1
-        raw[:, 2:4] = _half_bytes(sign * d * _CODE_MEAN[type] * rng.uniform(0.7, 1.3, count))
-    else:
+        raw[:, place + 2 : place + 4] = _half_bytes(sign * d * _CODE_MEAN[type] * rng.uniform(0.7, 1.3, count))
+    elif type != "Q6_K":
         d *= rng.choice([-1, 1], count)
-    raw[:, :2] = _half_bytes(d)
+    raw[:, place : place + 2] = _half_bytes(d)
     return Blocks(type, rows, columns, raw.tobytes())
 
 

@@ -35,7 +35,7 @@ def frequencies(head_dim: int, base: float) -> RopeSpec:
 
 def llama(types: Sequence[str] = ("Q4_1",), *, seed: int = 0, **changes: Any) -> TinyDecoder:
     """Two layers, grouped queries, tied head. `types` are dealt out to the matrices in turn."""
-    wide = any(type.endswith("K") for type in types)
+    wide = any(type in SUPER_TYPES for type in types)
     shape = {
         "architecture": "llama",
         "vocab_size": 131,
@@ -57,7 +57,7 @@ def llama(types: Sequence[str] = ("Q4_1",), *, seed: int = 0, **changes: Any) ->
 
 def gemma3(types: Sequence[str] = ("Q8_0",), *, seed: int = 0, **changes: Any) -> TinyDecoder:
     """Three layers, two of them with a window of 70, QK-norms, post-norms, GeGLU, two rotary bases."""
-    wide = any(type.endswith("K") for type in types)
+    wide = any(type in SUPER_TYPES for type in types)
     head_dim = changes.get("head_dim", 64)
     shape = {
         "num_heads": 4,

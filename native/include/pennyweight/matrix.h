@@ -60,5 +60,7 @@ size_t source_row_bytes(Format format, int columns);
 void pack_row(Format format, const uint8_t* source, int columns, int lane, uint8_t* panel);
 
 float half_to_float(uint16_t half);
+// To nearest, ties to even; infinite beyond the largest half.
+uint16_t float_to_half(float value);
 
 }  // namespace pennyweight

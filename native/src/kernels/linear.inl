@@ -17,12 +17,19 @@ PW_INLINE B64 shift(B64 a) {
 }
 
 // The weights of columns 4 kGroup .. 4 kGroup + 3 of a block.
-template <int kBits, int kGroup>
+template <Format kFormat, int kGroup>
 PW_INLINE B64 unpack(const uint8_t* p) {
+  constexpr int kBits = traits(kFormat).bits;
   if constexpr (kBits == 8) return load_bytes(p + 64 * kGroup);
+  if constexpr (kBits < 4) {
+    const B64 pairs = and_bytes(shift<-2 * (kGroup % 4)>(load_bytes(p + 64 * (kGroup / 4))), set_bytes(3));
+    if constexpr (kBits == 2) return pairs;
+    return or_bytes(pairs, and_bytes(shift<2 - kGroup>(load_bytes(p + 128)), set_bytes(4)));
+  }
   B64 w = load_bytes(p + 64 * (kGroup % 4));
   if constexpr (kGroup >= 4) w = shift_right_16<4>(w);
   w = and_bytes(w, set_bytes(15));
+  if constexpr (traits(kFormat).codebook) return look_up(kCodebook, w);
   if constexpr (kBits == 5) return or_bytes(w, and_bytes(shift<4 - kGroup>(load_bytes(p + 256)), set_bytes(16)));
   if constexpr (kBits == 6) {
     const B64 upper = load_bytes(p + 256 + 64 * (kGroup / 4));
@@ -31,24 +38,34 @@ PW_INLINE B64 unpack(const uint8_t* p) {
   return w;
 }
 
-// Float scales of one block; `minimum` is used where the format has it, `upper` by groups of 16.
+// Float scales of one block; minimums are used where the format has them, the upper ones by groups of 16.
 struct Scales {
   F32 scale;
   F32 upper;
   F32 minimum;
+  F32 upper_minimum;
 };
 
 template <Format kFormat>
 PW_INLINE Scales load_scales(const uint8_t* super, const uint8_t* p) {
   constexpr FormatTraits f = traits(kFormat);
-  Scales s = {zero(), zero(), zero()};
+  Scales s = {zero(), zero(), zero(), zero()};
   if constexpr (!f.super_scales) {
     s.scale = load_half(p);
     if constexpr (f.has_minimum) s.minimum = load_half(p + 32);
+  } else if constexpr (f.group == 16 && f.has_minimum) {
+    const F32 d = load_half(super);
+    const F32 m = load_half(super + 32);
+    s.scale = mul(d, load_u4<0>(p));
+    s.upper = mul(d, load_u4<0>(p + 16));
+    s.minimum = sub(zero(), mul(m, load_u4<4>(p)));
+    s.upper_minimum = sub(zero(), mul(m, load_u4<4>(p + 16)));
   } else if constexpr (f.group == 16) {
     const F32 d = load_half(super);
     s.scale = mul(d, load_s8(p));
     s.upper = mul(d, load_s8(p + 16));
+  } else if constexpr (!f.has_minimum) {
+    s.scale = mul(load_half(super), load_s8(p));
   } else {
     s.scale = mul(load_half(super), load_u8(p));
     s.minimum = mul(load_half(super + 32), load_u8(p + 16));
@@ -60,6 +77,7 @@ PW_INLINE Scales load_scales(const uint8_t* super, const uint8_t* p) {
 // The accumulator's start that subtracts the zero point: -zero * sum, from -8 * sum.
 template <int kZero>
 PW_INLINE I32 zero_start(int32_t minus_8_sum) {
+  if constexpr (kZero == 4) return broadcast_i32(minus_8_sum / 2);
   const I32 eights = broadcast_i32(minus_8_sum);
   if constexpr (kZero == 8) return eights;
   if constexpr (kZero == 16) return shift_left<1>(eights);
@@ -68,18 +86,23 @@ PW_INLINE I32 zero_start(int32_t minus_8_sum) {
   return broadcast_i32(0);
 }
 
+// scale * sum of the lower (0) or upper (1) half of a block.
+PW_INLINE float scaled_half_sum(const ActivationBlock& a, int half) {
+  return a.scale[half] * (float)(a.minus_8_half_sums[half] / -8);
+}
+
 // dots[p][t] += columns 4 kGroup .. 4 kGroup + 3, for all panels and tokens of the tile.
 template <Format kFormat, int kGroup, int kPanels, int kTokens>
 PW_INLINE void step_tokens(const uint8_t* const* p, const ActivationBlock* x, size_t x_stride,
-                           WeightDot<traits(kFormat).bits> (*dots)[kTokens]) {
+                           WeightDot<traits(kFormat).dot_bits()> (*dots)[kTokens]) {
   B64 w[kPanels];
 #pragma GCC unroll 2
-  for (int i = 0; i < kPanels; ++i) w[i] = unpack<traits(kFormat).bits, kGroup>(p[i]);
+  for (int i = 0; i < kPanels; ++i) w[i] = unpack<kFormat, kGroup>(p[i]);
 #pragma GCC unroll 16
   for (int t = 0; t < kTokens; ++t)
 #pragma GCC unroll 2
     for (int i = 0; i < kPanels; ++i)
-      WeightDot<traits(kFormat).bits>::step(dots[i][t], w[i], x[t * x_stride].q + 4 * kGroup);
+      WeightDot<traits(kFormat).dot_bits()>::step(dots[i][t], w[i], x[t * x_stride].q + 4 * kGroup);
 }
 
 // A block's contribution to acc[p][t], for all panels and tokens of the tile.
@@ -87,7 +110,7 @@ template <Format kFormat, Grain kGrain, int kPanels, int kTokens>
 PW_INLINE void add_block(const uint8_t* const* p, const Scales* s, const ActivationBlock* x, size_t x_stride,
                          F32 (*acc)[kTokens]) {
   constexpr FormatTraits f = traits(kFormat);
-  using Dot = WeightDot<f.bits>;
+  using Dot = WeightDot<f.dot_bits()>;
   constexpr bool kHalves = f.group == 16 || kGrain == Grain::kFine;
   Dot dots[kPanels][kTokens];
 #pragma GCC unroll 16
@@ -123,7 +146,12 @@ PW_INLINE void add_block(const uint8_t* const* p, const Scales* s, const Activat
     for (int i = 0; i < kPanels; ++i) {
       const F32 scale = mul(f.group == 16 ? s[i].upper : s[i].scale, broadcast(a.scale[1]));
       acc[i][t] = fma(to_float(Dot::end(dots[i][t])), scale, acc[i][t]);
-      if constexpr (f.has_minimum) acc[i][t] = fma(s[i].minimum, broadcast(a.scaled_sum), acc[i][t]);
+      if constexpr (f.has_minimum && f.group == 16) {
+        acc[i][t] = fma(s[i].minimum, broadcast(scaled_half_sum(a, 0)), acc[i][t]);
+        acc[i][t] = fma(s[i].upper_minimum, broadcast(scaled_half_sum(a, 1)), acc[i][t]);
+      } else if constexpr (f.has_minimum) {
+        acc[i][t] = fma(s[i].minimum, broadcast(a.scaled_sum), acc[i][t]);
+      }
     }
   }
 }

@@ -133,6 +133,13 @@ PW_INLINE F32 load_s8(const void* p) {
   return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)),
           _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(bytes, 8)))};
 }
+// The low (0) or high (4) nibbles of 16 bytes.
+template <int kShift>
+PW_INLINE F32 load_u4(const void* p) {
+  const __m128i nibbles = _mm_and_si128(_mm_srli_epi16(load_128(p), kShift), _mm_set1_epi8(15));
+  return {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(nibbles)),
+          _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_srli_si128(nibbles, 8)))};
+}
 
 PW_INLINE B64 load_bytes(const void* p) { return {load_256(p), load_256((const char*)p + 32)}; }
 PW_INLINE void store_bytes(void* p, B64 a) {
@@ -148,6 +155,11 @@ PW_INLINE B64 broadcast_bytes(const void* dword) {
 PW_INLINE B64 and_bytes(B64 a, B64 b) { return {_mm256_and_si256(a.lo, b.lo), _mm256_and_si256(a.hi, b.hi)}; }
 PW_INLINE B64 or_bytes(B64 a, B64 b) { return {_mm256_or_si256(a.lo, b.lo), _mm256_or_si256(a.hi, b.hi)}; }
 PW_INLINE B64 set_bytes(uint8_t x) { return {_mm256_set1_epi8((char)x), _mm256_set1_epi8((char)x)}; }
+// table[index] for indices below 16.
+PW_INLINE B64 look_up(const uint8_t* table, B64 index) {
+  const __m256i twice = _mm256_broadcastsi128_si256(load_128(table));
+  return {_mm256_shuffle_epi8(twice, index.lo), _mm256_shuffle_epi8(twice, index.hi)};
+}
 // Shifts of 16-bit halves: the caller masks what crosses a byte.
 template <int kBits>
 PW_INLINE B64 shift_right_16(B64 a) {
@@ -194,11 +206,11 @@ PW_INLINE I32 dot_u8s8(I32 acc, B64 u, B64 s) {
 }
 
 // Dot of up to 8 groups of weights (unsigned, kBits wide; 8: value + 128) with activations in [-127, 127].
-// Products of pairs are added in int16 as long as they fit: 8 steps of 4 bits reach 8 * 2 * 15 * 127 = 30480.
+// Products of pairs are added in int16 as long as they fit: 8 steps of up to 4 bits reach 8 * 2 * 15 * 127 = 30480.
 inline constexpr bool kSignedWeights8 = true;  // 8-bit weights are used as the value itself
 template <int kBits>
 struct WeightDot {
-  static constexpr int kChain = kBits == 4 ? 8 : kBits == 5 ? 4 : kBits == 6 ? 2 : 1;
+  static constexpr int kChain = kBits <= 4 ? 8 : kBits == 5 ? 4 : kBits == 6 ? 2 : 1;
   I32 acc;
   B64 chain;  // int16
   int steps;

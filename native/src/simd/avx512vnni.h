@@ -80,6 +80,12 @@ PW_INLINE F32 load_u8(const void* p) {
 PW_INLINE F32 load_s8(const void* p) {
   return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i*)p)))};
 }
+// The low (0) or high (4) nibbles of 16 bytes.
+template <int kShift>
+PW_INLINE F32 load_u4(const void* p) {
+  const __m512i words = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i*)p));
+  return {_mm512_cvtepi32_ps(_mm512_and_si512(_mm512_srli_epi32(words, kShift), _mm512_set1_epi32(15)))};
+}
 
 PW_INLINE B64 load_bytes(const void* p) { return {_mm512_loadu_si512(p)}; }
 PW_INLINE void store_bytes(void* p, B64 a) { _mm512_storeu_si512(p, a.v); }
@@ -92,6 +98,10 @@ PW_INLINE B64 broadcast_bytes(const void* dword) {
 PW_INLINE B64 and_bytes(B64 a, B64 b) { return {_mm512_and_si512(a.v, b.v)}; }
 PW_INLINE B64 or_bytes(B64 a, B64 b) { return {_mm512_or_si512(a.v, b.v)}; }
 PW_INLINE B64 set_bytes(uint8_t x) { return {_mm512_set1_epi8((char)x)}; }
+// table[index] for indices below 16.
+PW_INLINE B64 look_up(const uint8_t* table, B64 index) {
+  return {_mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i*)table)), index.v)};
+}
 // Shifts of 16-bit halves: the caller masks what crosses a byte.
 template <int kBits>
 PW_INLINE B64 shift_right_16(B64 a) {

@@ -122,6 +122,14 @@ PW_INLINE F32 load_s8(const void* p) {
   return {{vcvtq_f32_s32(vmovl_s16(vget_low_s16(lower))), vcvtq_f32_s32(vmovl_high_s16(lower)),
            vcvtq_f32_s32(vmovl_s16(vget_low_s16(upper))), vcvtq_f32_s32(vmovl_high_s16(upper))}};
 }
+// The low (0) or high (4) nibbles of 16 bytes.
+template <int kShift>
+PW_INLINE F32 load_u4(const void* p) {
+  uint8_t nibbles[16];
+  const uint8x16_t bytes = vld1q_u8((const uint8_t*)p);
+  vst1q_u8(nibbles, kShift == 0 ? vandq_u8(bytes, vdupq_n_u8(15)) : vshrq_n_u8(bytes, 4));
+  return load_u8(nibbles);
+}
 
 PW_INLINE B64 load_bytes(const void* p) { PW_QUARTERS(B64, vld1q_u8((const uint8_t*)p + 16 * q)); }
 PW_INLINE void store_bytes(void* p, B64 a) {
@@ -137,6 +145,11 @@ PW_INLINE B64 broadcast_bytes(const void* dword) {
 PW_INLINE B64 and_bytes(B64 a, B64 b) { PW_QUARTERS(B64, vandq_u8(a.v[q], b.v[q])); }
 PW_INLINE B64 or_bytes(B64 a, B64 b) { PW_QUARTERS(B64, vorrq_u8(a.v[q], b.v[q])); }
 PW_INLINE B64 set_bytes(uint8_t x) { PW_QUARTERS(B64, vdupq_n_u8(x)); }
+// table[index] for indices below 16.
+PW_INLINE B64 look_up(const uint8_t* table, B64 index) {
+  const uint8x16_t values = vld1q_u8(table);
+  PW_QUARTERS(B64, vqtbl1q_u8(values, index.v[q]));
+}
 // Shifts within each byte: the caller masks what other targets carry between the bytes of a 16-bit half.
 template <int kBits>
 PW_INLINE B64 shift_right_16(B64 a) {

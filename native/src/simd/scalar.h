@@ -201,6 +201,11 @@ PW_INLINE F32 load_u8(const void* p) {
 PW_INLINE F32 load_s8(const void* p) {
   return each<F32>([&](int i) { return static_cast<float>(static_cast<const int8_t*>(p)[i]); });
 }
+// The low (0) or high (4) nibbles of 16 bytes.
+template <int kShift>
+PW_INLINE F32 load_u4(const void* p) {
+  return each<F32>([&](int i) { return static_cast<float>(static_cast<const uint8_t*>(p)[i] >> kShift & 15); });
+}
 
 PW_INLINE B64 load_bytes(const void* p) {
   B64 r;
@@ -226,6 +231,11 @@ PW_INLINE B64 set_bytes(uint8_t x) {
   B64 r;
   for (int i = 0; i < 64; ++i) r.v[i] = x;
   return r;
+}
+// table[index] for indices below 16.
+PW_INLINE B64 look_up(const uint8_t* table, B64 index) {
+  for (int i = 0; i < 64; ++i) index.v[i] = table[index.v[i]];
+  return index;
 }
 // Shifts within each byte: the caller masks what other targets carry between the bytes of a 16-bit half.
 template <int kBits>

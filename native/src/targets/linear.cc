@@ -24,6 +24,10 @@ void fill_linear(KernelTable& table) {
   use<Format::kQ4_K>(table);
   use<Format::kQ5_K>(table);
   use<Format::kQ6_K>(table);
+  use<Format::kQ2_K>(table);
+  use<Format::kQ3_K>(table);
+  use<Format::kIQ4_NL>(table);
+  use<Format::kIQ4_XS>(table);
 }
 
 }  // namespace pennyweight::PW_TARGET

@@ -1,7 +1,8 @@
 """The storage types of GGUF tensors: codes, names and block sizes.
 
 A tensor's row is a run of blocks; a block holds a fixed number of elements in a fixed number of bytes. Types
-the engine does not compute are known by name only, so that an error can say which one it met. Codes and
+the engine does not compute are known by name only, so that an error can say which one it met (Q8_1 and Q8_K
+are what ggml rounds activations to; no file has weights of them). Codes and
 sizes: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md and the block structures of ggml.
 """
 
@@ -39,6 +40,10 @@ BLOCK_TYPES: Final[Mapping[int, BlockType]] = MappingProxyType(
             (12, "Q4_K", 256, 144),  # fp16 scale and minimum, 12 bytes of 6-bit sub-scales, nibbles
             (13, "Q5_K", 256, 176),
             (14, "Q6_K", 256, 210),  # low nibbles, high pairs, 16 int8 sub-scales, fp16 scale
+            (10, "Q2_K", 256, 84),  # 16 scales and minimums of 4 bits, pairs, fp16 scale and minimum
+            (11, "Q3_K", 256, 110),  # third bits, pairs, 12 bytes of 6-bit sub-scales, fp16 scale
+            (20, "IQ4_NL", 32, 18),  # fp16 scale, 32 nibbles: places in a table of values
+            (23, "IQ4_XS", 256, 136),  # fp16 scale, 8 sub-scales of 6 bits, such nibbles
             (30, "BF16", 1, 2),
         )
     }
@@ -50,17 +55,13 @@ FLOAT_TYPES: Final = frozenset({"F32", "F16", "BF16"})
 _OTHER_NAMES: Final[Mapping[int, str]] = MappingProxyType(
     {
         9: "Q8_1",
-        10: "Q2_K",
-        11: "Q3_K",
         15: "Q8_K",
         16: "IQ2_XXS",
         17: "IQ2_XS",
         18: "IQ3_XXS",
         19: "IQ1_S",
-        20: "IQ4_NL",
         21: "IQ3_S",
         22: "IQ2_S",
-        23: "IQ4_XS",
         24: "I8",
         25: "I16",
         26: "I32",
@@ -70,6 +71,8 @@ _OTHER_NAMES: Final[Mapping[int, str]] = MappingProxyType(
         34: "TQ1_0",
         35: "TQ2_0",
         39: "MXFP4",
+        40: "NVFP4",
+        41: "Q1_0",
     }
 )
 

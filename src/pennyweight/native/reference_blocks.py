@@ -31,7 +31,7 @@ class Weights:
     d_RG: Floats | None = None
     m_RG: Floats | None = None
     zero: int = 0
-    group: int = 0  # columns that share one `d`: 32, or 16 for Q6_K
+    group: int = 0  # columns that share one `d`: 32 or 16
 
     @property
     def rows(self) -> int:
@@ -187,14 +187,57 @@ def _q5_k(raw: Bytes) -> Weights:
     return Weights(type="Q5_K", values=values, d_RG=d, m_RG=m, group=32)
 
 
+def _pairs(raw_N64: Bytes) -> NDArray[np.int16]:
+    """In each half of 128, byte l of 32 holds two bits for values l, l + 32, l + 64 and l + 96."""
+    pairs = raw_N64.reshape(-1, 2, 1, 32) >> np.array([[0], [2], [4], [6]], np.uint8) & 3
+    return pairs.reshape(-1, 256).astype(np.int16)
+
+
 def _q6_k(raw: Bytes) -> Weights:
     low = raw[:, :128].reshape(-1, 2, 64)
     low_256 = np.concatenate([low & 15, low >> 4], axis=-1).reshape(-1, 256)
-    # In each half of 128, byte l of 32 holds two bits for values l, l + 32, l + 64 and l + 96.
-    high = raw[:, 128:192].reshape(-1, 2, 1, 32) >> np.array([[0], [2], [4], [6]], np.uint8) & 3
-    values = low_256.astype(np.int16) | high.reshape(-1, 256).astype(np.int16) << 4
+    values = low_256.astype(np.int16) | _pairs(raw[:, 128:192]) << 4
     d = _half(raw[:, 208:]) * raw[:, 192:208].view(np.int8).astype(np.float32)
     return Weights(type="Q6_K", values=values, d_RG=d, zero=32, group=16)
+
+
+def _q2_k(raw: Bytes) -> Weights:
+    d = _half(raw[:, 80:82]) * (raw[:, :16] & 15).astype(np.float32)
+    m = -(_half(raw[:, 82:]) * (raw[:, :16] >> 4).astype(np.float32))
+    return Weights(type="Q2_K", values=_pairs(raw[:, 16:80]), d_RG=d, m_RG=m, group=16)
+
+
+def _q3_k_scales(raw_N12: Bytes) -> Floats:
+    """Sixteen scales of six bits, less 32: low nibbles of all in eight bytes, then pairs of upper bits."""
+    low = np.concatenate([raw_N12[:, :8] & 15, raw_N12[:, :8] >> 4], axis=1)
+    high = raw_N12[:, None, 8:] >> np.array([[0], [2], [4], [6]], np.uint8) & 3
+    return (low | high.reshape(-1, 16) << 4).astype(np.float32) - np.float32(32)
+
+
+def _q3_k(raw: Bytes) -> Weights:
+    third = (raw[:, :32][:, None, :] >> np.arange(8, dtype=np.uint8)[:, None]) & 1
+    values = _pairs(raw[:, 32:96]) | third.reshape(-1, 256).astype(np.int16) << 2
+    d = _half(raw[:, 108:]) * _q3_k_scales(raw[:, 96:108])
+    return Weights(type="Q3_K", values=values, d_RG=d, zero=4, group=16)
+
+
+_CODEBOOK = (-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113)  # of the IQ4 types
+
+
+def _looked_up(places: NDArray[np.int16]) -> NDArray[np.int16]:
+    return np.array(_CODEBOOK, np.int16)[places]
+
+
+def _iq4_nl(raw: Bytes) -> Weights:
+    return Weights(type="IQ4_NL", values=_looked_up(_nibbles(raw[:, 2:])), d_RG=_half(raw[:, :2]), group=32)
+
+
+def _iq4_xs(raw: Bytes) -> Weights:
+    low = np.stack([raw[:, 4:8] & 15, raw[:, 4:8] >> 4], axis=-1).reshape(-1, 8)
+    high = raw[:, 2:4, None] >> np.array([0, 2, 4, 6], np.uint8) & 3
+    scales = (low | high.reshape(-1, 8) << 4).astype(np.float32) - np.float32(32)
+    values = _looked_up(_nibbles(raw[:, 8:].reshape(-1, 8, 16))).reshape(-1, 256)
+    return Weights(type="IQ4_XS", values=values, d_RG=_half(raw[:, :2]) * scales, group=32)
 
 
 BLOCK_TYPES: Mapping[str, BlockType] = {
@@ -209,4 +252,8 @@ BLOCK_TYPES: Mapping[str, BlockType] = {
     "Q4_K": BlockType(256, 144, _q4_k),
     "Q5_K": BlockType(256, 176, _q5_k),
     "Q6_K": BlockType(256, 210, _q6_k),
+    "Q2_K": BlockType(256, 84, _q2_k),
+    "Q3_K": BlockType(256, 110, _q3_k),
+    "IQ4_NL": BlockType(32, 18, _iq4_nl),
+    "IQ4_XS": BlockType(256, 136, _iq4_xs),
 }

@@ -18,6 +18,8 @@ from pennyweight.core import PAGE_TOKENS
 from pennyweight.native.reference_blocks import Floats, Weights, dequantise, take_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 BLOCK = 32
@@ -148,17 +150,31 @@ def _integer_rows(x_TG: Quantised, weights: Weights) -> Floats:
     grain = x_TG.values.shape[-1]
     run = min(grain, weights.group)
     values_TN = x_TG.values.reshape(len(acc_TR), -1)
-    sums_TB = (x_TG.scale * x_TG.sums).reshape(len(acc_TR), -1, BLOCK // grain)
     for first in range(0, weights.columns, run):
         columns = slice(first, first + run)
         w = (weights.values[:, columns] - np.int16(weights.zero)).astype(F32)
         d_TR = weights.d_RG[None, :, first // weights.group] * x_TG.scale[:, first // grain, None]
         acc_TR = fma(values_TN[:, columns] @ w.T, d_TR, acc_TR)
         if weights.m_RG is not None and (first + run) % BLOCK == 0:
-            block = first // BLOCK
-            sums_T = sums_TB[:, block, 0] if grain == BLOCK else sums_TB[:, block, 0] + sums_TB[:, block, 1]
-            acc_TR = fma(weights.m_RG[None, :, block], sums_T[:, None], acc_TR)
+            for m_R, sums_T in _minimums(x_TG, weights, block=first // BLOCK):
+                acc_TR = fma(m_R[None, :], sums_T[:, None], acc_TR)
     return acc_TR
+
+
+def _minimums(x_TG: Quantised, weights: Weights, *, block: int) -> Iterator[tuple[Floats, Floats]]:
+    """Each minimum of a block and the scaled sums of the inputs it is added for."""
+    assert weights.m_RG is not None
+    if weights.group == FINE:  # the sums of halves, whatever the grain
+        q_T2F = x_TG.values.reshape(len(x_TG.values), -1, 2, FINE)[:, block]
+        for half in range(2):
+            scale_T = x_TG.scale.reshape(len(x_TG.scale), -1, BLOCK // x_TG.values.shape[-1])[:, block]
+            yield (
+                weights.m_RG[:, 2 * block + half],
+                scale_T[:, half % scale_T.shape[1]] * q_T2F[:, half].sum(-1),
+            )
+        return
+    parts = (x_TG.scale * x_TG.sums).reshape(len(x_TG.scale), -1, BLOCK // x_TG.values.shape[-1])[:, block]
+    yield weights.m_RG[:, block], parts[:, 0] if parts.shape[1] == 1 else parts[:, 0] + parts[:, 1]
 
 
 def embed(weights: Weights, tokens: list[int], scale: float) -> Floats:
