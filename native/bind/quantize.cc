@@ -1,3 +1,5 @@
+#include "pennyweight/quantize.h"
+
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
@@ -7,7 +9,6 @@
 
 #include "module.h"
 #include "pennyweight/matrix.h"
-#include "pennyweight/quantize.h"
 
 namespace pennyweight::bind {
 

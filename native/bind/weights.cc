@@ -1,4 +1,5 @@
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
@@ -6,6 +7,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "module.h"
 #include "pennyweight/isa.h"
@@ -46,6 +48,11 @@ std::vector<float> row(const PackedMatrix& m, int index) {
   std::vector<float> values(m.columns());
   m.row(index, values.data());
   return values;
+}
+
+std::pair<int64_t, std::vector<double>> input_squares(const PackedMatrix& m) {
+  if (m.input_squares() == nullptr) throw std::invalid_argument("the matrix is not observed");
+  return {m.input_squares()->rows, m.input_squares()->sums};
 }
 
 nb::bytes multiply(const PackedMatrix& m, nb::handle x, int tokens, bool fine,
@@ -161,6 +168,8 @@ void bind_weights(nb::module_& m) {
       .def_prop_ro("type", [](const PackedMatrix& m_) { return std::string(traits(m_.format()).name); })
       .def_prop_ro("nbytes", &PackedMatrix::nbytes)
       .def_prop_ro("row_map", &PackedMatrix::row_map)
+      .def("observe", &PackedMatrix::observe)
+      .def("input_squares", &input_squares)
       .def("row", &row, "index"_a)
       .def("multiply", &multiply, "x"_a, nb::kw_only(), "tokens"_a, "fine"_a = false, "target"_a = nb::none());
   bind_layer(m);

@@ -146,13 +146,19 @@ Fit fit_scale(const Run& run, const Levels& levels) {
   if (!(amax > 0)) return best;
   // The largest value on the last code, a little beyond or short of it: with few codes that differs.
   const float widest = std::max(-levels.low, levels.high);
-  const int reach = widest > 100 && !levels.codebook ? 4 : 14;
-  const float step = levels.codebook ? 0.035F * widest : widest > 100 ? 0.25F : 0.035F * (widest + 1);
+  const int reach = levels.codebook ? 25 : widest > 100 ? 4 : 14;
+  const float step = levels.codebook ? 0.02F * widest : widest > 100 ? 0.25F : 0.035F * (widest + 1);
+  float best_inverse = 0;
+  auto attempt = [&](float inverse) {
+    const Fit fit = refit(run, levels, xx, inverse);
+    if (!(fit.error < best.error)) return;
+    best = fit;
+    best_inverse = inverse;
+  };
   for (int i = -reach; i <= reach; ++i)
-    for (const float sign : {1.0F, -1.0F}) {
-      const Fit fit = refit(run, levels, xx, sign * (widest + step * static_cast<float>(i)) / amax);
-      if (fit.error < best.error) best = fit;
-    }
+    for (const float sign : {1.0F, -1.0F}) attempt(sign * (widest + step * static_cast<float>(i)) / amax);
+  const float middle = best_inverse;
+  for (int i = -4; i <= 4; ++i) attempt(middle + 0.2F * step * static_cast<float>(i) / amax);
   for (int i = 0; i < kMostRefinements && std::fabs(best.scale) > 0; ++i) {
     const Fit fit = refit(run, levels, xx, 1.0F / best.scale);
     if (!(fit.error < best.error)) break;

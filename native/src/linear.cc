@@ -18,6 +18,25 @@ int token_step(const PackedMatrix& w, int tokens) {
   return tokens <= 2 * kTokenStep && fit >= 12 ? tokens : std::clamp(fit, 12, kTokenStep);
 }
 
+// Adds the squares of this input to what is known of an observed matrix's. All threads call it.
+void observe(Team& team, int thread, const PackedMatrix& w, const Activations& x, int tokens) {
+  InputSquares* squares = w.input_squares();
+  if (squares == nullptr) return;
+  const bool floats = traits(w.format()).is_float();
+  team.for_each(thread, w.padded_columns() / kBlock, [&](int block) {
+    if (block == 0) squares->rows += tokens;
+    for (int t = 0; t < tokens; ++t) {
+      const ActivationBlock& a = x.blocks[static_cast<size_t>(t) * x.block_stride + block];
+      for (int i = 0; i < std::min(kBlock, w.columns() - kBlock * block); ++i) {
+        const int column = kBlock * block + i;
+        const float value = floats ? x.values[static_cast<size_t>(t) * x.value_stride + column]
+                                   : static_cast<float>(a.q[i]) * a.scale[i / 16];
+        squares->sums[column] += static_cast<double>(value) * value;
+      }
+    }
+  });
+}
+
 }  // namespace
 
 void multiply_panels(const KernelTable& kernels, const PackedMatrix& w, int begin, int end, const Activations& x,
@@ -40,6 +59,7 @@ void multiply_panels(const KernelTable& kernels, const PackedMatrix& w, int begi
 
 void linear_stage(const KernelTable& kernels, Team& team, int thread, std::span<const PackedMatrix* const> parts,
                   const Activations& x, int tokens, float* out, size_t out_stride, bool accumulate) {
+  for (const PackedMatrix* part : parts) observe(team, thread, *part, x, tokens);
   const int chunk = tokens == 1 ? 2 : 4;  // panels of one work item
   const int token_items = (tokens + kItemTokens - 1) / kItemTokens;
   int chunks = 0;
@@ -66,6 +86,7 @@ void linear_stage(const KernelTable& kernels, Team& team, int thread, std::span<
 
 void gated_stage(const KernelTable& kernels, Team& team, int thread, Activation activation, const PackedMatrix& gate,
                  const PackedMatrix& up, const Activations& x, int tokens, ActivationBlock* blocks, float* values) {
+  for (const PackedMatrix* part : {&gate, &up}) observe(team, thread, *part, x, tokens);
   const int units = padded_columns(gate.rows()) / kBlock;
   const int token_items = (tokens + kItemTokens - 1) / kItemTokens;
   team.for_each(thread, units * token_items, [&](int item) {

@@ -104,7 +104,7 @@ uint16_t float_to_half(float value) {
   const uint32_t magnitude = bits & 0x7fffffffU;
   uint32_t half;
   if (magnitude > 0x7f800000U)
-    half = 0x7e00U;  // not a number
+    half = 0x7e00U;                  // not a number
   else if (magnitude < 0x38800000U)  // subnormal: multiples of 2^-24
     half = static_cast<uint32_t>(std::nearbyint(std::bit_cast<float>(magnitude) * 0x1p24F));
   else

@@ -133,12 +133,12 @@ std::vector<uint8_t> requantize(std::span<const uint8_t> source, Format from, Fo
                                 std::span<const float> importance) {
   const FormatTraits& f = traits(to);
   require(can_quantize(to), std::string(f.name) + " cannot be written");
-  require(columns > 0 && columns % f.source_columns == 0,
-          std::string(f.name) + " needs rows of a multiple of " + std::to_string(f.source_columns) + " columns, got " +
-              std::to_string(columns));
-  require(importance.empty() || importance.size() == static_cast<size_t>(columns),
-          "importance has " + std::to_string(importance.size()) + " values for " + std::to_string(columns) +
-              " columns");
+  require(columns > 0 && columns % f.source_columns == 0, std::string(f.name) + " needs rows of a multiple of " +
+                                                              std::to_string(f.source_columns) + " columns, got " +
+                                                              std::to_string(columns));
+  require(
+      importance.empty() || importance.size() == static_cast<size_t>(columns),
+      "importance has " + std::to_string(importance.size()) + " values for " + std::to_string(columns) + " columns");
   require(columns % traits(from).source_columns == 0 && source.size() % source_row_bytes(from, columns) == 0,
           std::to_string(source.size()) + " bytes are no rows of " + std::to_string(columns) + " columns of " +
               traits(from).name);

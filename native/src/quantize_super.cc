@@ -36,8 +36,7 @@ void put_q6k_codes(const int* codes, uint8_t* out) {
       uint8_t* low = out + 64 * half + l;
       low[0] = static_cast<uint8_t>((c[0] & 15) | ((c[64] & 15) << 4));
       low[32] = static_cast<uint8_t>((c[32] & 15) | ((c[96] & 15) << 4));
-      out[128 + 32 * half + l] =
-          static_cast<uint8_t>(c[0] >> 4 | c[32] >> 4 << 2 | c[64] >> 4 << 4 | c[96] >> 4 << 6);
+      out[128 + 32 * half + l] = static_cast<uint8_t>(c[0] >> 4 | c[32] >> 4 << 2 | c[64] >> 4 << 4 | c[96] >> 4 << 6);
     }
 }
 

@@ -24,6 +24,7 @@ _MAY_IMPORT = {
     "native": _BASE,
     "models": _BASE | {"native"},
     "text": _BASE | {"native"},
+    "quantize": _BASE | {"native", "models", "text"},
     "system_memory": _BASE,
     "memory_need": _BASE | {"models", "engine"},
     "memory": _BASE | {"models", "memory_need", "system_memory"},

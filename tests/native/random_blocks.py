@@ -58,7 +58,9 @@ def random_blocks(rng: np.random.Generator, type: str, rows: int, columns: int) 
     if type in _CODE_MEAN:
         # K types subtract their minimum, the others add it.
         sign = 1 if type.endswith("K") else -1
-        raw[:, place + 2 : place + 4] = _half_bytes(sign * d * _CODE_MEAN[type] * rng.uniform(0.7, 1.3, count))
+        raw[:, place + 2 : place + 4] = _half_bytes(
+            sign * d * _CODE_MEAN[type] * rng.uniform(0.7, 1.3, count)
+        )
     elif type != "Q6_K":
         d *= rng.choice([-1, 1], count)
     raw[:, place : place + 2] = _half_bytes(d)

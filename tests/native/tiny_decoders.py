@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pennyweight.models.spec import LayerSpec, ModelSpec, RopeSpec
-from tests.native.random_blocks import Blocks, random_blocks
+from tests.native.random_blocks import SUPER_TYPES, Blocks, random_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -12,6 +13,12 @@
 namespace pennyweight {
 
 Format format_of(const std::string& name);  // std::invalid_argument names the choices
+
+// What went into a matrix: rows seen, and for each column the sum of its squared inputs.
+struct InputSquares {
+  int64_t rows = 0;
+  std::vector<double> sums;
+};
 
 class PackedMatrix {
  public:
@@ -38,6 +45,10 @@ class PackedMatrix {
   }
   // Packed row i is source row row_map()[i]; empty if the order was kept. Adapters find their rows by it.
   const std::vector<int>& row_map() const { return row_map_; }
+  // From now on linear stages add up the squares of what they multiply this matrix with. Only while none runs.
+  void observe() { squares_ = std::make_unique<InputSquares>(InputSquares{0, std::vector<double>(columns_)}); }
+  // Null if the matrix is not observed. Stages write it, all others read it between steps.
+  InputSquares* input_squares() const { return squares_.get(); }
   // out[columns] = the dequantised row.
   void row(int index, float* out) const;
 
@@ -51,6 +62,7 @@ class PackedMatrix {
   std::vector<int> row_map_;
   int source_rows_ = 0;  // added so far
   Buffer<uint8_t> panels_;
+  std::unique_ptr<InputSquares> squares_;
 };
 
 // Bytes of `columns` values in GGUF blocks.

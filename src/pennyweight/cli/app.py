@@ -22,6 +22,7 @@ from pennyweight.cli.doctor import doctor
 from pennyweight.cli.keys import keys
 from pennyweight.cli.models import models
 from pennyweight.cli.pull import pull
+from pennyweight.cli.quantize import quantize
 from pennyweight.cli.record import record
 from pennyweight.cli.rm import rm
 from pennyweight.cli.run import run
@@ -43,7 +44,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, chat, serve, record, pull, models, rm, usage, cost, bench, doctor):
+for command in (run, chat, serve, record, pull, quantize, models, rm, usage, cost, bench, doctor):
     app.command()(command)
 app.add_typer(keys)
 app.add_typer(batch)

@@ -22,6 +22,8 @@ _TITLES = {
     "download": "Downloading the model",
     "encoder": "Downloading the embedding model",
     "load": "Loading the model",
+    "importance": "Reading the text",
+    "quantize": "Writing the new model",
 }
 
 
@@ -86,7 +88,7 @@ class _BarPerStage:
 
 class _LinePerDownload:
     def __init__(self) -> None:
-        self._told = {"load"}
+        self._told = set(_TITLES) - {"download", "encoder"}
 
     def __call__(self, stage: str, _: int, total: int) -> None:
         if stage not in self._told:

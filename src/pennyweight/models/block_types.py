@@ -50,6 +50,8 @@ BLOCK_TYPES: Final[Mapping[int, BlockType]] = MappingProxyType(
 )
 """Types whose tensors can be read, by GGUF code."""
 
+_BY_NAME: Final = MappingProxyType({block.name: block for block in BLOCK_TYPES.values()})
+
 FLOAT_TYPES: Final = frozenset({"F32", "F16", "BF16"})
 
 _OTHER_NAMES: Final[Mapping[int, str]] = MappingProxyType(
@@ -82,6 +84,11 @@ def type_name(code: int) -> str:
     if code in BLOCK_TYPES:
         return BLOCK_TYPES[code].name
     return _OTHER_NAMES.get(code, f"type {code}")
+
+
+def block_type(name: str) -> BlockType:
+    """The readable type of that name."""
+    return _BY_NAME[name]
 
 
 def readable_names() -> str:

@@ -65,12 +65,13 @@ def load(
     context: int | None = None,
     progress: Progress | None = None,
     admit: Callable[[ModelOutline], None] = lambda _: None,
+    packed: Callable[[MatrixRole, _native.PackedMatrix], None] = lambda *_: None,
 ) -> LoadedModel:
     """Read and pack the model at `path` (the first file of a split one).
 
     Its name is the catalog's if the catalog knows the file, else the file's own. `context` is the number of
     positions it will be opened with (None: all it was made for). `admit` is called before any weight is read;
-    what it raises ends the loading. Raises ModelFileError.
+    what it raises ends the loading; `packed` is told every matrix. Raises ModelFileError.
     """
     path = Path(path)
     with open_source(path) as source:
@@ -80,7 +81,7 @@ def load(
         with _Packer(source, spec, roles) as packer:
             return LoadedModel(
                 spec=spec,
-                model=packer.model(progress),
+                model=packer.model(progress, packed),
                 metadata=source.metadata,
                 path=path,
                 name=model_name(path),
@@ -123,9 +124,13 @@ class _Packer:
     def content_hash(self) -> str:
         return self._tensors.content_hash()
 
-    def model(self, progress: Progress | None) -> _native.Model:
+    def model(
+        self, progress: Progress | None, packed: Callable[[MatrixRole, _native.PackedMatrix], None]
+    ) -> _native.Model:
         """The decoder, when all of it is packed. Raises ModelFileError."""
         self._pack_all(progress)
+        for role, matrix in self._packed.items():
+            packed(role, matrix)
         return self._model()
 
     def __enter__(self) -> Self:

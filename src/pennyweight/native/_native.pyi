@@ -41,10 +41,10 @@ class PackedMatrix:
         self, data: Buffer, *, type: str, rows: int, columns: int, row_map: Sequence[int] | None = None
     ) -> None:
         """`data` holds GGUF blocks row by row: `type` is one of F32 F16 BF16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0
-        Q4_K Q5_K Q6_K.
+        Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS.
 
         Packed row `i` is source row `row_map[i]`. `columns` is a multiple of the type's block: 256 for K
-        types, 1 for F32, F16 and BF16, else 32.
+        types and IQ4_XS, 1 for F32, F16 and BF16, else 32.
         """
     @staticmethod
     def from_pieces(
@@ -62,6 +62,10 @@ class PackedMatrix:
     @property
     def row_map(self) -> list[int]:
         """Source row of each packed row, for adapters; empty if the order was kept."""
+    def observe(self) -> None:
+        """From now on decoders add up the squares of what goes into this matrix; not while a step runs."""
+    def input_squares(self) -> tuple[int, list[float]]:
+        """Rows that went in since `observe`, and for each column the sum of their squares."""
     def row(self, index: int) -> list[float]:
         """One row, dequantised (tests and the embedding lookup share this code)."""
     def multiply(self, x: Buffer, *, tokens: int, fine: bool = False, target: str | None = None) -> bytes:
@@ -69,6 +73,14 @@ class PackedMatrix:
 
         `fine` quantises `x` with a scale per 16 columns instead of 32.
         """
+
+def requantize(data: Buffer, *, type: str, to: str, columns: int, importance: Buffer | None = None) -> bytes:
+    """Rows of GGUF blocks of one type in another, by a search for the scales of least weighted error.
+
+    `to` is one of F32 F16 BF16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q4_K Q6_K IQ4_NL. `importance`, float32 `[columns]`,
+    says how much a squared error in each column counts; None: all the same. ValueError for sizes that do not
+    fit and for values that are not finite.
+    """
 
 class LayerWeights:
     """Every matrix is `[out, in]`; every vector float32. Parts of `qkv` and `gate`/`up` may differ in
