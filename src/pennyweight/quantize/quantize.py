@@ -10,6 +10,7 @@ from pennyweight.models.block_types import FLOAT_TYPES
 from pennyweight.models.gguf import GGUFFile, shard_paths
 from pennyweight.models.gguf_metadata import raw_metadata
 from pennyweight.models.gguf_writer import NewTensor, encode_value, file_bytes, write_gguf
+from pennyweight.models.huggingface.shards import is_folder
 from pennyweight.quantize.conversion import Conversion
 from pennyweight.quantize.importance import measure
 from pennyweight.quantize.new_file import check_destination, new_file
@@ -54,6 +55,11 @@ def quantize(
     """
     from pennyweight.native import _native
 
+    if is_folder(source_path):
+        raise ModelFileError(
+            f"{source_path.parent} is a folder of safetensors; GGUF files are quantised: make one of it with "
+            "llama.cpp's convert_hf_to_gguf.py first"
+        )
     _refuse_itself(source_path, destination)
     with GGUFFile.open(source_path) as source:
         metadata = _metadata(source_path, kind)
