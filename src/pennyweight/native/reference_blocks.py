@@ -211,7 +211,7 @@ def _q3_k_scales(raw_N12: Bytes) -> Floats:
     """Sixteen scales of six bits, less 32: low nibbles of all in eight bytes, then pairs of upper bits."""
     low = np.concatenate([raw_N12[:, :8] & 15, raw_N12[:, :8] >> 4], axis=1)
     high = raw_N12[:, None, 8:] >> np.array([[0], [2], [4], [6]], np.uint8) & 3
-    return (low | high.reshape(-1, 16) << 4).astype(np.float32) - np.float32(32)
+    return np.asarray((low | high.reshape(-1, 16) << 4).astype(np.float32) - np.float32(32))
 
 
 def _q3_k(raw: Bytes) -> Weights:
