@@ -119,7 +119,7 @@ def entry(name: bytes = b"t", dims: tuple[int, ...] = (32,), code: int = 0, offs
         (header(tensors=1, rest=entry(dims=(33,), code=2) + bytes(999)), "multiples of 32"),
         (header(tensors=1, rest=entry(offset=4) + bytes(999)), "not a multiple of 32"),
         (header(tensors=1, rest=entry(offset=2**64 - 32) + bytes(999)), "truncated or damaged"),
-        (header(tensors=1, rest=entry(code=11, offset=2**40) + bytes(999)), "truncated or damaged"),
+        (header(tensors=1, rest=entry(code=15, offset=2**40) + bytes(999)), "truncated or damaged"),
         (header(tensors=2, rest=entry() + entry(offset=128) + bytes(999)), "same name"),
         (header(tensors=2, rest=entry() + entry(b"u") + bytes(999)), "overlap"),
         (header(tensors=2, rest=entry(b"u", offset=96) + entry() + bytes(999)), "overlap"),

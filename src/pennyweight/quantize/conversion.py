@@ -6,8 +6,8 @@ way, so the memory is a few megabytes whatever the model's size.
 
 from __future__ import annotations
 
-from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from math import prod
 from typing import TYPE_CHECKING, Final, Self
 
@@ -15,7 +15,6 @@ from pennyweight.errors import ModelFileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from concurrent.futures import Future
 
     from pennyweight.models.gguf_writer import NewTensor
     from pennyweight.models.source import WeightSource
@@ -41,13 +40,13 @@ class Conversion:
 
     def pieces(self, target: NewTensor) -> Iterator[bytes]:
         """The bytes of the tensor in its new type. Raises ModelFileError for values no type can hold."""
-        under_way: deque[Future[bytes]] = deque()
-        for first_row, rows in self._runs(target):
-            if len(under_way) == 2 * self._threads:
-                yield under_way.popleft().result()
-            under_way.append(self._pool.submit(self._converted, target, first_row, rows))
-        while under_way:
-            yield under_way.popleft().result()
+        runs = self._runs(target)
+        earlier: Iterator[bytes] = iter(())
+        while some := list(islice(runs, self._threads)):
+            begun = self._pool.map(lambda run: self._converted(target, *run), some)
+            yield from earlier
+            earlier = begun
+        yield from earlier
 
     def _runs(self, target: NewTensor) -> Iterator[tuple[int, int]]:
         """First row and number of rows of each piece; none reaches over into the next of stacked matrices."""
