@@ -37,4 +37,8 @@ void Cache::copy_page(int source, int destination) {
     std::memcpy(head(layer, destination, 0), head(layer, source, 0), bytes);
 }
 
+void Cache::clear_page(int page) {
+  for (int layer = 0; layer < num_layers_; ++layer) std::memset(head(layer, page, 0), 0, head_bytes_ * num_kv_heads_);
+}
+
 }  // namespace pennyweight

@@ -8,7 +8,7 @@ import threading
 import weakref
 from typing import Any
 
-from pennyweight.answers.inbox import Inbox, Wakeups, WakeupsByLoop
+from pennyweight.answers.inbox import LONGEST_REST_S, Inbox, Wakeups, WakeupsByLoop
 from pennyweight.core import TokenEvent
 
 
@@ -66,6 +66,34 @@ def test_one_call_wakes_all_readers_of_a_loop() -> None:
         inboxes[0].post(TokenEvent(0, 2))
         assert calls == 2
         assert await inboxes[0].take() == [TokenEvent(0, 2)]
+
+    asyncio.run(scenario())
+
+
+def test_readers_rest_after_an_event_but_first_ones_come_at_once() -> None:
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        now = 100.0
+        loop.time = lambda: now  # type: ignore[method-assign]
+        by_loop = WakeupsByLoop()
+        readers = [Inbox(by_loop.here()) for _ in range(20)]
+        for reader in readers:
+            reader.post(TokenEvent(0, 1))
+        for reader in readers:
+            assert len(await reader.take()) == 1
+        readers[0].post(TokenEvent(0, 2))
+        taking = asyncio.create_task(readers[0].take())
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not taking.done(), "twenty readers were woken just now"
+        readers[0].post(TokenEvent(0, 3))
+        newcomer = Inbox(by_loop.here())
+        newcomer.post(TokenEvent(0, 1))
+        assert len(await newcomer.take()) == 1
+        assert len(await taking) == 2, "whoever is due comes along"
+        readers[1].post(TokenEvent(0, 2))
+        now += LONGEST_REST_S
+        assert len(await readers[1].take()) == 1
 
     asyncio.run(scenario())
 

@@ -14,6 +14,7 @@ import pytest
 from pennyweight.core import FinishReason, MaskProvider
 from pennyweight.engine.limits import Limits
 from pennyweight.engine.loop import StepLoop
+from pennyweight.engine.pages import COMMITTED_AHEAD
 from pennyweight.errors import ContextLengthError, InvalidRequestError, OverloadedError, UnavailableError
 from tests.engine import toy_decoder
 from tests.engine.listening import PATIENCE_S, Listening
@@ -86,6 +87,30 @@ def test_answers_come_from_the_engines_thread() -> None:
     for finished in heard.finished.values():
         assert finished.reason is FinishReason.LENGTH
         assert finished.usage.completion_tokens == 20
+
+
+class Clearing(Decoder):
+    """Lets a test wait for pages to be cleared."""
+
+    def __init__(self) -> None:
+        super().__init__(num_pages=64)
+        self.cleared = threading.Semaphore(0)
+
+    def clear_page(self, page: int) -> None:
+        super().clear_page(page)
+        self.cleared.release()
+
+
+def test_pauses_are_used_for_the_first_touch_of_pages_that_come_next() -> None:
+    decoder = Clearing()
+    with running(decoder) as loop:
+        for num_pages in (COMMITTED_AHEAD, 5):  # those at the start, then as many as the first prompt took
+            for _ in range(num_pages):
+                assert decoder.cleared.acquire(timeout=PATIENCE_S)
+            heard = Listening()
+            loop.submit(request(tokens(300)), heard)
+            heard.wait()
+            assert heard.tokens[0] == expected_text(tokens(300))
 
 
 def test_many_threads_submit_at_once() -> None:

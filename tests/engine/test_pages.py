@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from pennyweight.engine.pages import PagePool
+from pennyweight.engine.pages import COMMITTED_AHEAD, PagePool
 
 
 def test_a_growing_owner_gets_contiguous_pages_though_others_grow_beside_it() -> None:
@@ -93,3 +93,21 @@ def test_random_use_keeps_every_page_in_one_state(num_pages: int) -> None:
         pool.check_integrity()
         assert pool.num_free == num_pages - len(set(held) | kept)
         assert pool.num_idle == len(kept - set(held))
+
+
+def test_a_few_pages_beyond_the_highest_one_used_are_named_for_their_first_touch() -> None:
+    pool = PagePool(30)
+
+    def named() -> list[int]:
+        return list(iter(pool.next_to_commit, None))
+
+    assert named() == list(range(COMMITTED_AHEAD))
+    assert named() == []
+    page = pool.allocate()
+    assert named() == [COMMITTED_AHEAD], "as many again as were used"
+    pool.release(page)
+    assert pool.allocate() == page
+    assert named() == []
+    while pool.num_free:
+        pool.allocate()
+    assert named() == [], "all of them were used"

@@ -167,6 +167,11 @@ class Decoder:
         self._contents[destination] = list(self._contents[source])
         self._positions[destination] = list(self._positions[source])
 
+    def clear_page(self, page: int) -> None:
+        assert not self._steps_left, "pages are cleared between plans only"
+        self._contents[page] = [-1] * PAGE_TOKENS
+        self._positions[page] = [-1] * PAGE_TOKENS
+
     def begin(self, rows: Sequence[Row], *, steps: int = 1) -> None:
         assert not self._steps_left, "the last plan is not finished"
         assert rows, "an empty plan"

@@ -119,6 +119,7 @@ def test_one_plan_at_a_time() -> None:
         lambda: driver.decoder.begin([_native.Row(**GOOD)]),
         lambda: driver.decoder.open_sampler(seed=0),
         lambda: driver.decoder.copy_page(0, 1),
+        lambda: driver.decoder.clear_page(1),
         lambda: driver.decoder.logits(0),
     ):
         with pytest.raises(RuntimeError, match="while a plan runs"):
@@ -132,6 +133,9 @@ def test_wrong_pages_are_not_copied() -> None:
     for source, destination in ((-1, 0), (0, -1), (64, 0), (0, 64)):
         with pytest.raises(ValueError, match=r"\w"):
             decoder.copy_page(source, destination)
+    for page in (-1, 64):
+        with pytest.raises(ValueError, match="no page"):
+            decoder.clear_page(page)
 
 
 @pytest.mark.parametrize(

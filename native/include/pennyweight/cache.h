@@ -28,6 +28,8 @@ class Cache {
   void store(uint8_t* head, int slot, const int8_t* key, const float* key_scales, const int8_t* value,
              float value_scale) const;
   void copy_page(int source, int destination);
+  // Commits the memory of a page that holds nothing of use.
+  void clear_page(int page);
 
  private:
   int num_layers_;

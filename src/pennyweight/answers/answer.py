@@ -184,7 +184,7 @@ class Answerer:
     ) -> tuple[tuple[int, ...], Request]:
         if isinstance(source, Conversation):
             source = promised_tools(source, concessions)
-        tokens = self._prompt(source, options)
+        tokens = self._prompt(source, options, principal.project)
         return tokens, Request(
             id=uuid4().hex,
             prompt=(TokenSpan(tokens),),
@@ -199,11 +199,12 @@ class Answerer:
             prompt_logprobs=options.prompt_logprobs,
         )
 
-    def _prompt(self, source: Source, options: Options) -> tuple[int, ...]:
+    def _prompt(self, source: Source, options: Options, project: str | None = None) -> tuple[int, ...]:
         if options.truncation == "auto" and isinstance(source, Conversation):
             room = prompt_room(self.context, options.sampling.max_tokens)
-            source = self._prompts.fitted(source, options.chat_template_kwargs, room=room)
-        return self._prompts.build(source, options.chat_template_kwargs)
+            kwargs = options.chat_template_kwargs
+            source = self._prompts.fitted(source, kwargs, project=project, room=room)
+        return self._prompts.build(source, options.chat_template_kwargs, project=project)
 
     def _demand(self, tokens: tuple[int, ...], options: Options) -> Demand:
         room = max(self.context - len(tokens), 0)

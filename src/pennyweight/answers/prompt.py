@@ -8,6 +8,7 @@ from pennyweight.answers.conversation import Completion, Conversation
 from pennyweight.answers.prompt_messages import prompt_messages
 from pennyweight.answers.truncation import fitted
 from pennyweight.errors import ContextLengthError, InvalidRequestError
+from pennyweight.text.piece_memory import PieceMemory
 from pennyweight.text.prompt import PromptPart
 from pennyweight.text.template import missing_chat_template
 
@@ -37,41 +38,52 @@ class PromptBuilder:
         self.context = context
         self._tokenizer = tokenizer
         self._template = template
+        self._pieces = PieceMemory()
 
     @property
     def has_template(self) -> bool:
         """False for a base model: it continues text and cannot hold a conversation."""
         return self._template is not None
 
-    def build(self, source: Source, template_kwargs: Mapping[str, Any]) -> tuple[int, ...]:
-        """Raises InvalidRequestError if the model cannot take this source."""
+    def build(
+        self, source: Source, template_kwargs: Mapping[str, Any], *, project: str | None = None
+    ) -> tuple[int, ...]:
+        """The tokens; long texts are remembered for `project`, where one is given. Raises InvalidRequestError if the model cannot take this source."""
         self._refuse_what_cannot_fit(source)
-        tokens = self._tokens(source, template_kwargs)
+        tokens = self._tokens(source, template_kwargs, project)
         if not tokens:
             raise InvalidRequestError("the prompt is empty; write something to answer", param="messages")
         return tokens
 
     def fitted(
-        self, conversation: Conversation, template_kwargs: Mapping[str, Any], *, room: int
+        self,
+        conversation: Conversation,
+        template_kwargs: Mapping[str, Any],
+        *,
+        project: str | None,
+        room: int,
     ) -> Conversation:
         """`conversation` with as many of its newest turns as `room` tokens hold, at least the last."""
 
         def fits(shorter: Conversation) -> bool:
             try:
-                return len(self.build(shorter, template_kwargs)) <= room
+                return len(self.build(shorter, template_kwargs, project=project)) <= room
             except ContextLengthError:
                 return False
 
         return fitted(conversation, fits, step_bytes=max(room // 2, 1))
 
-    def _tokens(self, source: Source, template_kwargs: Mapping[str, Any]) -> tuple[int, ...]:
+    def _tokens(
+        self, source: Source, template_kwargs: Mapping[str, Any], project: str | None
+    ) -> tuple[int, ...]:
         if isinstance(source, Conversation):
             parts = self._chat(source, template_kwargs)
         elif isinstance(source.prompt, tuple):
             return source.prompt  # the caller's own ids: a BOS is theirs to give
         else:
             parts = [PromptPart(source.prompt, trusted=False)]
-        return tuple(self._tokenizer.encode_parts(parts, add_bos=self._tokenizer.add_bos))
+        known = None if project is None else self._pieces.of(project)
+        return tuple(self._tokenizer.encode_parts(parts, add_bos=self._tokenizer.add_bos, known=known))
 
     def _refuse_what_cannot_fit(self, source: Source) -> None:
         """Megabytes are not rendered and encoded only to learn that they are too many."""

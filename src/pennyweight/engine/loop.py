@@ -223,6 +223,7 @@ class StepLoop:
         """Handle messages, asleep while there is neither work nor news; False when the loop is to end."""
         if not self._scheduler.has_work:
             self._deliver()  # else while the next step runs: listeners wake threads that would hold it up
+            self._commit_pages()
         with self._news:
             while not self._inbox and not self._scheduler.has_work and self._state == "open":
                 self._news.wait()
@@ -239,6 +240,12 @@ class StepLoop:
         if messages:
             self._stats = self._stopwatch.snapshot(self._scheduler)
         return self._scheduler.has_work or state == "open"
+
+    def _commit_pages(self) -> None:
+        """Use a pause for the first writes to pages, which take milliseconds on a virtual machine."""
+        pool = self._scheduler.cache.pool
+        while not self._inbox and self._state == "open" and (page := pool.next_to_commit()) is not None:
+            self._runner.commit_page(page)
 
     def _step(self, plan: StepPlan) -> None:
         """Run one plan to its end. A failing decoder fails the plan's sequences; the loop goes on."""

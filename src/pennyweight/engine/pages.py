@@ -12,6 +12,8 @@ from bisect import bisect_left, insort
 from collections import OrderedDict
 
 EXTENT_PAGES = 4
+COMMITTED_AHEAD = 8
+"""Pages beyond the highest one used that are worth having their memory before they are needed."""
 
 
 class PagePool:
@@ -25,6 +27,8 @@ class PagePool:
         self._extents = list(range((num_pages + EXTENT_PAGES - 1) // EXTENT_PAGES))  # rising
         self._loose: list[int] = []  # free pages whose extent is partly in use, rising
         self._num_free = num_pages
+        self._num_reached = 0  # pages below were given out at some time
+        self._num_committed = 0  # pages below have their memory
 
     @property
     def num_free(self) -> int:
@@ -58,6 +62,14 @@ class PagePool:
             page = self._loose[0]
         self._take(page)
         self._references[page] = 1
+        return page
+
+    def next_to_commit(self) -> int | None:
+        """A page that was never given out but may be soon; each is named once, None if enough were."""
+        page = max(self._num_committed, self._num_reached)
+        if page >= min(self._num_reached + COMMITTED_AHEAD, self.num_pages):
+            return None
+        self._num_committed = page + 1
         return page
 
     def retain(self, page: int) -> None:
@@ -136,6 +148,7 @@ class PagePool:
             self._loose[first:first] = self._extent_pages(extent)
         _remove(self._loose, page)
         self._num_free -= 1
+        self._num_reached = max(self._num_reached, page + 1)
 
     def _give_back(self, page: int) -> None:
         insort(self._loose, page)

@@ -53,6 +53,7 @@ class StepDecoder(Protocol):
     ) -> tuple[Sequence[Sequence[RowOutput]], bool]: ...
     def interrupt(self) -> None: ...
     def copy_page(self, source: int, destination: int) -> None: ...
+    def clear_page(self, page: int) -> None: ...
 
 
 class LogitsKinds(Protocol):
@@ -105,6 +106,10 @@ class Runner:
             if row.samples:
                 row.sequence.untold.clear()
         self._running = True
+
+    def commit_page(self, page: int) -> None:
+        """Let a page without content have its memory, between two plans."""
+        self._decoder.clear_page(page)
 
     def finish(self) -> tuple[Sequence[Sequence[RowOutput]], bool]:
         """Steps finished since the last call, and whether the plan is done. Masks are made while it runs."""

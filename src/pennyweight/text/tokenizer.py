@@ -21,6 +21,7 @@ from pennyweight.text.vocabulary import PREFIX, Vocabulary
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from pennyweight.text.piece_memory import OwnPieces
 
 Before = Literal["nothing", "special", "text"]
 """What stands before a run of text: some vocabularies put a space in front of what begins."""
@@ -119,10 +120,13 @@ class Tokenizer:
             ids += [piece] if isinstance(piece, int) else self._model.encode(piece, before="text")
         return ids
 
-    def encode_parts(self, parts: Sequence[PromptPart], *, add_bos: bool) -> list[int]:
+    def encode_parts(
+        self, parts: Sequence[PromptPart], *, add_bos: bool, known: OwnPieces | None = None
+    ) -> list[int]:
         """Ids of a prompt; BOS goes in front if asked for, known and not there already.
 
-        InvalidRequestError if the text is not valid Unicode.
+        Long pieces that `known` holds are not encoded again. InvalidRequestError if the text is not valid
+        Unicode.
         """
         ids: list[int] = []
         before: Before = "nothing"
@@ -132,7 +136,10 @@ class Tokenizer:
                 before = "special"
             else:
                 _require_unicode(piece)
-                ids += self._model.encode(piece, before=before)
+                if known is None:
+                    ids += self._model.encode(piece, before=before)
+                else:
+                    ids += known.ids(piece, before=before, encode=self._model.encode)
                 before = "text"
         bos = self._vocabulary.bos
         if add_bos and bos is not None and ids[:1] != [bos]:
