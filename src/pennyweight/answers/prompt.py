@@ -48,7 +48,10 @@ class PromptBuilder:
     def build(
         self, source: Source, template_kwargs: Mapping[str, Any], *, project: str | None = None
     ) -> tuple[int, ...]:
-        """The tokens; long texts are remembered for `project`, where one is given. Raises InvalidRequestError if the model cannot take this source."""
+        """The tokens; long texts are remembered for `project`, where one is given.
+
+        Raises InvalidRequestError if the model cannot take this source.
+        """
         self._refuse_what_cannot_fit(source)
         tokens = self._tokens(source, template_kwargs, project)
         if not tokens:
