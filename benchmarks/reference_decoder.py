@@ -14,23 +14,35 @@ from pennyweight.native.reference_blocks import decode
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pennyweight.models.roles import MatrixRole
+    from pennyweight.models.roles import LayerRoles, MatrixRole
     from pennyweight.models.spec import ModelSpec
     from pennyweight.native.reference_blocks import Floats, Weights
 
 
-def read_decoder(path: Path) -> tuple[ModelSpec, dict[str, Weights | Floats]]:
+def read_decoder(path: Path, *, context: int | None = None) -> tuple[ModelSpec, dict[str, Weights | Floats]]:
     """The spec, and the tensors of `ReferenceDecoder` by name. Raises ModelFileError."""
     with GGUFFile.open(path) as file:
-        spec, roles = described(file)
+        spec, roles = described(file, context)
         parts: dict[str, MatrixRole | str | None] = {
             "embedding": roles.embedding,
             "final_norm": roles.final_norm,
             "head": roles.head,
         }
+        tensors = {name: _read(file, role) for name, role in parts.items() if role is not None}
         for index, layer in enumerate(roles.layers):
-            parts |= {f"layers.{index}.{part.name}": getattr(layer, part.name) for part in fields(layer)}
-        return spec, {name: _read(file, role) for name, role in parts.items() if role is not None}
+            tensors |= {f"layers.{index}.{name}": part for name, part in _layer(file, layer).items()}
+        return spec, tensors
+
+
+def _layer(file: GGUFFile, layer: LayerRoles) -> dict[str, Weights | Floats]:
+    parts = {part.name: getattr(layer, part.name) for part in fields(layer)}
+    for index, expert in enumerate(parts.pop("experts")):
+        parts |= {f"experts.{index}.{part.name}": getattr(expert, part.name) for part in fields(expert)}
+    tensors = {name: _read(file, role) for name, role in parts.items() if role is not None}
+    for name in ("query", "key"):
+        if f"{name}_bias" in tensors and parts[name].row_map is not None:
+            tensors[f"{name}_bias"] = tensors[f"{name}_bias"][list(parts[name].row_map)]
+    return tensors
 
 
 def _read(file: GGUFFile, role: MatrixRole | str) -> Weights | Floats:

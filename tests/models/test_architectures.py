@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from pennyweight.models.roles import interleaved_row_map
+from pennyweight.models.role_finder import rotary_row_map
 from pennyweight.models.rope import float32, rope_spec
 from pennyweight.models.spec import LayerSpec, ModelSpec
 from tests.models.described import describe, roles_of
@@ -139,7 +139,9 @@ def test_the_row_map_undoes_the_converters_permutation() -> None:
     """llama.cpp's converter reshapes `[heads, 2, half]` rows to `[heads, half, 2]`."""
     original = np.arange(4 * 16)
     stored = original.reshape(4, 2, 8).swapaxes(1, 2).reshape(-1)
-    assert (stored[list(interleaved_row_map(4, 16))] == original).all()
+    row_map = rotary_row_map(4, 16, 16, "interleaved")
+    assert row_map is not None
+    assert (stored[list(row_map)] == original).all()
 
 
 def test_only_llama_queries_and_keys_have_a_row_map() -> None:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import os
 import random
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+from benchmarks.reference_decoder import read_decoder
 from pennyweight.errors import ModelFileError
-from pennyweight.models.architectures import ARCHITECTURES
 from pennyweight.models.catalog import CATALOG, DEFAULT_MODEL
 from pennyweight.models.gguf import GGUFFile
 from pennyweight.models.load import load
 from pennyweight.native.reference import ReferenceDecoder
-from pennyweight.native.reference_blocks import decode
-from tests.models.described import Table, table
 from tests.models.gguf_writer import RawTensor, Typed, write_gguf, write_split_gguf
 from tests.models.tiny import (
     WEIGHT_TYPES,
@@ -35,9 +33,6 @@ from tests.native.native_decoders import Driver
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pennyweight.models.roles import MatrixRole
-    from pennyweight.models.spec import ModelSpec
-
 
 @pytest.mark.parametrize("kind", WEIGHT_TYPES)
 @pytest.mark.parametrize("shape", [llama_shape(), gemma_shape()], ids=lambda shape: shape.architecture)
@@ -54,28 +49,12 @@ def test_every_type_of_both_architectures_packs(tmp_path: Path, shape: TinyShape
 @pytest.mark.parametrize("kind", ["F32", "F16", "BF16"])
 def test_shapes_that_fit_no_panel_compute_what_the_file_says(tmp_path: Path, make: Any, kind: str) -> None:
     shape = make(kind=kind, kinds={}, d_model=52, d_ff=101, num_heads=3, num_kv_heads=1, head_dim=22)
-    loaded = load(write_tiny(tmp_path / "odd.gguf", shape))
+    path = write_tiny(tmp_path / "odd.gguf", shape)
+    loaded = load(path)
     tokens = [3, 1, 4, 1, 5, 9, 2, 6] * 9
-    expected = ReferenceDecoder(loaded.spec, reference_tensors(shape, loaded.spec)).logits(tokens)
+    expected = ReferenceDecoder(*read_decoder(path)).logits(tokens)
     driver = Driver(loaded.model, vocab_size=loaded.spec.vocab_size)
     np.testing.assert_array_equal(driver.score(tokens), expected)
-
-
-def reference_tensors(shape: TinyShape, spec: ModelSpec) -> dict[str, Any]:
-    """The tensors of the file as the reference wants them."""
-    raw = tiny_tensors(shape)
-    roles = ARCHITECTURES[shape.architecture].roles(spec, Table({}, table(shape)))
-
-    def values(role: MatrixRole | str) -> Any:
-        if isinstance(role, str):
-            return np.frombuffer(raw[role].data, np.float32)
-        own = raw[role.tensor]
-        return decode(own.data, type=own.type, rows=role.rows, columns=role.columns, row_map=role.row_map)
-
-    named: dict[str, MatrixRole | str | None] = {"embedding": roles.embedding, "final_norm": roles.final_norm}
-    for index, layer in enumerate(roles.layers):
-        named |= {f"layers.{index}.{part.name}": getattr(layer, part.name) for part in fields(layer)}
-    return {name: values(role) for name, role in named.items() if role is not None}
 
 
 def test_a_loaded_model_says_what_it_is(tmp_path: Path) -> None:
@@ -141,8 +120,8 @@ def test_refusals_name_the_file(tmp_path: Path) -> None:
     shape = llama_shape()
     metadata, tensors = tiny_metadata(shape), tiny_tensors(shape)
     path = tmp_path / "odd.gguf"
-    write_gguf(path, metadata | {"llama.expert_count": 8}, tensors)
-    with pytest.raises(ModelFileError, match=r"odd\.gguf: llama\.expert_count is 8"):
+    write_gguf(path, metadata | {"llama.attention.clamp_kqv": 8.0}, tensors)
+    with pytest.raises(ModelFileError, match=r"odd\.gguf: llama\.attention\.clamp_kqv is set"):
         load(path)
     wide = k_shape(shape, "Q4_K")
     rows = tiny_tensors(wide)["blk.0.attn_v.weight"].shape

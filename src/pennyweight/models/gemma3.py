@@ -8,24 +8,28 @@ they are.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import sqrt
 from typing import TYPE_CHECKING, Final
 
+from pennyweight.models.decoder_roles import decoder_roles
 from pennyweight.models.hyperparameters import Hyperparameters
-from pennyweight.models.roles import DecoderRoles, decoder_roles
-from pennyweight.models.rope import float32, linear_factor, rope_spec
-from pennyweight.models.shapes import Shapes, read_shapes
-from pennyweight.models.spec import LayerSpec, ModelSpec
+from pennyweight.models.rope import float32, rope_spec
+from pennyweight.models.rope_scaling import linear_factor
+from pennyweight.models.shapes import Shapes, plain_spec, read_shapes
+from pennyweight.models.spec import LayerSpec
 
 if TYPE_CHECKING:
+    from pennyweight.models.roles import DecoderRoles
     from pennyweight.models.source import ModelTable
+    from pennyweight.models.spec import ModelSpec
 
 NAME = "gemma3"
 _LOCAL, _GLOBAL = 0, 1  # indices into ModelSpec.ropes
 _LAYERS_OF_27B: Final = 62
 
 
-def describe(source: ModelTable, context: int | None = None) -> ModelSpec:  # noqa: ARG001
+def describe(source: ModelTable, _context: int | None) -> ModelSpec:
     """The decoder that `source` describes; ModelFileError names what it cannot be."""
     keys = Hyperparameters(source.metadata, architecture=NAME)
     shapes = read_shapes(keys, source.tensors)
@@ -34,27 +38,16 @@ def describe(source: ModelTable, context: int | None = None) -> ModelSpec:  # no
     local_base = keys.number("rope.freq_base_swa", default=10_000.0, low=1.0, high=1e12)
     global_base = keys.number("rope.freq_base", default=1_000_000.0, low=1.0, high=1e12)
     layers = _layers(keys, shapes)
-    factor = linear_factor(keys)  # of the global layers only
-    keys.only("attention.causal", True)
+    factor = linear_factor(keys, source)  # of the global layers only
     keys.only("attn_logit_softcapping", 0.0)
     keys.only("final_logit_softcapping", 0.0)
     keys.finish()
-    return ModelSpec(
-        architecture=NAME,
-        vocab_size=shapes.vocab_size,
-        d_model=shapes.d_model,
-        num_heads=shapes.num_heads,
-        num_kv_heads=shapes.num_kv_heads,
-        head_dim=head_dim,
-        d_ff=shapes.d_ff,
-        context_length=shapes.context_length,
-        norm_eps=shapes.norm_eps,
+    local = rope_spec(base=local_base, head_dim=head_dim, rotary_dim=head_dim)
+    everywhere = rope_spec(base=global_base, head_dim=head_dim, rotary_dim=head_dim, linear_factor=factor)
+    return replace(
+        plain_spec(keys, shapes, local, everywhere),
         activation="gelu_tanh",
         layers=layers,
-        ropes=(
-            rope_spec(base=local_base, head_dim=head_dim, rotary_dim=head_dim),
-            rope_spec(base=global_base, head_dim=head_dim, rotary_dim=head_dim, linear_factor=factor),
-        ),
         attention_scale=_attention_scale(shapes),
         embedding_scale=float32(sqrt(shapes.d_model)),
         qk_norm="head",

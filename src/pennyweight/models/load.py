@@ -178,6 +178,11 @@ class _Packer:
         from pennyweight.native import _native
 
         vector, optional = self._tensors.vector, self._tensors.optional_vector
+        assert roles.attention_norm is not None  # `_refuse` saw to it
+        assert roles.feed_forward_norm is not None
+        assert roles.gate is not None
+        assert roles.up is not None
+        assert roles.down is not None
         return _native.LayerWeights(
             attention_norm=vector(roles.attention_norm),
             query=self._matrix(roles.query),

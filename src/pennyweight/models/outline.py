@@ -79,5 +79,5 @@ def matrices(roles: DecoderRoles) -> list[MatrixRole]:
     """All matrices of a decoder."""
     own = [roles.embedding] if roles.head is None else [roles.embedding, roles.head]
     for layer in roles.layers:
-        own += [layer.query, layer.key, layer.value, layer.output, layer.gate, layer.up, layer.down]
+        own += layer.matrices
     return own

@@ -1,18 +1,21 @@
-"""The sizes every supported decoder has, read and checked together."""
+"""The sizes every supported decoder has, read and checked together, and the plain decoder they make."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import sqrt
 from typing import TYPE_CHECKING
 
 from pennyweight.errors import ModelFileError
 from pennyweight.models.hyperparameters import MAX_DIMENSION
+from pennyweight.models.spec import LayerSpec, ModelSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pennyweight.models.gguf_header import TensorInfo
     from pennyweight.models.hyperparameters import Hyperparameters
+    from pennyweight.models.spec import RopeSpec
 
 _MAX_HEAD_DIM = 256  # attention keeps a head in registers and on the stack
 
@@ -39,6 +42,7 @@ def read_shapes(keys: Hyperparameters, tensors: Mapping[str, TensorInfo]) -> Sha
     d_model = keys.integer("embedding_length")
     head_dim = keys.integer("attention.key_length", default=max(d_model // num_heads, 1), high=_MAX_HEAD_DIM)
     keys.only("attention.value_length", head_dim)
+    keys.only("attention.causal", True)
     shapes = Shapes(
         # every layer has tensors of its own, so their number bounds the loops over layers
         num_layers=keys.integer("block_count", high=max(len(tensors), 1)),
@@ -53,6 +57,34 @@ def read_shapes(keys: Hyperparameters, tensors: Mapping[str, TensorInfo]) -> Sha
     )
     _check_heads(keys, shapes)
     return shapes
+
+
+def plain_spec(keys: Hyperparameters, shapes: Shapes, *ropes: RopeSpec) -> ModelSpec:
+    """Llama's decoder in these sizes: every layer alike, SwiGLU, scores over the root of a head's size.
+
+    Other families replace what they do otherwise.
+    """
+    return ModelSpec(
+        architecture=keys.architecture,
+        vocab_size=shapes.vocab_size,
+        d_model=shapes.d_model,
+        num_heads=shapes.num_heads,
+        num_kv_heads=shapes.num_kv_heads,
+        head_dim=shapes.head_dim,
+        d_ff=shapes.d_ff,
+        context_length=shapes.context_length,
+        norm_eps=shapes.norm_eps,
+        activation="silu",
+        layers=(LayerSpec(),) * shapes.num_layers,
+        ropes=ropes,
+        attention_scale=1.0 / sqrt(shapes.head_dim),
+    )
+
+
+def read_window(keys: Hyperparameters, shapes: Shapes) -> int | None:
+    """`attention.sliding_window`; None if there is none (or 0), or it is as long as the context."""
+    window = keys.integer("attention.sliding_window", default=0, low=0)
+    return window if 0 < window < shapes.context_length else None
 
 
 def _vocab_size(keys: Hyperparameters, tensors: Mapping[str, TensorInfo]) -> int:

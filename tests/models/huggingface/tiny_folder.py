@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pennyweight.models.roles import interleaved_row_map
+from pennyweight.models.role_finder import rotary_row_map
 from tests.models.tiny import TinyShape, tiny_metadata, tiny_tensors
 from tests.models.tiny_encoder import safetensors_bytes
 
@@ -56,7 +56,8 @@ def folder_tensors(shape: TinyShape) -> dict[str, Stored]:
         if shape.architecture == "gemma3" and name.endswith("norm.weight"):
             data = (np.frombuffer(data, np.float32) - np.float32(1)).tobytes()
         if shape.architecture == "llama" and ("attn_q." in name or "attn_k." in name):
-            rows = interleaved_row_map(tensor.shape[0] // shape.head_dim, shape.head_dim)
+            size = shape.head_dim
+            rows = rotary_row_map(tensor.shape[0] // size, size, size, "interleaved") or ()
             width = len(data) // len(rows)
             data = b"".join(data[row * width : (row + 1) * width] for row in rows)
         stored[_name(name, shape.architecture)] = (kind, tensor.shape, data)
