@@ -26,6 +26,7 @@ from pennyweight.encoder import EncoderSlot
 from pennyweight.retrieval import citations
 from pennyweight.retrieval.encoding import ChunkEncoder
 from pennyweight.retrieval.ingestion import chunks_from
+from pennyweight.retrieval.metering import Client
 from pennyweight.retrieval.ranking import Mix, Ranking
 from pennyweight.store.blobs import BlobStore
 from pennyweight.store.database import Database
@@ -48,6 +49,7 @@ WAYS: Final = {"words": Mix(meaning=0.0), "meaning": Mix(meaning=1.0), "hybrid":
 SHARES: Final = (0.5, 0.6, 0.7, 0.8, 0.9)
 DEPTH: Final = 10
 NUM_SHOWN: Final = 5
+NOBODY: Final = Client(project="default", endpoint="benchmark")
 _SIZES: Final = StaticChunking(max_tokens=4096, overlap_tokens=0)
 
 
@@ -95,7 +97,7 @@ class Collection:
         put = [NewStoreFile(id=file.id)]
         self.database.write_now(lambda c: VectorStoreFiles().add(c, self.store, put, now=1))
         portion = Portion(
-            chunks=list(chunks_from(texts)), encoder=encoder.name, vectors=encoder.encode(texts)
+            chunks=list(chunks_from(texts)), encoder=encoder.name, vectors=encoder.encode(texts, NOBODY)
         )
         self.database.write_now(lambda c: _stored(c, portion))
 
@@ -113,7 +115,7 @@ def _stored(connection: Connection, portion: Portion) -> None:
 
 
 async def queries(encoder: ChunkEncoder, questions: Sequence[dict[str, Any]]) -> list[Query]:
-    return [await encoder.encode_query(row["question"]) for row in questions]
+    return [await encoder.encode_query(row["question"], NOBODY) for row in questions]
 
 
 def measure(encoder: ChunkEncoder, language: str, *, every: int = 1) -> dict[str, Any]:
@@ -212,7 +214,7 @@ def main() -> None:
     if options.output.exists():
         report = json.loads(options.output.read_text(encoding="utf-8"))
     slot = EncoderSlot(threads=1)
-    encoder = ChunkEncoder(slot)
+    encoder = ChunkEncoder(slot, meter=lambda _: None)
     for language in options.languages.split(","):
         report["languages"][language] = measured = measure(encoder, language, every=options.every)
         print(language, json.dumps(measured["ndcg"]), flush=True)

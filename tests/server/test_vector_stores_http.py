@@ -13,8 +13,9 @@ from pennyweight.api import Engine
 from tests.models.tiny import write_tiny_llama
 from tests.models.tiny_encoder import write_encoder_folder
 from tests.retrieval.documents import docx, endless_pdf, pdf
-from tests.server.issuing import new_key, new_project
-from tests.server.live import LiveServer, live_server
+from tests.server.issuing import new_admin_key, new_key, new_project
+from tests.server.live import LiveServer, eventually, live_server
+from tests.store.kept_usage import kept_usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,6 +59,40 @@ def wait(client: openai.OpenAI, store_id: str) -> Any:
         assert time.monotonic() < deadline, store
         time.sleep(0.02)
     return store
+
+
+def test_what_was_embedded_is_usage(engine: Engine) -> None:
+    """Of files, and of queries with the key that asked: by the routes and by `file_search`."""
+    with live_server(engine) as server:
+        project = new_project(server)
+        key = new_key(server, project)
+        with server.client(key.secret.text) as client:
+            store = client.vector_stores.create(file_ids=[upload(client, "cats.txt", b"a cat is a cat")])
+            assert wait(client, store.id).file_counts.completed == 1
+            found(client, store.id, ["a cat", "a dog and a cat"])
+            tool: Any = {"type": "file_search", "vector_store_ids": [store.id]}
+            client.responses.create(model=server.model, input="a cat", tools=[tool], max_output_tokens=4)
+        eventually(lambda: server.services.usage.num_waiting == 0)
+        rows = server.services.database.read_now(lambda c: kept_usage(c, project))
+        embedded = [row for row in rows if row.kind == "embeddings"]
+        assert {(row.model, row.outcome, row.price) for row in embedded} == {("tiny-encoder", "completed", 0)}
+        of_file, *of_queries = embedded
+        with server.client(new_key(server).secret.text, strict=False) as other:
+            cat, dog, file = (
+                other.embeddings.create(model="tiny-encoder", input=text).usage.prompt_tokens
+                for text in ("a cat", "a dog and a cat", "a cat is a cat")
+            )
+        assert (of_file.endpoint, of_file.key_id) == ("/v1/vector_stores/files", None)
+        assert of_file.prompt_tokens == file
+        assert {(row.endpoint, row.key_id) for row in of_queries} == {
+            ("/v1/vector_stores/search", key.key.id)
+        }
+        assert sorted(row.prompt_tokens for row in of_queries) == [cat, cat, dog]
+        headers = {"authorization": f"Bearer {new_admin_key(server)}"}
+        params = {"start_time": str(int(time.time()) - 86_400), "project_ids": project}
+        reply = httpx.get(f"{server.url}/v1/organization/usage/embeddings", params=params, headers=headers)
+        results = [result for bucket in reply.json()["data"] for result in bucket["results"]]
+        assert sum(result["input_tokens"] for result in results) == file + 2 * cat + dog
 
 
 def found(client: openai.OpenAI, store_id: str, query: Any, **options: Any) -> list[str]:

@@ -13,6 +13,7 @@ from pennyweight.store.generation import NewGeneration
 from pennyweight.store.generations import Generations
 from pennyweight.store.identifiers import new_id
 from pennyweight.store.items import Item, Items
+from pennyweight.store.pages import Cursor
 from pennyweight.store.projects import Projects
 from pennyweight.store.tables.conversations import conversation_items as place_table
 from pennyweight.store.tables.conversations import items as item_table
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from pennyweight.store.database import Database
+    from pennyweight.store.pages import Order
 
 NOW = 1_700_000_000
 PROJECT = "default"
@@ -81,6 +83,22 @@ def test_an_item_that_is_removed_leaves_the_others_where_they_are(database: Data
     assert new[2].id not in stored(database)
     with pytest.raises(NotFoundError, match=new[2].id):
         database.write_now(lambda c: conversations.remove(c, PROJECT, conversation_id, new[2].id))
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_a_list_ends_although_an_item_stands_twice(database: Database, order: Order) -> None:
+    """As conversations of earlier versions may have it."""
+    conversation_id, new = a_conversation(database, "a", "b", "c")
+    ids = [item.id for item in new]
+    again = [ids[0], ids[1], ids[0]]
+    database.write_now(lambda c: conversations.append_stored(c, PROJECT, conversation_id, again))
+    listed: list[str] = []
+    cursor: Cursor | None = Cursor(limit=1, order=order)
+    while cursor is not None and len(listed) < 9:
+        page = database.read_now(lambda c, at=cursor: conversations.page(c, PROJECT, conversation_id, at))  # type: ignore[misc]
+        listed += [item.id for item in page.items]
+        cursor = Cursor(after=listed[-1], limit=1, order=order) if page.has_more else None
+    assert listed == (ids if order == "asc" else ids[::-1])
 
 
 def test_what_also_stands_in_a_generation_outlives_the_conversation(database: Database) -> None:

@@ -68,7 +68,7 @@ class PassageSource(Protocol):
         """Raises ParameterError for what is no such tool."""
         ...
 
-    async def passages(self, project: str, tool: Mapping[str, Any], query: str) -> list[Passage]:
+    async def passages(self, principal: Principal, tool: Mapping[str, Any], query: str) -> list[Passage]:
         """Best first. Raises NotFoundError for a vector store that is not the project's."""
         ...
 
@@ -107,7 +107,9 @@ class FileSearch:
     tool: Mapping[str, Any]
     with_results: bool
 
-    async def found(self, project: str, conversation: Conversation, window: PromptWindow) -> Found | None:
+    async def found(
+        self, principal: Principal, conversation: Conversation, window: PromptWindow
+    ) -> Found | None:
         """What the search finds for the latest text of the user, as much as the window has room for.
 
         None: nothing was asked. Raises as `PassageSource.passages`.
@@ -115,7 +117,7 @@ class FileSearch:
         query = next((m.text for m in reversed(conversation.messages) if m.role == "user"), "")
         if not query.strip():
             return None
-        passages = await self.source.passages(project, self.tool, query)
+        passages = await self.source.passages(principal, self.tool, query)
         room, kept = window.context // PART_OF_CONTEXT, []
         for passage in passages:
             room -= window.count_tokens(passage.text)

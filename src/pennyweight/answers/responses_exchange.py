@@ -97,7 +97,7 @@ class ResponsesExchange:
         if self._searching is None:
             return conversation
         check_may_search(principal)  # a line of a batch; a request was refused before
-        found = await self._searching.found(principal.project, conversation, window)
+        found = await self._searching.found(principal, conversation, window)
         self._making.found = found
         return conversation if found is None else shown(conversation, found.passages)
 

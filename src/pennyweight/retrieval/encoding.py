@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from typing import TYPE_CHECKING, Final, Protocol
 
 from pennyweight.native import _native
+from pennyweight.retrieval.metering import VectorUse
 from pennyweight.retrieval.ranking import Meaning, Query
 
 if TYPE_CHECKING:
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from pennyweight.answers.embedding import Embedder
+    from pennyweight.retrieval.metering import Client, Meter
 
 _WINDOW: Final = 254  # tokens of a chunk where no encoder says better: as the default encoder
 _CHARS_PER_TOKEN: Final = 4  # of English, where nobody counts
@@ -35,10 +38,11 @@ class EncoderSource(Protocol):
 
 
 class ChunkEncoder:
-    """Any thread may use it."""
+    """Any thread may use it. `meter` is told what each use took."""
 
-    def __init__(self, source: EncoderSource) -> None:
+    def __init__(self, source: EncoderSource, *, meter: Meter) -> None:
         self._source = source
+        self._meter = meter
 
     @property
     def name(self) -> str | None:
@@ -56,26 +60,35 @@ class ChunkEncoder:
             return -(-len(text) // _CHARS_PER_TOKEN)
         return max(self._embedder().num_tokens(text), len(text) // _MAX_CHARS_PER_TOKEN)
 
-    def encode(self, texts: Sequence[str]) -> bytes:
+    def encode(self, texts: Sequence[str], client: Client) -> bytes:
         """Their vectors, one after the other, in Q8_0 blocks; nothing without an encoder.
 
-        Raises OverloadedError, EngineError, and what opening an encoder does.
+        Raises OverloadedError, EngineError, what opening an encoder does, and what `Meter` does.
         """
         if not self._source.offered:
             return b""
-        vectors = self._embedder().embed(texts).vectors
-        return _native.to_q8_0(b"".join(vectors), type="F32")
+        embedder, began_s = self._embedder(), time.monotonic()
+        made = embedder.embed(texts)
+        self._note(client, made.num_tokens, began_s)
+        return _native.to_q8_0(b"".join(made.vectors), type="F32")
 
-    async def encode_query(self, text: str) -> Query:
+    async def encode_query(self, text: str, client: Client) -> Query:
         """Raises as `encode`."""
         if not self._source.offered:
             return Query(text=text)
         embedder = await asyncio.wrap_future(self._source.embedder())
+        began_s = time.monotonic()
         windows = await asyncio.to_thread(embedder.cut, [text])
         data = await asyncio.wrap_future(embedder.start(windows))
         (vector,) = embedder.finish(windows, data, dimensions=None).vectors
+        self._note(client, windows.num_tokens, began_s)
         meaning = Meaning(vector=vector, encoder=self._source.name, familiarity=_familiarity(text, embedder))
         return Query(text=text, meaning=meaning)
+
+    def _note(self, client: Client, num_tokens: int, began_s: float) -> None:
+        total_s = time.monotonic() - began_s
+        use = VectorUse(client=client, model=self._source.name, num_tokens=num_tokens, total_s=total_s)
+        self._meter(use)
 
     def _embedder(self) -> Embedder:
         return self._source.embedder().result()

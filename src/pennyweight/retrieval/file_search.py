@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pennyweight.answers.passages import Citation, Passage
+    from pennyweight.answers.principal import Principal
     from pennyweight.retrieval.search import Searcher
 
 NUM_PASSAGES: Final = 5
@@ -42,12 +43,12 @@ class FileSearches:
         """Raises ParameterError."""
         _read(tool, param)
 
-    async def passages(self, project: str, tool: Mapping[str, Any], query: str) -> list[Passage]:
+    async def passages(self, principal: Principal, tool: Mapping[str, Any], query: str) -> list[Passage]:
         """Raises as `Searcher.search`."""
         values = _read(tool, "tools")
         values.setdefault("max_num_results", NUM_PASSAGES)
         wanted = read_search({**values, "query": (query,)})
-        return await self._searcher.search(project, values["vector_store_ids"], wanted)
+        return await self._searcher.search(principal, values["vector_store_ids"], wanted)
 
     def citations(self, answer: str, passages: Sequence[Passage]) -> list[Citation]:
         return cite(answer, passages)

@@ -23,6 +23,7 @@ from pennyweight.errors import (
 from pennyweight.retrieval.chunking import automatic, chunks_of
 from pennyweight.retrieval.document import DocumentError
 from pennyweight.retrieval.extraction import extract
+from pennyweight.retrieval.metering import INGESTION, Client
 from pennyweight.retrieval.words import words_of
 from pennyweight.store.chunk_removal import Removal
 from pennyweight.store.failpoints import failpoint
@@ -195,6 +196,7 @@ class FileReading:
 
     def _store_chunks(self, text: str) -> None:
         encoder, file = self._library.encoder, self._file
+        client = Client(project=file.project_id, endpoint=INGESTION)
         sizes = file.chunking or automatic(encoder.window)
         recipe = f"{_READING} {encoder.name} {sizes.max_tokens} {sizes.overlap_tokens}"
         done = self._library.database.write_now(
@@ -205,7 +207,7 @@ class FileReading:
             self._keep_on()
         while portion := list(islice(texts, PORTION_CHUNKS)):
             self._keep_on()
-            vectors = encoder.encode(portion)
+            vectors = encoder.encode(portion, client)
             made = Portion(chunks=list(chunks_from(portion)), encoder=encoder.name, vectors=vectors)
             self._library.database.write_now(lambda c, made=made: self._work.add(c, file, self._lease, made))  # type: ignore[misc]
             failpoint("chunks.stored")

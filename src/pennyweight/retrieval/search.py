@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from pennyweight.answers.passages import Passage
 from pennyweight.errors import InvalidRequestError, PennyweightError
+from pennyweight.retrieval.metering import SEARCH, Client
 from pennyweight.retrieval.ranking import Mix, Query, Ranking
 from pennyweight.store.chunk_search import ChunkSearch
 from pennyweight.store.vector_stores import VectorStores
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from pennyweight.answers.principal import Principal
     from pennyweight.retrieval.encoding import ChunkEncoder
     from pennyweight.retrieval.filters import Filter
     from pennyweight.retrieval.ranking import Ranked
@@ -47,11 +49,12 @@ class Searcher:
         self._database = database
         self.encoder = encoder
 
-    async def search(self, project_id: str, store_ids: Sequence[str], wanted: Wanted) -> list[Passage]:
+    async def search(self, principal: Principal, store_ids: Sequence[str], wanted: Wanted) -> list[Passage]:
         """Raises NotFoundError for another project's store, InvalidRequestError for an expired one."""
-        now = int(time.time())
-        stores = await self._database.read(lambda c: _stores(c, project_id, store_ids, now))
-        queries = await asyncio.gather(*(self.encoder.encode_query(text) for text in wanted.queries))
+        now, project = int(time.time()), principal.project
+        client = Client(project=project, key=principal.key, endpoint=SEARCH)
+        stores = await self._database.read(lambda c: _stores(c, project, store_ids, now))
+        queries = await asyncio.gather(*(self.encoder.encode_query(text, client) for text in wanted.queries))
         found = await self._database.read(lambda c: _passages(c, stores, queries, wanted))
         await self._note_use([store for store in stores if store.last_active_at + _USED_AGAIN_S <= now], now)
         return found

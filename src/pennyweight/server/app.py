@@ -71,6 +71,7 @@ from pennyweight.server.routes.vector_store_files import (
     vector_store_file_routes,
 )
 from pennyweight.server.routes.vector_stores import Retrieval, vector_store_routes
+from pennyweight.server.vector_metering import vector_meter
 from pennyweight.serving import serving
 
 if TYPE_CHECKING:
@@ -133,7 +134,8 @@ def create_app(
         info |= {"model": engine.name, "target": engine.target}
     metrics = Metrics(None if engine is None else engine.stats, encoder.stats, info=info)
     metrics.watch_usage(lambda: services.usage.num_waiting)
-    searcher = Searcher(services.database, ChunkEncoder(encoder))
+    chunk_encoder = ChunkEncoder(encoder, meter=vector_meter(services.usage))
+    searcher = Searcher(services.database, chunk_encoder)
     house = serving(
         engine,
         encoder,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, exists, insert, select, update
 
 from pennyweight.errors import NotFoundError
 from pennyweight.store.idempotent_answers import forget_answers
@@ -113,10 +113,19 @@ class Conversations:
     def page(
         self, connection: Connection, project_id: str, conversation_id: str, cursor: Cursor
     ) -> Page[Item]:
-        """One page of its items. Raises NotFoundError."""
+        """One page of its items, each where it stands first: a cursor names one place.
+
+        Raises NotFoundError.
+        """
         self.get(connection, project_id, conversation_id)
         keys = [conversation_items.c.position]
-        wanted = _items_of(conversation_id)
+        earlier = conversation_items.alias("earlier")
+        again = exists().where(
+            earlier.c.conversation_id == conversation_id,
+            earlier.c.item_id == items.c.id,
+            earlier.c.position < conversation_items.c.position,
+        )
+        wanted = _items_of(conversation_id).where(~again)
         return page_by(
             connection, wanted, cursor, lambda row: Item(**row._mapping), own_id=items.c.id, keys=keys
         )

@@ -175,6 +175,19 @@ def test_a_call_that_breaks_off_keeps_what_it_had(dialect: Dialect) -> None:
             assert "".join(event.text for event in events) == text[:end]
 
 
+@pytest.mark.parametrize("dialect", WITH_TRIGGER, ids=lambda dialect: dialect.name)
+def test_a_limit_shows_no_half_written_call(dialect: Dialect) -> None:
+    """Neither at the start of an answer nor behind a text, where a single character may be text too."""
+    text = CALL[dialect.name]
+    for before, shortest in (("", 1), ("Let me see.\n", 2)):
+        for end in range(shortest, text.index("add") + 1):
+            parser = dialect.parser(TOOLS)
+            events = joined([*parser.push(before + text[:end]), *parser.break_off()])
+            assert events == ([TextDelta(before)] if before else [])
+    parser = dialect.parser(TOOLS)
+    assert joined([*parser.push("Is 1 <"), *parser.break_off()]) == [TextDelta("Is 1 <")]
+
+
 def test_only_the_dialects_own_marks_are_allowed() -> None:
     tokenizer = _tokenizer(control=True)
     compiler = GrammarCompiler(tokenizer)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from pennyweight.answers.passages import PassageSource, PromptWindow
+    from pennyweight.answers.principal import Principal
     from pennyweight.store.database import Database
 
 _PATIENCE_S: Final = 60.0
@@ -48,12 +49,12 @@ def search_tool(tools: Iterable[Mapping[str, Any]], store_ids: Sequence[str]) ->
 
 
 async def find(
-    source: PassageSource, project_id: str, tool: Mapping[str, Any], question: str, window: PromptWindow
+    source: PassageSource, principal: Principal, tool: Mapping[str, Any], question: str, window: PromptWindow
 ) -> Sequence[Passage]:
     """As much as the window has room for. Raises as `PassageSource.passages`."""
     search = FileSearch(source=source, tool=tool, with_results=False)
     asked = Conversation(messages=(Message(role="user", parts=(TextPart(question),)),))
-    found = await search.found(project_id, asked, window)
+    found = await search.found(principal, asked, window)
     return () if found is None else found.passages
 
 

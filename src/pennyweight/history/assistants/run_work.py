@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 
     from pennyweight.answers.answer import Answerer
     from pennyweight.answers.exchange import Backend
+    from pennyweight.answers.principal import Principal
     from pennyweight.answers.served import Opening
     from pennyweight.history.work import Claimed
     from pennyweight.store.database import Database
@@ -143,7 +144,7 @@ class RunWork:
     async def _make(
         self, stored: _Stored, claimed: Claimed, journal: EventJournal, numbered: Numbering
     ) -> RunMaking:
-        step = await self._searched(stored)
+        step = await self._searched(stored, claimed.principal)
         if step is not None:
             journal.tell(numbered(told_search(step, stored.run)))
             stored = replace(stored, steps=[*stored.steps, step])
@@ -167,17 +168,17 @@ class RunWork:
             else:
                 return making
 
-    async def _searched(self, stored: _Stored) -> RunStep | None:
+    async def _searched(self, stored: _Stored, principal: Principal) -> RunStep | None:
         """Once for each run, if it is to search and there is something to search in."""
         source, run = self._backend.passages, stored.run
         tool = search_tool(stored.settings.tools, stored.store_ids)
         if source is None or tool is None or stored.steps or stored.settings.tool_choice == "none":
             return None
-        project, began = run.generation.project_id, int(time.time())
-        await until_read(self._database, project, stored.store_ids)
+        began = int(time.time())
+        await until_read(self._database, principal.project, stored.store_ids)
         async with self._opening(stored.settings) as model:
             window = prompt_window(model)
-            found = await find(source, project, tool, latest_question(stored.messages), window)
+            found = await find(source, principal, tool, latest_question(stored.messages), window)
         return search_step(run.id, found, tool, began=began)
 
     async def _fitting(self, stored: _Stored) -> RunChat:

@@ -136,7 +136,7 @@ def _add_changes(router: APIRouter, retrieval: Retrieval) -> None:
     async def search(request: Request) -> Response:
         store_id: str = request.path_params["vector_store_id"]
         wanted = read_search(SEARCH_FIELDS.read(await read_object(request, limit=most)))
-        passages = await searcher.search(principal_of(request).project, [store_id], wanted)
+        passages = await searcher.search(principal_of(request), [store_id], wanted)
         return json_response(search_page(wanted.queries, passages))
 
 

@@ -62,8 +62,9 @@ class CallParser:
 
     def break_off(self) -> list[ToolEvent]:
         """As `flush`, of an answer that a limit cut off: the beginning of a call is not shown as text."""
-        is_open = self._state == self._head or (self._state == self._text and not self._in_text)
-        if is_open and self._begins_call(self._buffer):
+        begins = self._state in (self._head, self._text) and self._begins_call(self._buffer)
+        # Behind text a single character is more likely to be text itself.
+        if begins and (self._state == self._head or not self._in_text or len(self._buffer) > 1):
             self._buffer = self._blanks = ""
             return []
         return self.flush()
