@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import shutil
+import signal
+import subprocess
+import sys
+import textwrap
 from dataclasses import replace as replaced
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,22 +17,24 @@ from typing import TYPE_CHECKING
 import pytest
 from huggingface_hub import constants
 
-from pennyweight.errors import FetchError
+from pennyweight.errors import FetchError, ModelFileError
 from pennyweight.models import fetch_http
 from pennyweight.models.address import HubAddress, parse_address
 from pennyweight.models.cache import models_folder
 from pennyweight.models.delivery import deliver
 from pennyweight.models.fetch_hub import hub_order, offer
-from pennyweight.models.local import installed_models, remove
+from pennyweight.models.local import installed_models, remove, resolve
 from pennyweight.models.pulled import read_pulled
 from tests.models.fake_hugging_face import COMMIT, HuggingFace, Repository, repository, serving
-from tests.models.tiny import write_tiny_llama
+from tests.models.huggingface.tiny_folder import write_folder
+from tests.models.tiny import llama_shape, write_tiny_llama
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 REPO = "owner/tiny-GGUF"
 OTHER_COMMIT = "f" * 40
+ENCODER = b'{"model_type": "bert"}'
 DATA = random.Random(5).randbytes(3_000_000)
 
 
@@ -242,7 +249,7 @@ def test_a_split_model_comes_whole(hub: HuggingFace) -> None:
 
 def test_a_folder_of_safetensors_comes_without_pickles(hub: HuggingFace) -> None:
     wanted = {
-        "config.json": b'{"architectures": []}',
+        "config.json": ENCODER,
         "tokenizer.json": DATA[:2000],
         "model.safetensors": DATA[:4000],
         "1_Pooling/config.json": b"{}",
@@ -262,21 +269,68 @@ def test_a_folder_of_safetensors_comes_without_pickles(hub: HuggingFace) -> None
 
 
 def test_a_small_file_with_other_bytes_is_refused(hub: HuggingFace) -> None:
-    good = {"config.json": b"{}", "model.safetensors": DATA[:4000]}
+    good = {"config.json": ENCODER, "model.safetensors": DATA[:4000]}
     lying = Repository(commits={COMMIT: dict(good)})
     hub.repositories["owner/Folder"] = lying
     address = HubAddress(repo="owner/Folder")
     order = hub_order(address, offer(address, memory_bytes=0), name=None)
-    lying.commits[COMMIT]["config.json"] = b"[]"
+    lying.commits[COMMIT]["config.json"] = ENCODER.replace(b"bert", b"hurt")
     with pytest.raises(FetchError, match=r"config\.json could not be fetched: its git SHA-1 is"):
         deliver(order)
 
 
+def test_a_config_nobody_runs_is_said_before_the_weights_come(hub: HuggingFace) -> None:
+    config = b'{"architectures": ["MambaForCausalLM"]}'
+    files = {"config.json": config, "model.safetensors": DATA, "tokenizer.json": DATA}
+    hub.repositories["owner/Folder"] = repository(files)
+    with pytest.raises(ModelFileError, match=r"owner/Folder: .* 'MambaForCausalLM' is not supported"):
+        fetch("hf:owner/Folder")
+    assert hub.cdn.requests == []
+    assert contents() == []
+
+
+def test_a_sharded_folder_of_this_engine_is_usable_at_once(hub: HuggingFace, tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "made", llama_shape(kind="F16", kinds={}), shards=2)
+    files = {file.name: file.read_bytes() for file in folder.iterdir()}
+    hub.repositories["owner/Sharded"] = repository(files | {"model-00003-of-00002.bin": b"x"})
+    path = fetch("hf:owner/Sharded")
+    assert path == models_folder() / "Sharded" / "model.safetensors.index.json"
+    (found,) = installed_models()
+    assert (found.name, found.problem, found.architecture) == ("Sharded", None, "llama")
+    assert resolve("Sharded") == path
+    assert sorted(file.name for file in path.parent.iterdir()) == sorted(files)
+
+
+KILLED_BEFORE_PLACING = """
+    import os, signal
+    from pennyweight.models import delivery
+    from tests.models.test_fetch_hub import REPO, fetch
+
+    delivery._place_all = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+    fetch(f"hf:{REPO}")
+"""
+
+
+def test_a_killed_fetch_leaves_no_model_and_the_next_one_needs_no_network(hub: HuggingFace) -> None:
+    root = Path(__file__).parents[2]
+    killed = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(KILLED_BEFORE_PLACING)],
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(root), str(root / "src")])},
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert contents() == []
+    assert installed_models() == []
+    assert len(hub.cdn.requests) == 1
+    assert fetch(f"hf:{REPO}").read_bytes() == DATA
+    assert len(hub.cdn.requests) == 1
+
+
 def test_replacing_a_folder_leaves_nothing_of_the_old_one(hub: HuggingFace) -> None:
-    files = {"config.json": b"{}", "model.safetensors": DATA[:4000], "merges.txt": b"a b"}
+    files = {"config.json": ENCODER, "model.safetensors": DATA[:4000], "merges.txt": b"a b"}
     hub.repositories["owner/Folder"] = repository(files)
     fetch("hf:owner/Folder")
-    newer = {"config.json": b"{}", "model.safetensors": DATA[:5000]}
+    newer = {"config.json": ENCODER, "model.safetensors": DATA[:5000]}
     hub.repositories["owner/Folder"].commits[OTHER_COMMIT] = newer
     hub.repositories["owner/Folder"].branches = {"main": OTHER_COMMIT}
     path = fetch("hf:owner/Folder", replace=True)

@@ -12,7 +12,6 @@ import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from pennyweight.errors import FetchError
@@ -38,7 +37,8 @@ _NAME: Final = re.compile(r"\w[\w .+-]{0,199}")
 class Item:
     """One file. `target` is relative to the folder of models; `receive` brings the bytes.
 
-    Without `sha256` and `git_blob` only the size is checked.
+    Without `sha256` and `git_blob` only the size is checked. One with a `check`, which raises ModelFileError
+    for what this engine does not run, is fetched before the others.
     """
 
     target: str
@@ -46,6 +46,7 @@ class Item:
     receive: Callable[[Receiver, Report], None]
     sha256: str | None = None
     git_blob: str | None = None
+    check: Callable[[Path], None] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +67,8 @@ class Order:
 
 
 def deliver(order: Order, *, replace: bool = False, progress: Progress | None = None) -> Path:
-    """The path of the installed model, fetched if it is not here. FetchError says what failed and what next.
+    """The path of the installed model, fetched if it is not here. FetchError says what failed and what next;
+    ModelFileError that this engine does not run it.
 
     `replace` lets it take the place of another model of its name.
     """
@@ -134,7 +136,7 @@ def _check_name(order: Order, folder: Path) -> None:
 def _receive_all(order: Order, work: Path, progress: Progress | None) -> tuple[PulledFile, ...]:
     _check_space(order, work)
     files, before = [], 0
-    for item in order.items:
+    for item in sorted(order.items, key=lambda item: item.check is None):
 
         def report(received: int, before: int = before) -> None:
             if progress is not None:
@@ -143,18 +145,23 @@ def _receive_all(order: Order, work: Path, progress: Progress | None) -> tuple[P
         path = work / item.target
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with Receiver(
-                path, size=item.size, sha256=item.sha256, git_blob=item.git_blob, resume=True
-            ) as receiver:
-                report(receiver.received)
-                item.receive(receiver, report)
-                files.append(PulledFile(path=item.target, size=item.size, sha256=receiver.finish()))
+            digest = _receive(item, path, report)
         except FetchError as error:
             kept = "; what has arrived is kept, and the same command goes on from there"
-            problem = f"{PurePosixPath(item.target).name} could not be fetched: {error.message}"
+            problem = f"{path.name} could not be fetched: {error.message}"
             raise FetchError(problem + (kept if _bytes_in(work) else "")) from error
+        if item.check is not None:
+            item.check(path)
+        files.append(PulledFile(path=item.target, size=item.size, sha256=digest))
         before += item.size
     return tuple(files)
+
+
+def _receive(item: Item, path: Path, report: Report) -> str:
+    with Receiver(path, size=item.size, sha256=item.sha256, git_blob=item.git_blob, resume=True) as receiver:
+        report(receiver.received)
+        item.receive(receiver, report)
+        return receiver.finish()
 
 
 def _check_space(order: Order, work: Path) -> None:

@@ -9,19 +9,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pennyweight.errors import FetchError, ModelFileError
 from pennyweight.models import fetch_http, hub
 from pennyweight.models.architectures import architecture_of
+from pennyweight.models.bert import NAME as ENCODER
 from pennyweight.models.delivery import Item, Order
 from pennyweight.models.gguf import model_stem
 from pennyweight.models.hub_choice import Choice, Variant, choose, gguf_variants
+from pennyweight.models.huggingface.families import translate
+from pennyweight.models.json_file import read_object
 
 if TYPE_CHECKING:
     from pennyweight.models.address import HubAddress
     from pennyweight.models.fetch_pypi import Report
     from pennyweight.models.receiver import Receiver
+
+
+_CONFIG: Final = "config.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +63,7 @@ def hub_order(address: HubAddress, found: HubOffer, *, name: str | None) -> Orde
             sha256=file.sha256,
             git_blob=file.git_blob,
             receive=partial(_receive, repository, file.name),
+            check=partial(_check_config, repository.repo) if file.name == _CONFIG else None,
         )
         for file in choice.files
     ]
@@ -86,3 +93,14 @@ def _target(name: str, file: str, stem: str, choice: Choice) -> str:
 def _receive(repository: hub.HubRepository, file: str, receiver: Receiver, report: Report) -> None:
     locate = partial(hub.locate, repository.repo, repository.commit, file)
     fetch_http.receive(locate, receiver, report=report)
+
+
+def _check_config(repo: str, path: Path) -> None:
+    """Raise ModelFileError for a model that this engine does not run, before its weights are fetched."""
+    config = read_object(path)
+    if config.get("model_type") == ENCODER:
+        return
+    try:
+        architecture_of(translate(config).metadata)
+    except ModelFileError as error:
+        raise ModelFileError(f"{repo}: {error.message}") from error
