@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from pennyweight.answers.chat_messages import read_messages
 from pennyweight.answers.conversation import Completion, Conversation, Source
@@ -33,8 +34,11 @@ if TYPE_CHECKING:
     from pennyweight.core import Timings, Usage
     from pennyweight.encoder import Texts
     from pennyweight.engine.loop import EngineStats, StepLoop
-    from pennyweight.memory import MemoryPlan
+    from pennyweight.memory import PoolSize
     from pennyweight.models.load import LoadedModel
+    from pennyweight.models.outline import ModelOutline
+    from pennyweight.models.spec import ModelSpec
+    from pennyweight.native import _native
 
 Messages = str | Sequence[Mapping[str, object]]
 """OpenAI's message objects; a string stands for one message of the user."""
@@ -110,7 +114,7 @@ class Engine:
         try:
             if embedding_model is not None:
                 encoder.warm_up(progress=_stage(progress, "encoder"))  # before `plan` measures what is left
-            return _compose(
+            return compose(
                 path,
                 plan,
                 encoder,
@@ -207,6 +211,10 @@ class Engine:
         self._check_process()
         return self._loop.stats()
 
+    def when_freed(self, tell: Callable[[], None]) -> None:
+        """`tell` is called when the memory is given back: after `close`, with the last reference."""
+        weakref.finalize(self._loop, tell).atexit = False
+
     def close(self) -> None:
         """Stop what runs and end the threads; harmless twice. The memory goes with the last reference."""
         if self._closed or os.getpid() != self._pid:
@@ -279,17 +287,31 @@ def useful_threads() -> int:
     return _native.useful_threads()
 
 
-def _compose(
+class Plan(Protocol):
+    """How much memory a model gets; `MemoryPlan` is one. `admit` comes first."""
+
+    def admit(self, outline: ModelOutline) -> None: ...
+
+    def pool(self, spec: ModelSpec, *, context: int | None, parallel: int | None) -> PoolSize: ...
+
+
+def compose(
     path: Path,
-    plan: MemoryPlan,
+    plan: Plan,
     encoder: EncoderSlot,
     *,
+    name: str | None = None,
     context: int | None,
     parallel: int | None,
     threads: int | None,
     batch_share: float,
     progress: Progress | None,
+    loading: Callable[..., LoadedModel] | None = None,
 ) -> Engine:
+    """An engine over the model at `path`, called `name` (None: as its file says).
+
+    `loading` stands in for `models.load.load`. Raises ModelFileError, ConfigError.
+    """
     # Imported here, so that importing this module stays cheap.
     from pennyweight.answers.answer import Answerer
     from pennyweight.engine.limits import Limits
@@ -300,16 +322,12 @@ def _compose(
     from pennyweight.text.tokenizer import Tokenizer
     from pennyweight.text.tools.detect import find_dialect
 
-    model = load(path, context=context, progress=_stage(progress, "load"), admit=plan.admit)
+    model = (loading or load)(path, context=context, progress=_stage(progress, "load"), admit=plan.admit)
+    if name is not None:
+        model = replace(model, name=name)
     tokenizer = Tokenizer.from_metadata(model.metadata)
     template = ChatTemplate.from_metadata(model.metadata)
     size = plan.pool(model.spec, context=context, parallel=parallel)
-    try:
-        decoder = _native.Decoder(model.model, num_pages=size.num_pages, num_threads=threads or 0)
-    except (MemoryError, RuntimeError, ValueError) as error:  # memory or threads the system does not give
-        raise ConfigError(
-            f"the engine could not start: {error}; lower context, parallel or threads"
-        ) from error
     limits = Limits(
         vocab_size=model.spec.vocab_size,
         context_length=size.context,
@@ -317,7 +335,7 @@ def _compose(
         batch_share=batch_share,
     )
     loop = StepLoop(
-        decoder,
+        _decoder(model, size, threads),
         _native,
         limits=limits,
         end_tokens=frozenset(tokenizer.end_token_ids),
@@ -336,6 +354,17 @@ def _compose(
     return Engine(
         model=model.without_lists(), loop=loop, answerer=answerer, context=size.context, encoder=encoder
     )
+
+
+def _decoder(model: LoadedModel, size: PoolSize, threads: int | None) -> _native.Decoder:
+    from pennyweight.native import _native
+
+    try:
+        return _native.Decoder(model.model, num_pages=size.num_pages, num_threads=threads or 0)
+    except (MemoryError, RuntimeError, ValueError) as error:  # memory or threads the system does not give
+        raise ConfigError(
+            f"the engine could not start: {error}; lower context, parallel or threads"
+        ) from error
 
 
 def _stage(progress: Progress | None, stage: str) -> Callable[[int, int], None] | None:

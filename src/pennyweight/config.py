@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pennyweight.errors import ConfigError
+from pennyweight.local_models import LocalModel, read_local_models
 from pennyweight.upstreams import Upstream, read_upstreams, upstream_tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 PREFIX = "PENNYWEIGHT_"
 _READ_ELSEWHERE = frozenset(
@@ -46,6 +47,11 @@ class Settings:
     """Every setting with its default. `context`, `parallel`, `threads` None: chosen to suit the machine."""
 
     model: str = "smollm2-135m-instruct"  # a catalog name, the path of a GGUF file, or `none`
+    further_models: tuple[str, ...] = ()  # likewise; served too, and loaded when first asked for
+    models: dict[str, LocalModel] = field(default_factory=dict)  # likewise, under names of one's own
+    all_installed: bool = False  # serve all other installed models too
+    load_timeout: int = 120  # seconds that a request waits for its model to be loaded
+    unload_after: int | None = None  # seconds after which an idle model is unloaded; None: for others alone
     embedding_model: str | None = None  # a name or path; None: the default one, at the first request
     host: str = "127.0.0.1"
     port: int = 8000  # 0: any free port
@@ -119,7 +125,14 @@ def _from_file(path: Path) -> dict[str, object]:
 
 def _models(value: object) -> dict[str, object]:
     """The tables `[models.NAME]` by the setting that each kind of them belongs to."""
-    return {"upstream": value}  # so far all are models elsewhere
+    if not isinstance(value, dict):
+        return {"models": value}
+    elsewhere = {name for name, table in value.items() if isinstance(table, dict) and "upstream" in table}
+    kinds = {
+        "upstream": {name: table for name, table in value.items() if name in elsewhere},
+        "models": {name: table for name, table in value.items() if name not in elsewhere},
+    }
+    return {setting: tables for setting, tables in kinds.items() if tables}
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, object]:
@@ -145,19 +158,30 @@ def _parsed(name: str, text: str) -> Any:
         return tuple(item.strip() for item in text.split(",") if item.strip())
     if kind is dict:
         items = (item.strip() for item in text.split(",") if item.strip())
-        return upstream_tables(items) if name == "upstream" else alias_table(items)
+        return _TABLES[name](items)
     return text
 
 
 def alias_table(items: Iterable[str]) -> dict[str, str]:
     """`NAME=MODEL` texts as a table. Names such as `ft:gpt-4o-mini:acme::x1` have colons, never `=`."""
-    table = {}
+    return dict(_pairs(items, "an alias is written NAME=MODEL"))
+
+
+def _pairs(items: Iterable[str], form: str) -> Iterator[tuple[str, str]]:
     for item in items:
-        name, sign, model = item.partition("=")
-        if not (name and sign and model):
-            raise ConfigError(f"an alias is written NAME=MODEL, not {item!r}")
-        table[name] = model
-    return table
+        name, sign, rest = item.partition("=")
+        if not (name and sign and rest):
+            raise ConfigError(f"{form}, not {item!r}")
+        yield name, rest
+
+
+def path_tables(items: Iterable[str]) -> dict[str, dict[str, str]]:
+    """`NAME=PATH` texts as the tables a settings file would have."""
+    return {name: {"path": path} for name, path in _pairs(items, "a model is written NAME=PATH")}
+
+
+_TABLES = {"upstream": upstream_tables, "models": path_tables, "aliases": alias_table}
+"""What texts of the environment stand for."""
 
 
 def _kind(name: str) -> type | None:
@@ -173,6 +197,8 @@ def _checked(name: str, value: object, source: str) -> object:
         raise ConfigError(f"{source} names an unknown setting {name!r}{_nearest(name)}")
     if name == "upstream":
         return read_upstreams(value, source)
+    if name == "models":
+        return read_local_models(value, source)
     if kind is tuple and type(value) is list:
         value = tuple(value)
     if kind is Decimal and type(value) is int:

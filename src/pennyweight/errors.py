@@ -115,6 +115,18 @@ class OverloadedError(UnavailableError):
     retry_after_s = 1.0
 
 
+class ModelLoadingError(OverloadedError):
+    """A model is not in memory yet; try again in a moment."""
+
+    code = "model_loading"
+
+
+class ModelUnavailableError(UnavailableError):
+    """A model that is served here cannot be brought into memory; others answer all the same."""
+
+    code = "model_unavailable"
+
+
 class DatabaseUnavailableError(UnavailableError):
     """The database does not answer, or is closed. Whether a write was kept is not known; try again."""
 

@@ -18,12 +18,15 @@ from pennyweight.memory_need import (
     EXTENT_TOKENS,
     LEAST_CONTEXT,
     MemoryNeed,
+    kv_bytes,
     memory_need,
     serving_bytes,
 )
 from pennyweight.system_memory import available_memory, resident_memory
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pennyweight.models.outline import ModelOutline
     from pennyweight.models.spec import ModelSpec
 
@@ -64,39 +67,71 @@ def parse_memory(value: int | str) -> int:
 
 
 class MemoryPlan:
-    """From a ceiling (None: none was stated) to the pool of one model; `admit` comes first."""
+    """From a ceiling (None: none was stated) to the pool of one model; `admit` comes first.
 
-    def __init__(self, ceiling_bytes: int | None, *, threads: int) -> None:
+    Of a process with several models, `beside` tells what the others may yet take, and `share` the most bytes
+    for the pages of this one.
+    """
+
+    def __init__(
+        self,
+        ceiling_bytes: int | None,
+        *,
+        threads: int,
+        beside: Callable[[], int] = lambda: 0,
+        share: Callable[[ModelOutline], int] | None = None,
+    ) -> None:
         self._ceiling_bytes = ceiling_bytes
         self._threads = threads
-        self._buffer_bytes = 0
+        self._beside = beside
+        self._share = share
+        self._share_bytes: int | None = None
+        self.buffer_bytes = 0
 
     def admit(self, outline: ModelOutline) -> None:
         """Raise ConfigError before anything is read if the model cannot fit, naming what it needs."""
-        resident = resident_memory()
-        need = memory_need(outline, resident_bytes=resident, threads=self._threads)
-        self._buffer_bytes = need.buffer_bytes
-        available = resident + available_memory()
+        self.check(outline, held_bytes=resident_memory() + self._beside())
+        self.buffer_bytes = memory_need(outline, resident_bytes=0, threads=self._threads).buffer_bytes
+        if self._share is not None:
+            self._share_bytes = self._share(outline)
+
+    def check(self, outline: ModelOutline, *, held_bytes: int) -> None:
+        """As `admit`, in a process that has `held_bytes` of its memory in use."""
+        need = memory_need(outline, resident_bytes=held_bytes, threads=self._threads)
+        available = resident_memory() + available_memory()
         if self._ceiling_bytes is not None and need.total_bytes > self._ceiling_bytes:
             raise ConfigError(f"memory is {_mib(self._ceiling_bytes)}, too little: {_needs(need)}")
         if need.total_bytes > available:
             raise ConfigError(f"{_mib(available)} of memory are available, too little: {_needs(need)}")
 
+    def fits(self, outline: ModelOutline, *, context: int | None, parallel: int | None) -> bool:
+        """Whether the model has room now, with the pages that were asked for, or the least."""
+        held = resident_memory()
+        need = memory_need(outline, resident_bytes=held + self._beside(), threads=self._threads)
+        pages = _least_page_bytes(outline.spec, context, parallel)
+        limit = held + available_memory()
+        if self._ceiling_bytes is not None:
+            limit = min(limit, self._ceiling_bytes)
+        return need.total_bytes - need.page_bytes + pages <= limit
+
     def pool(self, spec: ModelSpec, *, context: int | None, parallel: int | None) -> PoolSize:
         """The pool, now that the model is there. ConfigError if what was asked for does not fit."""
-        return pool_size(spec, context=context, parallel=parallel, budget=self._budget(spec))
+        least = _least_page_bytes(spec, context, parallel)
+        return pool_size(spec, context=context, parallel=parallel, budget=self._budget(spec, least))
 
-    def _budget(self, spec: ModelSpec) -> PageBudget:
-        available = available_memory()
+    def _budget(self, spec: ModelSpec, least_bytes: int) -> PageBudget:
+        beside = self._beside()
+        available = max(0, available_memory() - beside)
         if self._ceiling_bytes is None:
             return PageBudget(
                 num_bytes=int(available * SHARE), source=f"half of the {_mib(available)} of memory available"
             )
-        rest = self._buffer_bytes + serving_bytes(spec)
-        left = min(self._ceiling_bytes - resident_memory(), available) - rest
-        return PageBudget(
-            num_bytes=left, source=f"what --memory {_mib(self._ceiling_bytes)} leaves", use_all=True
-        )
+        rest = self.buffer_bytes + serving_bytes(spec)
+        left = min(self._ceiling_bytes - resident_memory() - beside, available) - rest
+        source = f"what --memory {_mib(self._ceiling_bytes)} leaves"
+        if self._share_bytes is not None and self._share_bytes < left:
+            left, source = max(self._share_bytes, min(least_bytes, left)), f"this model's share of {source}"
+        return PageBudget(num_bytes=left, source=source, use_all=True)
 
 
 def pool_size(spec: ModelSpec, *, context: int | None, parallel: int | None, budget: PageBudget) -> PoolSize:
@@ -123,6 +158,11 @@ def pool_size(spec: ModelSpec, *, context: int | None, parallel: int | None, bud
         )
     num_pages = budget_pages if budget.use_all and parallel is None else pages * wanted
     return PoolSize(context=context, parallel=wanted, num_pages=num_pages)
+
+
+def _least_page_bytes(spec: ModelSpec, context: int | None, parallel: int | None) -> int:
+    """Of the pages that were asked for, or of the fewest there may be."""
+    return kv_bytes(spec, context or min(LEAST_CONTEXT, spec.context_length)) * (parallel or 1)
 
 
 def _needs(need: MemoryNeed) -> str:

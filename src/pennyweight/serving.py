@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from pennyweight.answers.embedding_exchange import EmbeddingBackend
 from pennyweight.answers.endpoints import endpoints_over
@@ -20,9 +20,10 @@ from pennyweight.answers.served import (
     ServedModels,
 )
 from pennyweight.cost.price_list import read_prices
+from pennyweight.local_models import LocalModel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pennyweight.answers.answer import AnswerSource
     from pennyweight.answers.endpoints import Endpoints
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from pennyweight.api import Engine
     from pennyweight.config import Settings
     from pennyweight.encoder import EncoderSlot
+    from pennyweight.engine.stats import EngineStats
+    from pennyweight.residents.place import Wrap
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,21 +56,67 @@ class Serving:
         return self.served.resolve(model, EmbeddingModel if url == "/v1/embeddings" else AnsweringModel).name
 
 
+class ModelsHere(Protocol):
+    """The models that run here: one engine that is always there, or residents that come and go."""
+
+    @property
+    def is_serving(self) -> bool:
+        """False if something has failed that only a restart mends."""
+        ...
+
+    def answering(self, wrap: Wrap) -> Sequence[AnsweringModel]:
+        """As they are served; `wrap` says how the engine of one answers."""
+        ...
+
+    def stats(self) -> Mapping[str, EngineStats]:
+        """What the engines do and did, by the names of their models."""
+        ...
+
+    def num_loads(self) -> Mapping[str, int]:
+        """How often each model was loaded."""
+        ...
+
+
+class OneModel:
+    """An engine that somebody else has opened, and closes."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @property
+    def is_serving(self) -> bool:
+        return self._engine.is_serving
+
+    def answering(self, wrap: Wrap) -> Sequence[AnsweringModel]:
+        model = wrap(LocalModel(name=self._engine.name, source=None), self._engine)
+        return [AnsweringModel.always_open(model, created=self._engine.created)]
+
+    def stats(self) -> Mapping[str, EngineStats]:
+        return {self._engine.name: self._engine.stats()}
+
+    def num_loads(self) -> Mapping[str, int]:
+        return {self._engine.name: 1}
+
+
 def serving(
-    engine: Engine | None,
+    here: ModelsHere | None,
     encoder: EncoderSlot,
     settings: Settings,
     *,
-    measured: Callable[[AnswerSource], AnswerSource] = lambda answers: answers,
+    measured: Callable[[AnswerSource, str], AnswerSource] = lambda answers, _: answers,
     elsewhere: Sequence[ServedModel] = (),
     passages: PassageSource | None = None,
 ) -> Serving:
-    """`measured` wraps the engine's answers; `elsewhere` are models that run on other machines; `passages`
-    finds what is in files.
+    """`measured` wraps the answers of a model here, by its name; `elsewhere` are models that run on other
+    machines; `passages` finds what is in files.
     """
     folder = None if settings.vocabularies is None else Path(settings.vocabularies)
-    here: list[ServedModel] = [] if engine is None else [_model_here(engine, folder, measured)]
-    models = [*here, *elsewhere]
+
+    def wrap(model: LocalModel, engine: Engine) -> OpenModel:
+        return _open_model(model, engine, folder, measured)
+
+    models: list[ServedModel] = [] if here is None else [*here.answering(wrap)]
+    models += elsewhere
     if encoder.offered:
         models.append(EmbeddingModel(name=encoder.name, created=encoder.created))
     served = ServedModels(models, aliases=settings.aliases)
@@ -82,16 +131,18 @@ def serving(
     )
 
 
-def _model_here(
-    engine: Engine, vocabularies: Path | None, measured: Callable[[AnswerSource], AnswerSource]
-) -> AnsweringModel:
+def _open_model(
+    local: LocalModel,
+    engine: Engine,
+    vocabularies: Path | None,
+    measured: Callable[[AnswerSource, str], AnswerSource],
+) -> OpenModel:
     foreign = ForeignIds(engine.answerer.tokenizer, folder=vocabularies)
     template = engine.model.metadata.get("tokenizer.chat_template")
-    model = OpenModel(
-        name=engine.name,
+    return OpenModel(
+        name=local.name,
         fingerprint=engine.fingerprint,
-        answers=measured(engine.answerer),
+        answers=measured(engine.answerer, local.name),
         ids=foreign,
         local=LocalTokens(answerer=engine.answerer, foreign=foreign, chat_template=template),
     )
-    return AnsweringModel.always_open(model, created=engine.created)

@@ -95,7 +95,7 @@ def test_an_amount_that_is_none(penny: Penny, tiny_llama_path: Path) -> None:
 
 def _metric(url: str, name: str) -> float:
     lines = httpx.get(f"{url}/metrics").text.splitlines()
-    return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
+    return next(float(line.split()[1]) for line in lines if line.startswith(f"{name}{{"))
 
 
 def _status_kib(pid: int, name: str) -> int:

@@ -16,6 +16,7 @@ from pennyweight.config import Settings
 from pennyweight.server.app import create_app, working
 from pennyweight.server.serve import bind, server_config
 from pennyweight.server.services import open_services
+from pennyweight.serving import OneModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,7 +52,7 @@ def live_server(engine: Engine, *, max_body_bytes: int = 2**20, **settings: Any)
     with tempfile.TemporaryDirectory() as folder:
         own = Settings(**{"data": folder, "max_body_bytes": max_body_bytes, **settings})
         with open_services(own) as services:
-            app = create_app(engine, own, services)
+            app = create_app(OneModel(engine), own, services, encoder=engine.encoder)
             with working(app):
                 yield from _served(app, engine, services)
 

@@ -61,10 +61,12 @@ def test_metrics(client: openai.OpenAI, server: LiveServer) -> None:
         for family in text_string_to_metric_families(reply.text)
         for sample in family.samples
     }
-    assert values["pennyweight_tokens_generated_total[]"] >= 9
-    assert values["pennyweight_kv_pages[]"] > 0
-    assert values["pennyweight_answers_running[]"] == 0
-    assert values["pennyweight_time_to_first_token_seconds_count[]"] >= 1
+    model = f"[('model', '{server.model}')]"
+    assert values[f"pennyweight_tokens_generated_total{model}"] >= 9
+    assert values[f"pennyweight_kv_pages{model}"] > 0
+    assert values[f"pennyweight_answers_running{model}"] == 0
+    assert values[f"pennyweight_model_loads_total{model}"] == 1
+    assert values[f"pennyweight_time_to_first_token_seconds_count{model}"] >= 1
     answered = "[('path', '/v1/chat/completions'), ('status', '200')]"
     assert values[f"pennyweight_http_responses_total{answered}"] >= 1
     assert values["pennyweight_http_responses_total[('path', 'other'), ('status', '404')]"] >= 1

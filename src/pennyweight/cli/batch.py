@@ -65,10 +65,10 @@ def run(
         job = _checked(requests, answers)
         if not job.is_complete:
             from pennyweight.answers.principal import LOCAL
-            from pennyweight.serving import serving
+            from pennyweight.serving import OneModel, serving
 
             with opened(flags) as engine:
-                house = serving(engine, engine.encoder, settings)
+                house = serving(OneModel(engine), engine.encoder, settings)
                 assert job.input.url is not None
                 served = {house.check_model(job.input.url, name) for name in job.input.models}
                 if len(served) > 1:

@@ -11,11 +11,26 @@ Model = Annotated[
     typer.Option("--model", "-m", help="A name that `penny models` lists, or the path of a GGUF file."),
 ]
 ServedHere = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
         "--model",
         "-m",
-        help="A name that `penny models` lists, or the path of a GGUF file; `none`: only those elsewhere.",
+        help="A name that `penny models` lists, or the path of a GGUF file; `none`: only those elsewhere. "
+        "May be repeated: the first answers to OpenAI's names, others are loaded when they are asked for.",
+    ),
+]
+AllInstalled = Annotated[
+    bool, typer.Option("--all-installed", help="Serve all other installed models too, when asked for.")
+]
+LoadTimeout = Annotated[
+    int | None,
+    typer.Option(metavar="SECONDS", help="How long a request waits for its model; by default 120."),
+]
+UnloadAfter = Annotated[
+    int | None,
+    typer.Option(
+        metavar="SECONDS",
+        help="Unload a model that was idle for so long; by default only when others need the memory.",
     ),
 ]
 System = Annotated[str | None, typer.Option("--system", "-s", help="Instructions before the conversation.")]

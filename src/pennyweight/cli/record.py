@@ -38,7 +38,7 @@ def record(
     database: Database = None,
 ) -> None:
     """Pass chats and responses on to another service and keep them, to learn from later."""
-    from pennyweight.cli.serve import start
+    from pennyweight.cli.serve import model_flags, start
     from pennyweight.config import NO_MODEL, alias_table
     from pennyweight.errors import ConfigError
     from pennyweight.upstreams import upstream_tables
@@ -51,7 +51,7 @@ def record(
         {
             "record": True,
             "redact": redact,
-            "model": NO_MODEL if model is None else model,
+            **model_flags(model or [NO_MODEL]),
             "host": host,
             "port": port,
             "api_key": api_key,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import gc
 import signal
-from threading import Thread
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pennyweight.cli.options import (  # noqa: TC001  typer reads the annotations at run time
     Alias,
+    AllInstalled,
     AllowHost,
     AllowOrigin,
     ApiKey,
@@ -20,11 +20,13 @@ from pennyweight.cli.options import (  # noqa: TC001  typer reads the annotation
     ElsewhereModel,
     EmbeddingModel,
     Host,
+    LoadTimeout,
     Memory,
     Parallel,
     Port,
     ServedHere,
     Threads,
+    UnloadAfter,
 )
 
 if TYPE_CHECKING:
@@ -33,14 +35,15 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
-    from pennyweight.api import Engine
     from pennyweight.config import Settings
-    from pennyweight.encoder import EncoderSlot
     from pennyweight.store.database import Database as OpenDatabase
 
 
 def serve(
     model: ServedHere = None,
+    all_installed: AllInstalled = False,
+    load_timeout: LoadTimeout = None,
+    unload_after: UnloadAfter = None,
     host: Host = None,
     port: Port = None,
     api_key: ApiKey = None,
@@ -57,13 +60,16 @@ def serve(
     data: Data = None,
     database: Database = None,
 ) -> None:
-    """Serve the model to any OpenAI client."""
+    """Serve one model or several to any OpenAI client."""
     from pennyweight.config import alias_table
     from pennyweight.upstreams import upstream_tables
 
     start(
         {
-            "model": model,
+            **model_flags(model),
+            "all_installed": all_installed or None,
+            "load_timeout": load_timeout,
+            "unload_after": unload_after,
             "host": host,
             "port": port,
             "api_key": api_key,
@@ -83,6 +89,13 @@ def serve(
     )
 
 
+def model_flags(models: list[str] | None) -> dict[str, object]:
+    """The settings that a list of models stands for."""
+    if not models:
+        return {}
+    return {"model": models[0], "further_models": tuple(models[1:]) or None}
+
+
 def start(flags: Mapping[str, object]) -> None:
     """Serve with these settings over those of the file and the environment, until told to stop."""
     from pennyweight.cli.terminal import notice
@@ -98,7 +111,7 @@ def start(flags: Mapping[str, object]) -> None:
     with server.bind(settings.host, settings.port) as listener, ExitStack() as stack:
 
         def prepare(check: Callable[[], None]) -> ASGIApp:
-            app, names = _prepared(stack, settings, flags, check)
+            app, names = _prepared(stack, settings, check)
             address = f"http://{_bracketed(settings.host)}:{listener.getsockname()[1]}"
             notice(f"Serving {names} at {address}/v1 (documentation: {address}/docs; Ctrl-C stops)")
             if settings.record:
@@ -110,64 +123,29 @@ def start(flags: Mapping[str, object]) -> None:
         raise typer.Exit(130)
 
 
-def _prepared(
-    stack: ExitStack, settings: Settings, flags: Mapping[str, object], check: Callable[[], None]
-) -> tuple[ASGIApp, str]:
-    """The application over a store and an engine that `stack` closes, and the names of what it serves."""
-    from pennyweight.config import NO_MODEL
+def _prepared(stack: ExitStack, settings: Settings, check: Callable[[], None]) -> tuple[ASGIApp, str]:
+    """The application over a store and models that `stack` closes, and the names of what it serves."""
+    from pennyweight.cli.terminal import progress_bars
+    from pennyweight.residents.server_models import open_models
     from pennyweight.server.app import create_app, working
     from pennyweight.server.services import open_services
 
     services = stack.enter_context(open_services(settings))
     if is_open_door(settings):
         refuse_without_keys(services.database, settings.host)
-    names = list(settings.upstream)
-    if settings.model == NO_MODEL:
-        app = create_app(None, settings, services, encoder=_encoder(stack, settings, check))
-    else:
-        engine = _engine(stack, settings, flags, check)
-        app = create_app(engine, settings, services)
-        names.insert(0, engine.name)
-    stack.enter_context(working(app))
-    return app, ", ".join(names) or "embeddings"
-
-
-def _engine(
-    stack: ExitStack, settings: Settings, flags: Mapping[str, object], check: Callable[[], None]
-) -> Engine:
-    from pennyweight.cli.session import opened
-
-    engine = stack.enter_context(opened(flags, check=check, embedding_model=settings.embedding_model))
-    Thread(target=_settle, args=(engine,), name="pennyweight-grammars", daemon=True).start()
-    return engine
-
-
-def _settle(engine: Engine) -> None:
-    """Read the vocabulary for grammars while the first clients come; give back what the start freed."""
-    from pennyweight.native import _native
-
-    engine.answerer.grammars.warm_up()
-    _native.release_free_memory()
-
-
-def _encoder(stack: ExitStack, settings: Settings, check: Callable[[], None]) -> EncoderSlot:
-    """The encoder of a server without an engine."""
-    from pennyweight.cli.terminal import progress_bars
-    from pennyweight.encoder import EncoderSlot
-
-    gc.enable()  # as after an engine is opened
-    encoder = EncoderSlot(settings.embedding_model, threads=settings.threads)
-    stack.callback(encoder.close)
-    if settings.embedding_model is None:
-        return encoder
     with progress_bars() as show:
 
-        def progress(done: int, total: int) -> None:
+        def progress(stage: str, done: int, total: int) -> None:
             check()
-            show("encoder", done, total)
+            show(stage, done, total)
 
-        encoder.open(progress=progress)
-    return encoder
+        here, encoder = stack.enter_context(open_models(settings, progress=progress))
+    gc.freeze()  # what is here now is here to stay, and is not looked through any more
+    gc.enable()
+    app = create_app(here, settings, services, encoder=encoder)
+    stack.enter_context(working(app))
+    names = [*([] if here is None else here.stats()), *settings.upstream]
+    return app, ", ".join(names) or "embeddings"
 
 
 def is_open_door(settings: Settings) -> bool:

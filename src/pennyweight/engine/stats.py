@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,6 +27,15 @@ class EngineStats:
     preemptions: int = 0
     prefill_s: float = 0.0  # seconds of steps with prompt tokens in them
     decode_s: float = 0.0  # seconds of all other steps
+
+    def plus(self, other: EngineStats) -> EngineStats:
+        """The figures of both together."""
+        names = [field.name for field in fields(self)]
+        return EngineStats(**{name: getattr(self, name) + getattr(other, name) for name in names})
+
+    def totals(self) -> EngineStats:
+        """What stays true after the engine has ended: counts of now are 0."""
+        return replace(self, running=0, waiting=0, pages_total=0, pages_used=0, pages_cached=0)
 
 
 @dataclass(slots=True)

@@ -49,7 +49,7 @@ from pennyweight.server.routes.conversations import conversation_routes
 from pennyweight.server.routes.docs import docs_routes
 from pennyweight.server.routes.embeddings import embedding_routes
 from pennyweight.server.routes.files import file_routes
-from pennyweight.server.routes.health import health_routes
+from pennyweight.server.routes.health import ServerStatus, health_routes
 from pennyweight.server.routes.metrics import metrics_routes
 from pennyweight.server.routes.models import models_routes
 from pennyweight.server.routes.moderations import moderations_routes
@@ -79,12 +79,11 @@ if TYPE_CHECKING:
 
     from fastapi import FastAPI
 
-    from pennyweight.api import Engine
     from pennyweight.config import Settings
     from pennyweight.encoder import EncoderSlot
     from pennyweight.history.work import Work
     from pennyweight.server.services import Services
-    from pennyweight.serving import Serving
+    from pennyweight.serving import ModelsHere, Serving
     from pennyweight.store.generation import Kind
 
 PING_S = 15.0
@@ -102,17 +101,17 @@ _READABLE_HEADERS = (
 
 
 def create_app(
-    engine: Engine | None,
+    here: ModelsHere | None,
     settings: Settings,
     services: Services,
     *,
-    encoder: EncoderSlot | None = None,
+    encoder: EncoderSlot,
     ping_s: float = PING_S,
 ) -> FastAPI:
-    """An ASGI application over `engine` and `services`, which the caller opens and closes.
+    """An ASGI application over models and `services`, which the caller opens and closes.
 
-    Without an engine requests are only passed on, and `encoder` is in place of the engine's. ConfigError if
-    models served clash, or a key is missing.
+    Without models `here` requests are only passed on. ConfigError if models served clash, or a key is
+    missing.
     """
     from pennyweight import __version__
 
@@ -127,20 +126,16 @@ def create_app(
     )
     install_error_handlers(app)
     app.state.workers = []
-    encoder = engine.encoder if engine is not None else encoder
-    assert encoder is not None, "a server without an engine is given its encoder"
-    info = {"version": __version__}
-    if engine is not None:
-        info |= {"model": engine.name, "target": engine.target}
-    metrics = Metrics(None if engine is None else engine.stats, encoder.stats, info=info)
+    status = ServerStatus.of(here)
+    metrics = Metrics(here, encoder.stats, info={"version": __version__, **status.info})
     metrics.watch_usage(lambda: services.usage.num_waiting)
     chunk_encoder = ChunkEncoder(encoder, meter=vector_meter(services.usage))
     searcher = Searcher(services.database, chunk_encoder)
     house = serving(
-        engine,
+        here,
         encoder,
         settings,
-        measured=lambda answers: MeteredAnswers(answers, metrics),
+        measured=lambda answers, model: MeteredAnswers(answers, metrics, model=model),
         elsewhere=models_elsewhere(settings.upstream.values(), metrics, environ=os.environ),
         passages=FileSearches(searcher),
     )
@@ -156,7 +151,7 @@ def create_app(
     retrieval = _add_retrieval(app, searcher, services, settings)
     _add_assistants(app, house, retrieval, later, limits)
     _add_organization(app, services, settings)
-    app.include_router(health_routes(engine))
+    app.include_router(health_routes(status))
     app.include_router(metrics_routes(metrics))
     app.include_router(docs_routes())
     _add_middleware(app, settings, services, metrics)

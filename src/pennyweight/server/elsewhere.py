@@ -29,7 +29,7 @@ def _model(upstream: Upstream, metrics: Metrics, key: str | None) -> AnsweringMo
 
     model = OpenModel(
         name=upstream.name,
-        answers=MeteredAnswers(UpstreamAnswers(upstream, key=key), metrics),
+        answers=MeteredAnswers(UpstreamAnswers(upstream, key=key), metrics, model=upstream.name),
         ids=UpstreamIds(upstream.model),
     )
     return AnsweringModel.always_open(model, created=int(time.time()), owner="upstream")

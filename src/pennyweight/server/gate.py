@@ -8,19 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pennyweight.errors import UnavailableError
+from pennyweight.errors import ModelLoadingError
 from pennyweight.server.envelope import error_response, json_response
 from pennyweight.server.request_id import RequestId
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
-
-
-class LoadingError(UnavailableError):
-    """The model is still being loaded."""
-
-    code = "model_loading"
-    retry_after_s = 1.0
 
 
 class Gate:
@@ -41,5 +34,5 @@ async def _answer_early(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["path"] == "/live":
         response = json_response({"status": "ok"})
     else:
-        response = error_response(LoadingError("The model is being loaded; try again in a moment."))
+        response = error_response(ModelLoadingError("The model is being loaded; try again in a moment."))
     await response(scope, receive, send)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
@@ -64,24 +64,26 @@ class Metrics:
 
     def __init__(
         self,
-        stats: Callable[[], EngineStats] | None,
+        here: CountedModels | None,
         embeddings: Callable[[], EmbeddingStats],
         *,
         info: Mapping[str, str],
     ) -> None:
-        """`stats` and `embeddings` give the counts of now (None: there is no engine); `info`: what runs."""
+        """`here` and `embeddings` give the counts of now (None: no model runs here); `info`: what runs."""
         self.registry = CollectorRegistry()
-        self.registry.register(EngineCollector(stats, embeddings, info))
+        self.registry.register(EngineCollector(here, embeddings, info))
         ProcessCollector(registry=self.registry)
         self.ttft_s = Histogram(
             "pennyweight_time_to_first_token_seconds",
             "From a request understood to the first piece of its answer.",
+            ("model",),
             buckets=_TTFT_S,
             registry=self.registry,
         )
         self.gap_s = Histogram(
             "pennyweight_token_gap_seconds",
             "Between two pieces of one answer.",
+            ("model",),
             buckets=_GAP_S,
             registry=self.registry,
         )
@@ -114,16 +116,24 @@ class Metrics:
         return generate_latest(self.registry)
 
 
+class CountedModels(Protocol):
+    """The models that run here, by name; `serving.ModelsHere` is it."""
+
+    def stats(self) -> Mapping[str, EngineStats]: ...
+
+    def num_loads(self) -> Mapping[str, int]: ...
+
+
 class EngineCollector(Collector):
-    """The engine's own counts and the encoder's, read when Prometheus asks."""
+    """The engines' own counts and the encoder's, read when Prometheus asks."""
 
     def __init__(
         self,
-        stats: Callable[[], EngineStats] | None,
+        here: CountedModels | None,
         embeddings: Callable[[], EmbeddingStats],
         info: Mapping[str, str],
     ) -> None:
-        self._stats = stats
+        self._here = here
         self._embeddings = embeddings
         self._info = dict(info)
 
@@ -132,21 +142,32 @@ class EngineCollector(Collector):
         embeddings = self._embeddings()
         for field, (name, text) in _EMBEDDING_COUNTERS.items():
             yield CounterMetricFamily(f"pennyweight_{name}", text, value=getattr(embeddings, field))
-        if self._stats is None:
+        if self._here is None:
             return
-        stats = self._stats()
+        models = self._here.stats()
+        families: list[tuple[str, GaugeMetricFamily | CounterMetricFamily]] = []
         for field, (name, text) in _GAUGES.items():
-            yield GaugeMetricFamily(f"pennyweight_{name}", text, value=getattr(stats, field))
+            families.append((field, GaugeMetricFamily(f"pennyweight_{name}", text, labels=("model",))))
         for field, (name, text) in _COUNTERS.items():
-            yield CounterMetricFamily(f"pennyweight_{name}", text, value=getattr(stats, field))
+            families.append((field, CounterMetricFamily(f"pennyweight_{name}", text, labels=("model",))))
+        for field, family in families:
+            for model, stats in models.items():
+                family.add_metric((model,), getattr(stats, field))
+            yield family
+        loads = CounterMetricFamily("pennyweight_model_loads", "Times a model was loaded.", labels=("model",))
+        for model, number in self._here.num_loads().items():
+            loads.add_metric((model,), number)
+        yield loads
 
 
 class MeteredAnswers:
     """Answers of `source`, with what their readers felt written down."""
 
-    def __init__(self, source: AnswerSource, metrics: Metrics) -> None:
+    def __init__(self, source: AnswerSource, metrics: Metrics, *, model: str) -> None:
         self._source = source
         self._metrics = metrics
+        self._ttft_s = metrics.ttft_s.labels(model)
+        self._gap_s = metrics.gap_s.labels(model)
 
     async def answer(
         self, source: Source, options: Options, principal: Principal, account: Account = FREE
@@ -161,7 +182,7 @@ class MeteredAnswers:
                     accepted = True
                     if isinstance(event, TextDelta | RefusalDelta | ToolCallDelta):
                         now_s = time.monotonic()
-                        felt = self._metrics.gap_s if event.choice in begun else self._metrics.ttft_s
+                        felt = self._gap_s if event.choice in begun else self._ttft_s
                         felt.observe(now_s - last_s[event.choice])
                         last_s[event.choice] = now_s
                         begun.add(event.choice)

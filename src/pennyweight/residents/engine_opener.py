@@ -1,0 +1,184 @@
+"""Engines as residents: a model opened beside others, within the memory and on the cores they share."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from pennyweight.api import compose, find_model, useful_threads
+from pennyweight.core import PAGE_TOKENS
+from pennyweight.encoder import EncoderSlot
+from pennyweight.errors import PennyweightError
+from pennyweight.memory import MemoryPlan
+from pennyweight.memory_need import serving_bytes
+from pennyweight.residents.gentle import gently
+from pennyweight.residents.page_share import page_share, standing_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from pennyweight.answers.grammars import Grammars
+    from pennyweight.api import Engine
+    from pennyweight.engine.core_turns import CoreTurns
+    from pennyweight.engine.stats import EngineStats
+    from pennyweight.local_models import LocalModel
+    from pennyweight.memory import PoolSize
+    from pennyweight.models.load import LoadedModel
+    from pennyweight.models.outline import ModelOutline
+    from pennyweight.models.spec import ModelSpec
+    from pennyweight.residents.place import Room
+
+_PATIENCE_S = 5.0  # for answers that have just ended to let go of their model
+
+
+class ResidentEngine:
+    """An engine in memory; `buffer_bytes` is what its largest step will work in."""
+
+    def __init__(self, engine: Engine, *, buffer_bytes: int) -> None:
+        self._engine: Engine | None = engine
+        self._buffer_bytes = buffer_bytes
+        grammars = engine.answerer.grammars
+        threading.Thread(target=_settle, args=(grammars,), name="pennyweight-grammars", daemon=True).start()
+
+    @property
+    def engine(self) -> Engine:
+        assert self._engine is not None, "it was closed"
+        return self._engine
+
+    @property
+    def is_serving(self) -> bool:
+        return self.engine.is_serving
+
+    def stats(self) -> EngineStats:
+        return self.engine.stats()
+
+    def beside_bytes(self) -> int:
+        """Pages that hold nothing yet, and as if nothing had been computed yet."""
+        stats, spec = self.stats(), self.engine.model.spec
+        untouched = stats.pages_total - max(stats.pages_used, stats.pages_cached)
+        return untouched * PAGE_TOKENS * spec.kv_bytes_per_token + self._buffer_bytes + serving_bytes(spec)
+
+    def close(self) -> None:
+        """An answer that has just ended keeps its model for a moment more."""
+        from pennyweight.native import _native
+
+        freed = threading.Event()
+        engine, self._engine = self.engine, None
+        engine.when_freed(freed.set)
+        engine.close()
+        del engine
+        freed.wait(_PATIENCE_S)
+        _native.release_free_memory()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineOpener:
+    """How models are opened: `context`, `parallel` and `threads` as of `Engine.open`, for those without.
+
+    `models` are all that may be there at once, `program_bytes` what the process holds before the first.
+    """
+
+    models: Sequence[LocalModel]
+    ceiling_bytes: int | None
+    program_bytes: int
+    context: int | None
+    parallel: int | None
+    threads: int | None
+    batch_share: float
+    cores: CoreTurns
+
+    def __call__(self, model: LocalModel, room: Room) -> ResidentEngine:
+        """Raises what `Engine.open` does."""
+        path = find_model(model.source, room.progress)
+        plan = _RoomyPlan(self, model, room)
+        opened = partial(
+            compose,
+            path,
+            plan,
+            EncoderSlot(cores=self.cores, offered=False),
+            name=model.name,
+            context=plan.context,
+            parallel=plan.parallel,
+            threads=self.threads,
+            batch_share=self.batch_share,
+            progress=room.progress,
+        )
+        engine = opened() if room.is_alone else opened(loading=_gentle_loading)
+        return ResidentEngine(engine, buffer_bytes=plan.buffer_bytes)
+
+    @property
+    def num_threads(self) -> int:
+        return self.threads or useful_threads()
+
+    def share(self, model: LocalModel, outline: ModelOutline) -> int:
+        """The most bytes for the pages of `model` beside the others."""
+        assert self.ceiling_bytes is not None, "only a ceiling is divided"
+        others = [self._standing_bytes(other) for other in self.models if other is not model]
+        return page_share(
+            self.ceiling_bytes,
+            program_bytes=self.program_bytes,
+            own_bytes=standing_bytes(outline, threads=self.num_threads),
+            others=[num_bytes for num_bytes in others if num_bytes is not None],
+        )
+
+    def _standing_bytes(self, model: LocalModel) -> int | None:
+        """None: it is not here, or no model."""
+        from pennyweight.models.catalog import DEFAULT_MODEL
+        from pennyweight.models.local import resolve
+        from pennyweight.models.outline import outline
+
+        try:
+            described = outline(resolve(model.source or DEFAULT_MODEL))
+        except PennyweightError:
+            return None
+        return standing_bytes(described, threads=self.num_threads)
+
+
+class _RoomyPlan:
+    """A plan that makes room before it admits."""
+
+    def __init__(self, opener: EngineOpener, model: LocalModel, room: Room) -> None:
+        self._opener = opener
+        self._room = room
+        self.context = model.context or opener.context
+        self.parallel = model.parallel or opener.parallel
+        divided = opener.ceiling_bytes is not None and len(opener.models) > 1
+        self._plan = MemoryPlan(
+            opener.ceiling_bytes,
+            threads=opener.num_threads,
+            beside=room.beside_bytes,
+            share=partial(opener.share, model) if divided else None,
+        )
+
+    @property
+    def buffer_bytes(self) -> int:
+        return self._plan.buffer_bytes
+
+    def admit(self, outline: ModelOutline) -> None:
+        if not self._room.is_alone:
+            # Nobody goes for a model that would not fit an empty machine.
+            self._plan.check(outline, held_bytes=self._opener.program_bytes)
+            fits = partial(self._plan.fits, outline, context=self.context, parallel=self.parallel)
+            self._room.make(fits)
+        self._plan.admit(outline)
+
+    def pool(self, spec: ModelSpec, *, context: int | None, parallel: int | None) -> PoolSize:
+        return self._plan.pool(spec, context=context, parallel=parallel)
+
+
+def _settle(grammars: Grammars) -> None:
+    """Read the vocabulary for grammars while the first clients come; give back what the start freed."""
+    from pennyweight.native import _native
+
+    grammars.warm_up()
+    _native.release_free_memory()
+
+
+def _gentle_loading(path: Path, **arguments: object) -> LoadedModel:
+    """As `models.load.load`, beside answers that go on."""
+    from pennyweight.models.load import load
+
+    return gently(lambda: load(path, **arguments))  # type: ignore[arg-type]  # handed on as they are
