@@ -97,27 +97,35 @@ void bind_layer(nb::module_& m) {
   nb::class_<Layer>(m, "LayerWeights")
       .def(
           "__init__",
-          [](Layer* layer, nb::object attention_norm, MatrixPointer query, MatrixPointer key, MatrixPointer value,
-             MatrixPointer output, nb::object feed_forward_norm, MatrixPointer gate, MatrixPointer up,
-             MatrixPointer down, const Vector& query_norm, const Vector& key_norm, const Vector& post_attention_norm,
-             const Vector& post_feed_forward_norm) {
-            new (layer) Layer{floats_of(attention_norm, "attention_norm"),
-                              optional_floats(query_norm, "query_norm"),
-                              optional_floats(key_norm, "key_norm"),
-                              optional_floats(post_attention_norm, "post_attention_norm"),
-                              floats_of(feed_forward_norm, "feed_forward_norm"),
-                              optional_floats(post_feed_forward_norm, "post_feed_forward_norm"),
-                              std::move(query),
-                              std::move(key),
-                              std::move(value),
-                              std::move(output),
-                              std::move(gate),
-                              std::move(up),
-                              std::move(down)};
+          [](Layer* layer, MatrixPointer query, MatrixPointer key, MatrixPointer value, MatrixPointer output,
+             MatrixPointer gate, MatrixPointer up, MatrixPointer down, const Vector& attention_norm,
+             const Vector& feed_forward_norm, const Vector& query_norm, const Vector& key_norm,
+             const Vector& post_attention_norm, const Vector& post_feed_forward_norm, const Vector& query_bias,
+             const Vector& key_bias, const Vector& value_bias, const Vector& output_bias) {
+            new (layer)
+                Layer{.attention_norm = optional_floats(attention_norm, "attention_norm"),
+                      .query_norm = optional_floats(query_norm, "query_norm"),
+                      .key_norm = optional_floats(key_norm, "key_norm"),
+                      .post_attention_norm = optional_floats(post_attention_norm, "post_attention_norm"),
+                      .feed_forward_norm = optional_floats(feed_forward_norm, "feed_forward_norm"),
+                      .post_feed_forward_norm = optional_floats(post_feed_forward_norm, "post_feed_forward_norm"),
+                      .query_bias = optional_floats(query_bias, "query_bias"),
+                      .key_bias = optional_floats(key_bias, "key_bias"),
+                      .value_bias = optional_floats(value_bias, "value_bias"),
+                      .output_bias = optional_floats(output_bias, "output_bias"),
+                      .query = std::move(query),
+                      .key = std::move(key),
+                      .value = std::move(value),
+                      .output = std::move(output),
+                      .gate = std::move(gate),
+                      .up = std::move(up),
+                      .down = std::move(down)};
           },
-          nb::kw_only(), "attention_norm"_a, "query"_a, "key"_a, "value"_a, "output"_a, "feed_forward_norm"_a, "gate"_a,
-          "up"_a, "down"_a, "query_norm"_a = nb::none(), "key_norm"_a = nb::none(),
-          "post_attention_norm"_a = nb::none(), "post_feed_forward_norm"_a = nb::none());
+          nb::kw_only(), "query"_a, "key"_a, "value"_a, "output"_a, "gate"_a, "up"_a, "down"_a,
+          "attention_norm"_a = nb::none(), "feed_forward_norm"_a = nb::none(), "query_norm"_a = nb::none(),
+          "key_norm"_a = nb::none(), "post_attention_norm"_a = nb::none(), "post_feed_forward_norm"_a = nb::none(),
+          "query_bias"_a = nb::none(), "key_bias"_a = nb::none(), "value_bias"_a = nb::none(),
+          "output_bias"_a = nb::none());
 }
 
 void bind_model(nb::module_& m) {
@@ -126,9 +134,10 @@ void bind_model(nb::module_& m) {
           "__init__",
           [](Model* self, int vocab_size, int d_model, int num_heads, int num_kv_heads, int head_dim, int d_ff,
              float norm_eps, const std::string& activation, double attention_scale, float embedding_scale,
-             std::vector<int> windows, std::vector<std::vector<double>> ropes, std::vector<int> rope_of_layer,
-             std::vector<std::shared_ptr<Layer>> layers, MatrixPointer embedding, nb::object final_norm,
-             MatrixPointer head) {
+             std::vector<int> windows, std::vector<std::vector<double>> ropes,
+             std::vector<std::optional<int>> rope_of_layer, std::vector<std::shared_ptr<Layer>> layers,
+             MatrixPointer embedding, nb::object final_norm, MatrixPointer head, std::vector<double> rope_magnitudes,
+             double attention_softcap, double logit_softcap, float residual_scale, float logit_scale) {
             Model model;
             model.vocab_size = vocab_size;
             model.d_model = d_model;
@@ -143,6 +152,11 @@ void bind_model(nb::module_& m) {
             model.windows = std::move(windows);
             model.ropes = std::move(ropes);
             model.rope_of_layer = std::move(rope_of_layer);
+            model.rope_magnitudes = std::move(rope_magnitudes);
+            model.attention_softcap = attention_softcap;
+            model.logit_softcap = logit_softcap;
+            model.residual_scale = residual_scale;
+            model.logit_scale = logit_scale;
             model.layers.assign(layers.begin(), layers.end());
             model.final_norm = floats_of(final_norm, "final_norm");
             model.head = head ? std::move(head) : embedding;
@@ -152,7 +166,9 @@ void bind_model(nb::module_& m) {
           },
           nb::kw_only(), "vocab_size"_a, "d_model"_a, "num_heads"_a, "num_kv_heads"_a, "head_dim"_a, "d_ff"_a,
           "norm_eps"_a, "activation"_a, "attention_scale"_a, "embedding_scale"_a, "windows"_a, "ropes"_a,
-          "rope_of_layer"_a, "layers"_a, "embedding"_a, "final_norm"_a, "head"_a = nb::none())
+          "rope_of_layer"_a, "layers"_a, "embedding"_a, "final_norm"_a, "head"_a = nb::none(),
+          "rope_magnitudes"_a = std::vector<double>(), "attention_softcap"_a = 0.0, "logit_softcap"_a = 0.0,
+          "residual_scale"_a = 1.0F, "logit_scale"_a = 1.0F)
       .def_prop_ro("weight_bytes", &Model::weight_bytes);
 }
 

@@ -13,6 +13,7 @@ constexpr int kSegmentTokens = kSegmentPages * Cache::kPageTokens;
 constexpr int kSharedTilePays = 24;
 constexpr int kTilePays = 40;
 
+constexpr double kLog2e = 1.4426950408889634;
 constexpr int kStateHeader = 16;  // floats of a stored state before its output: maximum, sum, padding
 
 void reset(SoftmaxState& state, int dim) {
@@ -69,6 +70,7 @@ AttentionStage::AttentionStage(const Model& model, Cache& cache, const KernelTab
       cache_(cache),
       kernels_(kernels),
       dim_(padded_head(model.head_dim)),
+      softcap_(static_cast<float>(model.attention_softcap * kLog2e)),
       state_floats_(dim_ + kStateHeader) {
   for (int i = 0; i < num_threads; ++i) scratch_.push_back(std::make_unique<Scratch>(dim_, model.group()));
 }
@@ -267,7 +269,7 @@ void AttentionStage::run_tile(const Task& task, int layer, const Query* queries,
       const int start = page * Cache::kPageTokens;
       const bool all_visible = start + Cache::kPageTokens - 1 <= earliest_last && start >= latest_first;
       kernels_.attend_tile(cache_.head(layer, task.pages[page], task.kv_head), dim_, start, all_visible, tile,
-                           scratch.tile_scratch.get());
+                           scratch.tile_scratch.get(), softcap_);
     }
     kernels_.merge_tile(scratch.total, tile, dim_);
   }
@@ -304,7 +306,7 @@ void AttentionStage::run_segment(const Task& task, int layer, int segment, const
     const int next = std::min(page + 1, last_page);
     kernels_.attend_page(cache_.head(layer, task.pages[page], task.kv_head), dim_, page * Cache::kPageTokens, first,
                          task.last_position, queries, scratch.row_segment.data(), model_.group(),
-                         cache_.head(layer, task.pages[next], task.kv_head));
+                         cache_.head(layer, task.pages[next], task.kv_head), softcap_);
   }
 }
 

@@ -22,9 +22,29 @@ void check_vector(const char* name, const std::vector<float>& v, int size) {
           std::string(name) + " has " + std::to_string(v.size()) + " values, expected " + std::to_string(size));
 }
 
+void check_optional(const char* name, const std::vector<float>& v, int size) {
+  if (!v.empty()) check_vector(name, v, size);
+}
+
+void check_norms(const Model& model, const Layer& layer) {
+  require(layer.attention_norm.empty() == layer.feed_forward_norm.empty(),
+          "attention_norm and feed_forward_norm come together");
+  require(layer.query_norm.empty() == layer.key_norm.empty(), "query_norm and key_norm come together");
+  check_optional("attention_norm", layer.attention_norm, model.d_model);
+  check_optional("feed_forward_norm", layer.feed_forward_norm, model.d_model);
+  check_optional("post_attention_norm", layer.post_attention_norm, model.d_model);
+  check_optional("post_feed_forward_norm", layer.post_feed_forward_norm, model.d_model);
+  const bool whole = model.norms_projections(layer);
+  check_optional("query_norm", layer.query_norm, whole ? model.query_size() : model.head_dim);
+  check_optional("key_norm", layer.key_norm, whole ? model.kv_size() : model.head_dim);
+}
+
 void check_layer(const Model& model, const Layer& layer) {
-  check_vector("attention_norm", layer.attention_norm, model.d_model);
-  check_vector("feed_forward_norm", layer.feed_forward_norm, model.d_model);
+  check_norms(model, layer);
+  check_optional("query_bias", layer.query_bias, model.query_size());
+  check_optional("key_bias", layer.key_bias, model.kv_size());
+  check_optional("value_bias", layer.value_bias, model.kv_size());
+  check_optional("output_bias", layer.output_bias, model.d_model);
   check_matrix("query", layer.query, model.query_size(), model.d_model);
   check_matrix("key", layer.key, model.kv_size(), model.d_model);
   check_matrix("value", layer.value, model.kv_size(), model.d_model);
@@ -32,14 +52,6 @@ void check_layer(const Model& model, const Layer& layer) {
   check_matrix("gate", layer.gate, model.d_ff, model.d_model);
   check_matrix("up", layer.up, model.d_ff, model.d_model);
   check_matrix("down", layer.down, model.d_model, model.d_ff);
-  require(layer.query_norm.empty() == layer.key_norm.empty(), "query_norm and key_norm come together");
-  if (!layer.query_norm.empty()) {
-    check_vector("query_norm", layer.query_norm, model.head_dim);
-    check_vector("key_norm", layer.key_norm, model.head_dim);
-  }
-  if (!layer.post_attention_norm.empty()) check_vector("post_attention_norm", layer.post_attention_norm, model.d_model);
-  if (!layer.post_feed_forward_norm.empty())
-    check_vector("post_feed_forward_norm", layer.post_feed_forward_norm, model.d_model);
 }
 
 }  // namespace
@@ -53,7 +65,7 @@ size_t Model::weight_bytes() const {
   return total;
 }
 
-void Model::check() const {
+void Model::check_constants() const {
   require(vocab_size > 0 && num_heads > 0 && num_kv_heads > 0 && num_heads % num_kv_heads == 0,
           "vocab_size, num_heads and num_kv_heads must be positive, num_heads a multiple of num_kv_heads");
   require(d_model > 0 && d_ff > 0,
@@ -63,16 +75,33 @@ void Model::check() const {
   require(!layers.empty() && windows.size() == layers.size() && rope_of_layer.size() == layers.size(),
           "windows and rope_of_layer need one entry per layer");
   require(norm_eps > 0 && std::isfinite(norm_eps), "norm_eps must be positive and finite");
-  require(std::isfinite(attention_scale) && std::isfinite(embedding_scale), "scales must be finite");
+  require(std::isfinite(attention_scale) && std::isfinite(embedding_scale) && std::isfinite(residual_scale) &&
+              std::isfinite(logit_scale),
+          "scales must be finite");
+  for (double cap : {attention_softcap, logit_softcap})
+    require(cap == 0 || (cap >= 1e-3 && cap <= 1e6),
+            "a soft cap must be 0 or from 0.001 to 1000000, got " + std::to_string(cap));
+}
+
+void Model::check_ropes() const {
   for (int window : windows) require(window >= 0, "a window is negative: " + std::to_string(window));
-  for (int rope : rope_of_layer)
-    require(rope >= 0 && rope < static_cast<int>(ropes.size()),
-            "rope_of_layer names rope " + std::to_string(rope) + " of " + std::to_string(ropes.size()));
+  for (std::optional<int> rope : rope_of_layer)
+    require(!rope || (*rope >= 0 && *rope < static_cast<int>(ropes.size())),
+            "rope_of_layer names rope " + std::to_string(rope.value_or(0)) + " of " + std::to_string(ropes.size()));
+  require(rope_magnitudes.empty() || rope_magnitudes.size() == ropes.size(),
+          "rope_magnitudes has " + std::to_string(rope_magnitudes.size()) + " entries for " +
+              std::to_string(ropes.size()) + " ropes");
+  for (double magnitude : rope_magnitudes) require(std::isfinite(magnitude), "a rope magnitude is not finite");
   for (const auto& rope : ropes)
     require(!rope.empty() && 2 * rope.size() <= static_cast<size_t>(head_dim),
             "a rope has " + std::to_string(rope.size()) + " frequencies for heads of " + std::to_string(head_dim));
   for (const auto& rope : ropes)
     for (double frequency : rope) require(std::isfinite(frequency), "a rope frequency is not finite");
+}
+
+void Model::check() const {
+  check_constants();
+  check_ropes();
   check_matrix("embedding", embedding, vocab_size, d_model);
   check_matrix("head", head, vocab_size, d_model);
   check_vector("final_norm", final_norm, d_model);

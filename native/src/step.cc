@@ -10,8 +10,16 @@ namespace {
 
 constexpr int kPrivateRows = 3;  // up to so many rows, preparing an input twice is cheaper than a barrier
 constexpr double kLog2e = 1.4426950408889634;
+constexpr int kLogitChunk = 4096;  // logits that a thread scales at a time
+const std::vector<float> kNone;
 
 bool is_float(const MatrixPointer& m) { return traits(m->format()).is_float(); }
+
+// Scores are exponents of 2, or what their soft cap takes (softcap in kernels/math.inl).
+float query_factor(const Model& m) {
+  return static_cast<float>(m.attention_softcap > 0 ? m.attention_scale * (2 * kLog2e / m.attention_softcap)
+                                                    : m.attention_scale * kLog2e);
+}
 
 size_t qkv_stride(const Layer& w) { return w.query->padded_rows() + w.key->padded_rows() + w.value->padded_rows(); }
 
@@ -25,7 +33,7 @@ Step::Step(const Model& model, Cache& cache, const KernelTable& kernels, Team& t
       attention_(model, cache, kernels, team.size()),
       max_columns_(std::max({model.width(), model.query_width(), model.hidden_width()})),
       qkv_stride_(qkv_stride(*model.layers.front())),
-      query_factor_(static_cast<float>(model.attention_scale * kLog2e)) {
+      query_factor_(query_factor(model)) {
   for (const auto& rope : model.ropes) rope_half_ = std::max(rope_half_, rope.size());
   float_inputs_ = is_float(model.head);
   for (const auto& layer : model.layers)
@@ -116,22 +124,25 @@ void Step::embed(int thread, const Batch& batch) {
     }
     for (size_t r = 0; r < model_.ropes.size(); ++r) {
       const size_t at = (static_cast<size_t>(row) * model_.ropes.size() + r) * rope_half_;
+      const double magnitude = model_.rope_magnitudes.empty() ? 1 : model_.rope_magnitudes[r];
       for (size_t i = 0; i < model_.ropes[r].size(); ++i) {
         const double angle = batch.positions[row] * model_.ropes[r][i];
-        cosines_[at + i] = static_cast<float>(std::cos(angle));
-        sines_[at + i] = static_cast<float>(std::sin(angle));
+        const double factor = model_.ropes[r][i] == 0 ? 1 : magnitude;  // what does not turn keeps its length
+        cosines_[at + i] = static_cast<float>(std::cos(angle) * factor);
+        sines_[at + i] = static_cast<float>(std::sin(angle) * factor);
       }
     }
   });
 }
 
-Activations Step::input(int thread, const float* x, const float* weight, int columns, int rows, Grain grain) {
+Activations Step::input(int thread, const float* x, const std::vector<float>& weight, int columns, int rows,
+                        Grain grain) {
   const int width = padded_columns(columns);
   const size_t blocks = static_cast<size_t>(width) / kBlock;
   auto prepare_row = [&](int row, ActivationBlock* to, float* values) {
     const float* from = x + static_cast<size_t>(row) * width;
-    if (weight != nullptr) {
-      kernels_.rmsnorm(from, weight, model_.norm_eps, columns, values);
+    if (!weight.empty()) {
+      kernels_.rmsnorm(from, weight.data(), model_.norm_eps, columns, values);
       std::fill(values + columns, values + width, 0.0F);
       from = values;
     } else if (float_inputs_) {
@@ -152,20 +163,21 @@ Activations Step::input(int thread, const float* x, const float* weight, int col
   return {grain, input_.get(), blocks, normed_.get(), static_cast<size_t>(width)};
 }
 
-// x += linear(input), through the post-norm if the model has one.
-void Step::residual(int thread, const Activations& x, const PackedMatrix& w, const std::vector<float>& post_norm,
-                    int rows) {
+// x += linear(input), with the bias, the post-norm and the scale that the model has.
+void Step::residual(int thread, const Activations& x, const PackedMatrix& w, const std::vector<float>& bias,
+                    const std::vector<float>& post_norm, int rows) {
   const int width = model_.width();
   const std::array<const PackedMatrix*, 1> part = {&w};
-  if (post_norm.empty()) {
+  if (bias.empty() && post_norm.empty() && model_.residual_scale == 1) {
     linear_stage(kernels_, team_, thread, part, x, rows, x_.get(), width, true);
     return;
   }
   linear_stage(kernels_, team_, thread, part, x, rows, projected_.get(), width, false);
   team_.for_each(thread, rows, [&](int row) {
     float* y = projected_.get() + static_cast<size_t>(row) * width;
-    kernels_.rmsnorm(y, post_norm.data(), model_.norm_eps, model_.d_model, y);
-    kernels_.add(x_.get() + static_cast<size_t>(row) * width, y, model_.d_model);
+    if (!bias.empty()) kernels_.add(y, bias.data(), model_.d_model);
+    if (!post_norm.empty()) kernels_.rmsnorm(y, post_norm.data(), model_.norm_eps, model_.d_model, y);
+    kernels_.add_scaled(x_.get() + static_cast<size_t>(row) * width, y, model_.residual_scale, model_.d_model);
   });
 }
 
@@ -174,41 +186,56 @@ void Step::layer(int thread, const Batch& batch, int index) {
   const int rows = static_cast<int>(batch.tokens.size());
   const int d = model_.d_model;
   const std::array<const PackedMatrix*, 3> qkv = {w.query.get(), w.key.get(), w.value.get()};
-  linear_stage(kernels_, team_, thread, qkv, input(thread, x_.get(), w.attention_norm.data(), d, rows, Grain::kFine),
-               rows, qkv_.get(), qkv_stride_, false);
+  linear_stage(kernels_, team_, thread, qkv, input(thread, x_.get(), w.attention_norm, d, rows, Grain::kFine), rows,
+               qkv_.get(), qkv_stride_, false);
   heads(thread, batch, index);
   attention_.run(team_, thread, index, queries_.data(), mixed_.get());
-  residual(thread, input(thread, mixed_.get(), nullptr, model_.query_size(), rows, Grain::kCoarse), *w.output,
-           w.post_attention_norm, rows);
+  residual(thread, input(thread, mixed_.get(), kNone, model_.query_size(), rows, Grain::kCoarse), *w.output,
+           w.output_bias, w.post_attention_norm, rows);
 
-  const Activations normed = input(thread, x_.get(), w.feed_forward_norm.data(), d, rows, Grain::kCoarse);
+  const Activations normed = input(thread, x_.get(), w.feed_forward_norm, d, rows, Grain::kCoarse);
   gated_stage(kernels_, team_, thread, model_.activation, *w.gate, *w.up, normed, rows, hidden_.get(),
               float_inputs_ ? hidden_values_.get() : nullptr);
   const auto width = static_cast<size_t>(model_.hidden_width());
   const Activations hidden = {Grain::kFine, hidden_.get(), width / kBlock, hidden_values_.get(), width};
-  residual(thread, hidden, *w.down, w.post_feed_forward_norm, rows);
+  residual(thread, hidden, *w.down, kNone, w.post_feed_forward_norm, rows);
 }
 
-// Norms, rotates and quantises queries and keys; stores keys and values in their pages.
+// Adds biases to and norms all query heads of a row as one vector, and its key heads.
+void Step::norm_projections(int thread, const Layer& w, int rows) {
+  team_.for_each(thread, rows, [&](int row) {
+    float* query = qkv_.get() + row * qkv_stride_;
+    float* key = query + w.query->padded_rows();
+    if (!w.query_bias.empty()) kernels_.add(query, w.query_bias.data(), model_.query_size());
+    if (!w.key_bias.empty()) kernels_.add(key, w.key_bias.data(), model_.kv_size());
+    kernels_.rmsnorm(query, w.query_norm.data(), model_.norm_eps, model_.query_size(), query);
+    kernels_.rmsnorm(key, w.key_norm.data(), model_.norm_eps, model_.kv_size(), key);
+  });
+}
+
+// Adds biases to, norms, rotates and quantises queries and keys; stores keys and values in their pages.
 void Step::heads(int thread, const Batch& batch, int index) {
   const Layer& w = *model_.layers[index];
   const int dim = model_.head_dim;
   const int group = model_.group();
-  const int rope = model_.rope_of_layer[index];
-  const int half = static_cast<int>(model_.ropes[rope].size());
-  auto turn = [&](float* x, const std::vector<float>& norm, size_t angle) {
-    if (!norm.empty()) kernels_.rmsnorm(x, norm.data(), model_.norm_eps, dim, x);
+  const std::optional<int> rope = model_.rope_of_layer[index];
+  const int half = rope ? static_cast<int>(model_.ropes[*rope].size()) : 0;
+  const bool whole = model_.norms_projections(w);
+  if (whole) norm_projections(thread, w, static_cast<int>(batch.tokens.size()));
+  auto turn = [&](float* x, int first, const std::vector<float>& bias, const std::vector<float>& norm, size_t angle) {
+    if (!whole && !bias.empty()) kernels_.add(x, bias.data() + first, dim);
+    if (!whole && !norm.empty()) kernels_.rmsnorm(x, norm.data(), model_.norm_eps, dim, x);
     kernels_.rotate(x, cosines_.get() + angle, sines_.get() + angle, half);
   };
   team_.for_each(thread, static_cast<int>(batch.tokens.size()) * model_.num_kv_heads, [&](int item) {
     const int row = item / model_.num_kv_heads;
     const int kv = item % model_.num_kv_heads;
-    const size_t angle = (static_cast<size_t>(row) * model_.ropes.size() + rope) * rope_half_;
+    const size_t angle = (static_cast<size_t>(row) * model_.ropes.size() + rope.value_or(0)) * rope_half_;
     float* base = qkv_.get() + row * qkv_stride_;
     for (int h = kv * group; h < (kv + 1) * group; ++h) {
       const size_t slot = static_cast<size_t>(row) * model_.num_heads + h;
       int8_t* q = quantized_.get() + slot * padded_head(dim);
-      turn(base + h * dim, w.query_norm, angle);
+      turn(base + h * dim, h * dim, w.query_bias, w.query_norm, angle);
       Query& query = queries_[slot];
       query.q = q;
       kernels_.quantize_head(base + h * dim, dim, kHeadGroup, q, query.scale, query.minus_128_sums);
@@ -219,7 +246,8 @@ void Step::heads(int thread, const Batch& batch, int index) {
     }
     float* key = base + w.query->padded_rows() + kv * dim;
     float* value = key + w.key->padded_rows();
-    turn(key, w.key_norm, angle);
+    turn(key, kv * dim, w.key_bias, w.key_norm, angle);
+    if (!w.value_bias.empty()) kernels_.add(value, w.value_bias.data() + kv * dim, dim);
     std::array<int8_t, kMaxHeadDim> k;
     std::array<int8_t, kMaxHeadDim> v;
     std::array<float, kMaxHeadGroups> key_scales;
@@ -243,8 +271,16 @@ void Step::head(int thread, const Batch& batch) {
                      final_.get() + i * width);
   });
   const std::array<const PackedMatrix*, 1> part = {model_.head.get()};
-  linear_stage(kernels_, team_, thread, part, input(thread, final_.get(), nullptr, d, rows, Grain::kFine), rows,
+  linear_stage(kernels_, team_, thread, part, input(thread, final_.get(), kNone, d, rows, Grain::kFine), rows,
                logits_.get(), model_.padded_vocab(), false);
+  if (model_.logit_scale == 1 && model_.logit_softcap == 0) return;
+  const int chunks = (model_.padded_vocab() + kLogitChunk - 1) / kLogitChunk;
+  team_.for_each(thread, rows * chunks, [&](int item) {
+    const int first = item % chunks * kLogitChunk;
+    float* z = logits_.get() + static_cast<size_t>(item / chunks) * model_.padded_vocab() + first;
+    kernels_.scale_and_cap(z, model_.logit_scale, model_.logit_softcap,
+                           std::min(kLogitChunk, model_.padded_vocab() - first));
+  });
 }
 
 }  // namespace pennyweight

@@ -40,6 +40,7 @@ float at(const uint8_t* p, int i) {
 
 float defined_exp2(float t) {
   t = t > -126 ? t : -126.0F;
+  t = t < 126 ? t : 126.0F;
   const float n = std::nearbyint(t);
   const float f = t - n;
   float p = 0.000154035308F;
@@ -47,6 +48,8 @@ float defined_exp2(float t) {
     p = std::fma(p, f, c);
   return std::ldexp(p, static_cast<int>(n));
 }
+
+float defined_softcap(float t, float cap) { return cap - (cap + cap) / (1.0F + defined_exp2(t)); }
 
 float defined_tree(float* lanes) {
   for (int width = 8; width > 0; width /= 2)
@@ -67,11 +70,12 @@ float defined_score(const uint8_t* head, int head_dim, int t, const Row& row) {
 }
 
 // One page and one row as docs/numerics.md says, key by key.
-void defined_page(const uint8_t* head, int head_dim, int start, const Row& row, State& state) {
+void defined_page(const uint8_t* head, int head_dim, int start, const Row& row, float softcap, State& state) {
   float s[64];
   float m = kMinusInfinity;
   for (int t = 0; t < 64; ++t) {
     s[t] = defined_score(head, head_dim, t, row);
+    if (softcap > 0) s[t] = defined_softcap(s[t], softcap);
     if (start + t >= row.first && start + t <= row.last && s[t] > m) m = s[t];
   }
   float e[64];
@@ -105,7 +109,7 @@ void defined_page(const uint8_t* head, int head_dim, int start, const Row& row, 
 }  // namespace
 
 Case random_case(Random& random, int head_dim) {
-  Case c{head_dim, std::vector<Line>(PageHead::bytes(head_dim) / 64 * kPages), {}};
+  Case c{head_dim, std::vector<Line>(PageHead::bytes(head_dim) / 64 * kPages), {}, 0};
   for (int i = 0; i < kPages; ++i) fill_page(random, c.memory[0].bytes + PageHead::bytes(head_dim) * i, head_dim);
   for (int r = 0; r < kTileRows; ++r) c.rows.push_back(random_row(random, head_dim));
   return c;
@@ -125,7 +129,7 @@ std::vector<State> by_definition(const Case& c) {
   std::vector<State> states(c.rows.size(), State{kMinusInfinity, 0, std::vector<float>(c.head_dim)});
   for (size_t r = 0; r < c.rows.size(); ++r)
     for (int i = 0; i < kPages; ++i)
-      if (sees(c.rows[r], i)) defined_page(c.page(i), c.head_dim, 64 * i, c.rows[r], states[r]);
+      if (sees(c.rows[r], i)) defined_page(c.page(i), c.head_dim, 64 * i, c.rows[r], c.softcap, states[r]);
   return states;
 }
 

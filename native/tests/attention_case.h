@@ -28,6 +28,7 @@ struct Case {
   int head_dim;
   std::vector<Line> memory;
   std::vector<Row> rows;
+  float softcap = 0;
 
   const uint8_t* page(int i) const { return memory[0].bytes + PageHead::bytes(head_dim) * i; }
 };

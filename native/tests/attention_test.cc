@@ -34,7 +34,7 @@ std::vector<State> by_page(const KernelTable& target, const Case& c, int rows_pe
       std::vector<SoftmaxState> softmax;
       for (State& s : copies) softmax.push_back({s.maximum, s.sum, s.output.data()});
       target.attend_page(c.page(i), c.head_dim, 64 * i, first, last, queries.data(), softmax.data(), rows_per_call,
-                         c.page((i + 1) % kPages));
+                         c.page((i + 1) % kPages), c.softcap);
       const int chosen = static_cast<int>(r) % rows_per_call;
       states[r] = {softmax[chosen].maximum, softmax[chosen].sum, copies[chosen].output};
     }
@@ -68,7 +68,7 @@ std::vector<State> by_tile(const KernelTable& target, const Case& c) {
   }
   for (int i = 0; i < kPages; ++i)
     target.attend_tile(c.page(i), c.head_dim, 64 * i, all_see_all(c, i), tile,
-                       reinterpret_cast<float*>(scratch[0].bytes));
+                       reinterpret_cast<float*>(scratch[0].bytes), c.softcap);
   std::vector<State> states;
   for (int r = 0; r < kTileRows; ++r) {
     State state{tile.maximum[r], tile.sum[r], std::vector<float>(c.head_dim)};
@@ -124,6 +124,9 @@ void test_attention(Report& report, const Options& options) {
     for (int i = 0; i < (options.quick ? 1 : 3); ++i) {
       Case c = random_case(random, head_dim);
       check_case(report, c);
+      c.softcap = 0.75F;
+      check_case(report, c);
+      c.softcap = 50.0F;
       for (Row& row : c.rows) row = {row.q, row.scale, 0, 64 * kPages - 1};
       check_case(report, c);
     }

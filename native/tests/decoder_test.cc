@@ -4,6 +4,7 @@
 
 #include "streams.h"
 #include "tests.h"
+#include "tiny_families.h"
 #include "tiny_model.h"
 
 namespace pennyweight::test {
@@ -146,6 +147,8 @@ void test_decoder(Report& report, const Options& options) {
   check_subject(report, {"tiny low bits", tiny_low_bits(), 90, 3474363700551642504U}, threads);
   check_subject(report, {"tiny odd", tiny_odd(), 280, 17039073081324026081U}, threads);
   check_subject(report, {"tiny mixed widths", tiny_mixed_widths(), 70, 8028817265033222376U}, threads);
+  check_subject(report, {"tiny olmo", tiny_olmo(), 150, 12732752789253021769U}, threads);
+  check_subject(report, {"tiny capped", tiny_capped(), 90, 6884370902347178720U}, threads);
 }
 
 }  // namespace pennyweight::test

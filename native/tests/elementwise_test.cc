@@ -108,7 +108,32 @@ void check_norm(Report& report, Random& random) {
         k.add(y.data(), weight.data(), n);
         return y;
       });
+      compare(report, "add_scaled", [&](const KernelTable& k) {
+        std::vector<float> y = x;
+        k.add_scaled(y.data(), weight.data(), 0.22F, n);
+        return y;
+      });
+      for (const double cap : {0.0, 30.0})
+        compare(report, "scale_and_cap", [&](const KernelTable& k) {
+          std::vector<float> y = x;
+          k.scale_and_cap(y.data(), 1.3F, cap, n);
+          return y;
+        });
     }
+  }
+}
+
+// The cap is the hyperbolic tangent up to a few units of its last place, and never passed.
+void check_cap(Report& report) {
+  for (const float cap : {1.0F, 30.0F, 50.0F}) {
+    std::vector<float> x;
+    for (int i = -2000; i <= 2000; ++i) x.push_back(cap * static_cast<float>(i) * 0.005F);
+    std::vector<float> y = x;
+    scalar().scale_and_cap(y.data(), 1.0F, cap, static_cast<int>(y.size()));
+    for (size_t i = 0; i < x.size(); ++i)
+      CHECK(report, std::abs(y[i] - cap * std::tanh(x[i] / cap)) <= 3e-7F * cap && std::abs(y[i]) <= cap,
+            "cap " + std::to_string(cap) + " of " + std::to_string(x[i]));
+    CHECK(report, y[2000] == 0.0F, "the cap of nothing");
   }
 }
 
@@ -203,6 +228,7 @@ void test_elementwise(Report& report, const Options&) {
   check_not_numbers(report, random);
   check_norm(report, random);
   check_gate(report, random);
+  check_cap(report);
   check_rotate(report, random);
   check_sampling(report, random);
   check_at_least(report, random);

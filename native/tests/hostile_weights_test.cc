@@ -8,6 +8,7 @@
 #include "pennyweight/linear.h"
 #include "streams.h"
 #include "tests.h"
+#include "tiny_families.h"
 #include "tiny_model.h"
 
 namespace pennyweight::test {
@@ -144,7 +145,8 @@ std::shared_ptr<const Model> spoiled(Random& random, int fill, const Model& soun
     auto w = std::make_shared<Layer>(*layer);
     for (MatrixPointer* matrix : {&w->query, &w->key, &w->value, &w->output, &w->gate, &w->up, &w->down})
       *matrix = spoiled(random, fill, *matrix);
-    for (std::vector<float>* norm : {&w->attention_norm, &w->feed_forward_norm, &w->query_norm, &w->key_norm})
+    for (std::vector<float>* norm : {&w->attention_norm, &w->feed_forward_norm, &w->query_norm, &w->key_norm,
+                                     &w->query_bias, &w->key_bias, &w->value_bias, &w->output_bias})
       if (random.one_in(4)) *norm = spoiled(random, fill, *norm);
     layer = w;
   }
@@ -181,7 +183,7 @@ void test_hostile_weights(Report& report, const Options& options) {
   for (int f = 0; f < kNumFormats; ++f)
     for (int i = 0; i < (options.quick ? 60 : 300); ++i)
       check_shape(report, random, static_cast<Format>(f), hostile_shape(random, static_cast<Format>(f)));
-  const std::shared_ptr<const Model> models[] = {tiny_llama(), tiny_gemma(), tiny_low_bits(), tiny_odd()};
+  const std::shared_ptr<const Model> models[] = {tiny_llama(), tiny_gemma(), tiny_low_bits(), tiny_odd(), tiny_olmo()};
   for (const std::string& target : supported_targets()) {
     use_target(target);
     for (const auto& model : models)

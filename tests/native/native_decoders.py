@@ -47,11 +47,16 @@ def native_model(tiny: TinyDecoder) -> _native.Model:
         embedding_scale=spec.embedding_scale,
         windows=[layer.window or 0 for layer in spec.layers],
         ropes=[list(rope.inverse_frequencies) for rope in spec.ropes],
-        rope_of_layer=[layer.rope or 0 for layer in spec.layers],
+        rope_of_layer=[layer.rope for layer in spec.layers],
         layers=layers,
         embedding=parts["embedding"],
         final_norm=parts["final_norm"],
         head=parts.get("head"),
+        rope_magnitudes=[rope.magnitude for rope in spec.ropes],
+        attention_softcap=spec.attention_softcap,
+        logit_softcap=spec.logit_softcap,
+        residual_scale=spec.residual_scale,
+        logit_scale=spec.logit_scale,
     )
 
 

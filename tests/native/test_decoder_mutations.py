@@ -115,18 +115,18 @@ def _is_keys(x: np.ndarray) -> bool:
     return x.ndim == 3 and x.shape[1] == TINY.spec.num_kv_heads
 
 
-def _late_keys(x: np.ndarray, positions: range, frequencies: tuple[float, ...]) -> np.ndarray:
-    return RIGHT["rotate"](x, range(1, len(positions) + 1) if _is_keys(x) else positions, frequencies)
+def _late_keys(x: np.ndarray, positions: range, *rope: Any) -> np.ndarray:
+    return RIGHT["rotate"](x, range(1, len(positions) + 1) if _is_keys(x) else positions, *rope)
 
 
-def _backwards(x: np.ndarray, positions: range, frequencies: tuple[float, ...]) -> np.ndarray:
+def _backwards(x: np.ndarray, positions: range, frequencies: tuple[float, ...], *more: Any) -> np.ndarray:
     last = -frequencies[-1] if _is_keys(x) else frequencies[-1]
-    return RIGHT["rotate"](x, positions, (*frequencies[:-1], last))
+    return RIGHT["rotate"](x, positions, (*frequencies[:-1], last), *more)
 
 
-def _neighbours(x: np.ndarray, positions: range, frequencies: tuple[float, ...]) -> np.ndarray:
+def _neighbours(x: np.ndarray, positions: range, *rope: Any) -> np.ndarray:
     """Turn `2 i` with `2 i + 1` in place of `i` with `i + half`."""
-    return RIGHT["rotate"](np.concatenate([x[..., ::2], x[..., 1::2]], axis=-1), positions, frequencies)
+    return RIGHT["rotate"](np.concatenate([x[..., ::2], x[..., 1::2]], axis=-1), positions, *rope)
 
 
 def _one_less(t: np.ndarray, k: np.ndarray, window: int | None) -> np.ndarray:

@@ -30,6 +30,8 @@ def decoders() -> dict[str, TinyDecoder]:
     made |= {f"gemma3 {type}": tiny_decoders.gemma3((type,)) for type in ("Q8_0", "Q4_K", "Q6_K", "Q5_0")}
     made["llama mixed"] = tiny_decoders.llama(MIXED)
     made["gemma3 mixed"] = tiny_decoders.gemma3(MIXED)
+    made |= {f"olmo {type}": tiny_decoders.olmo((type,)) for type in ("Q8_0", "Q4_K")}
+    made |= {f"capped {type}": tiny_decoders.capped((type,)) for type in ("Q4_1", "Q6_K")}
     made["heads of 16"] = tiny_decoders.llama(("Q4_0",), num_heads=6, num_kv_heads=2, head_dim=16)
     made["heads of 256"] = tiny_decoders.gemma3(("Q4_1",), num_heads=4, num_kv_heads=1, head_dim=256)
     made["nine heads on three"] = tiny_decoders.llama(("Q4_1",), num_heads=9, num_kv_heads=3, head_dim=64)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from pennyweight.models.spec import LayerSpec
 from pennyweight.native import _native
 from tests.native import tiny_decoders
 from tests.native.native_decoders import Driver, native_model, sampled
@@ -166,6 +167,35 @@ def test_wrong_decoders(wrong: dict[str, int]) -> None:
 def test_wrong_models(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         native_model(TinyDecoder(replace(TINY.spec, **wrong), TINY.matrices, TINY.norms))
+
+
+OLMO = tiny_decoders.olmo(("Q8_0",))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"attention_softcap": -1.0},
+        {"logit_softcap": float("nan")},
+        {"residual_scale": float("inf")},
+        {"logit_scale": float("nan")},
+        {"layers": (LayerSpec(rope=1),) * 3},
+        {"ropes": (replace(OLMO.spec.ropes[0], magnitude=float("inf")),)},
+    ],
+    ids=str,
+)
+def test_wrong_constants(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"cap|finite|names rope 1"):
+        native_model(TinyDecoder(replace(OLMO.spec, **wrong), OLMO.matrices, OLMO.norms))
+
+
+@pytest.mark.parametrize(
+    "name", ["query_bias", "key_bias", "value_bias", "output_bias", "query_norm", "key_norm"]
+)
+def test_wrong_vectors(name: str) -> None:
+    norms = dict(OLMO.norms) | {f"layers.1.{name}": VECTOR[:-1]}
+    with pytest.raises(ValueError, match=f"{name} has 95 values, expected"):
+        native_model(TinyDecoder(OLMO.spec, OLMO.matrices, norms))
 
 
 @pytest.mark.parametrize("name", ["layers.0.attention_norm", "final_norm"])

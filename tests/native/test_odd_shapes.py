@@ -36,6 +36,7 @@ def decoders() -> dict[str, TinyDecoder]:
     made["one block less one"] = llama(FLOATS, d_model=31, d_ff=63, num_heads=5, head_dim=6)
     made["less than a vector"] = llama(FLOATS, d_model=9, d_ff=5, num_heads=2, head_dim=4)
     made["two groups"] = llama(FLOATS, d_model=72, num_heads=6, num_kv_heads=2, head_dim=40)
+    made["norms of all heads"] = tiny_decoders.olmo(FLOATS, num_heads=6, num_kv_heads=2, **ODD)
     made["only the heads"] = llama(("Q8_0", "Q4_1", "Q5_0"), num_heads=4, num_kv_heads=2, head_dim=24)
     return made
 

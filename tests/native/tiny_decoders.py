@@ -18,7 +18,7 @@ MATRICES = ("query", "key", "value", "output", "gate", "up", "down")
 
 @dataclass(frozen=True, slots=True)
 class TinyDecoder:
-    """`matrices` and `norms` by the names of `reference.Tensors`."""
+    """`matrices` and `norms` (and biases) by the names of `reference.Tensors`."""
 
     spec: ModelSpec
     matrices: Mapping[str, Blocks]
@@ -76,6 +76,39 @@ def gemma3(types: Sequence[str] = ("Q8_0",), *, seed: int = 0, **changes: Any) -
     return llama(types, seed=seed, **({"architecture": "gemma3"} | shape))
 
 
+def olmo(types: Sequence[str] = ("F16",), *, seed: int = 0, **changes: Any) -> TinyDecoder:
+    """No norms before, norms of all heads as one, biases, a layer without rotation, a residual scale."""
+    shape = {
+        "layers": (LayerSpec(), LayerSpec(rope=None), LayerSpec(window=70)),
+        "pre_norms": False,
+        "post_norms": True,
+        "qk_norm": "projection",
+        "biases": True,
+        "residual_scale": 0.7,
+        **changes,
+    }
+    return llama(types, seed=seed, **({"architecture": "olmo2"} | shape))
+
+
+def capped(types: Sequence[str] = ("Q8_0",), *, seed: int = 0, **changes: Any) -> TinyDecoder:
+    """Soft caps of scores and logits, a rope magnitude beside pairs that do not turn, logit scale, biases."""
+    rope = frequencies(64, 10000.0)
+    some = (*rope.inverse_frequencies[:28], 0.0, 0.0, 0.0, 0.0)
+    still = RopeSpec(inverse_frequencies=some, magnitude=1.25)
+    shape = {
+        "head_dim": 64,
+        "ropes": (rope, still),
+        "layers": (LayerSpec(window=70), LayerSpec(rope=1)),
+        "biases": True,
+        "attention_scale": 0.5,
+        "attention_softcap": 3.0,
+        "logit_softcap": 2.0,
+        "logit_scale": 0.75,
+        **changes,
+    }
+    return llama(types, seed=seed, **({"architecture": "gemma2"} | shape))
+
+
 def _fill(spec: ModelSpec, types: Sequence[str], *, seed: int) -> TinyDecoder:
     rng = np.random.default_rng(seed)
     heads, kv = spec.num_heads * spec.head_dim, spec.num_kv_heads * spec.head_dim
@@ -99,14 +132,24 @@ def _fill(spec: ModelSpec, types: Sequence[str], *, seed: int) -> TinyDecoder:
 
 
 def _norms(spec: ModelSpec, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    sizes = {"attention_norm": spec.d_model, "feed_forward_norm": spec.d_model}
+    heads, kv = spec.num_heads * spec.head_dim, spec.num_kv_heads * spec.head_dim
+    sizes = {}
+    if spec.pre_norms:
+        sizes |= {"attention_norm": spec.d_model, "feed_forward_norm": spec.d_model}
     if spec.qk_norm == "head":
         sizes |= {"query_norm": spec.head_dim, "key_norm": spec.head_dim}
+    if spec.qk_norm == "projection":
+        sizes |= {"query_norm": heads, "key_norm": kv}
     if spec.post_norms:
         sizes |= {"post_attention_norm": spec.d_model, "post_feed_forward_norm": spec.d_model}
     named = {f"layers.{i}.{part}": size for i in range(spec.num_layers) for part, size in sizes.items()}
     named["final_norm"] = spec.d_model
-    return {name: rng.uniform(0.5, 1.5, size).astype(np.float32) for name, size in named.items()}
+    norms = {name: rng.uniform(0.5, 1.5, size).astype(np.float32) for name, size in named.items()}
+    biases = {"query_bias": heads, "key_bias": kv, "value_bias": kv, "output_bias": spec.d_model}
+    for index in range(spec.num_layers if spec.biases else 0):
+        for part, size in biases.items():
+            norms[f"layers.{index}.{part}"] = rng.normal(0, 0.3, size).astype(np.float32)
+    return norms
 
 
 def random_tokens(spec: ModelSpec, count: int, *, seed: int = 1) -> list[int]:

@@ -88,6 +88,7 @@ class AttentionStage {
   Cache& cache_;
   const KernelTable& kernels_;
   int dim_;                    // elements of a head in queries, pages and states
+  float softcap_;              // of scores, in units of the softmax's base 2; 0: none
   std::map<int, Plan> plans_;  // by window
   std::vector<Pair> pairs_;
   std::vector<std::unique_ptr<Scratch>> scratch_;  // per thread

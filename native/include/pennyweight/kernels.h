@@ -82,6 +82,9 @@ struct KernelTable {
   // y = rmsnorm(x, weight); y may be x.
   void (*rmsnorm)(const float* x, const float* weight, float eps, int n, float* y);
   void (*add)(float* x, const float* y, int n);
+  void (*add_scaled)(float* x, const float* y, float factor, int n);
+  // x *= scale; then, if cap > 0, x = cap * tanh(x / cap).
+  void (*scale_and_cap)(float* x, float scale, double cap, int n);
   // h = gate(g) * u, n a multiple of 16.
   void (*gate)(Activation activation, const float* g, const float* u, int n, float* h);
   // Rotates pairs (i, i + half) in place.
@@ -91,11 +94,12 @@ struct KernelTable {
   void (*quantize_head)(const float* x, int n, int group, int8_t* q, float* scales, int32_t* sums);
 
   // Attends `rows` query rows of one stream, all seeing positions [first, last] of the page at `page_start`.
+  // `softcap` times log2 e bounds the scores, queries are then scaled for it (query_factor); 0: nothing does.
   void (*attend_page)(const uint8_t* head, int head_dim, int page_start, int first, int last, const Query* queries,
-                      SoftmaxState* states, int rows, const uint8_t* next_head);
+                      SoftmaxState* states, int rows, const uint8_t* next_head, float softcap);
   // Attends a tile to one page. `all_visible`: no row hides a key.
   void (*attend_tile)(const uint8_t* head, int head_dim, int page_start, bool all_visible, AttentionTile& tile,
-                      float* scratch);
+                      float* scratch, float softcap);
   // total = merge(total, segment), n elements of output.
   void (*merge)(SoftmaxState* total, const SoftmaxState& segment, int n);
   void (*merge_tile)(AttentionTile& total, const AttentionTile& segment, int head_dim);

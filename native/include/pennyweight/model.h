@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "pennyweight/matrix.h"
@@ -11,15 +12,20 @@ namespace pennyweight {
 
 using MatrixPointer = std::shared_ptr<const PackedMatrix>;
 
+// A vector that is empty is not there: its operation is left out.
 struct Layer {
   std::vector<float> attention_norm;          // [d_model]
-  std::vector<float> query_norm;              // [head_dim], empty without QK-norm
-  std::vector<float> key_norm;                // [head_dim]
-  std::vector<float> post_attention_norm;     // [d_model], empty without post-norms
+  std::vector<float> query_norm;              // [head_dim]; or [num_heads * head_dim]: all heads are one vector
+  std::vector<float> key_norm;                // [head_dim]; or [num_kv_heads * head_dim]
+  std::vector<float> post_attention_norm;     // [d_model]
   std::vector<float> feed_forward_norm;       // [d_model]
   std::vector<float> post_feed_forward_norm;  // [d_model]
-  MatrixPointer query;                        // [num_heads * head_dim, d_model]
-  MatrixPointer key;                          // [num_kv_heads * head_dim, d_model]
+  std::vector<float> query_bias;              // of the rows of each matrix
+  std::vector<float> key_bias;
+  std::vector<float> value_bias;
+  std::vector<float> output_bias;
+  MatrixPointer query;  // [num_heads * head_dim, d_model]
+  MatrixPointer key;    // [num_kv_heads * head_dim, d_model]
   MatrixPointer value;
   MatrixPointer output;  // [d_model, num_heads * head_dim]
   MatrixPointer gate;    // [d_ff, d_model]
@@ -38,9 +44,14 @@ struct Model {
   Activation activation = Activation::kSilu;
   double attention_scale = 0;
   float embedding_scale = 1;
-  std::vector<int> windows;                // per layer, 0: full attention
-  std::vector<std::vector<double>> ropes;  // inverse frequencies
-  std::vector<int> rope_of_layer;
+  float residual_scale = 1;                       // of attention's and feed-forward's output
+  float logit_scale = 1;                          // before the cap
+  double attention_softcap = 0;                   // 0: none
+  double logit_softcap = 0;                       // 0: none
+  std::vector<int> windows;                       // per layer, 0: full attention
+  std::vector<std::vector<double>> ropes;         // inverse frequencies
+  std::vector<double> rope_magnitudes;            // of cosines and sines; empty: 1
+  std::vector<std::optional<int>> rope_of_layer;  // none: queries and keys are not rotated
   std::vector<std::shared_ptr<const Layer>> layers;
   MatrixPointer embedding;        // [vocab_size, d_model]
   std::vector<float> final_norm;  // [d_model]
@@ -49,6 +60,11 @@ struct Model {
   int group() const { return num_heads / num_kv_heads; }
   int query_size() const { return num_heads * head_dim; }
   int kv_size() const { return num_kv_heads * head_dim; }
+  // Queries and keys are normed with all heads of a row as one vector, not head by head.
+  bool norms_projections(const Layer& layer) const {
+    return layer.query_norm.size() > static_cast<size_t>(head_dim) ||
+           layer.key_norm.size() > static_cast<size_t>(head_dim);
+  }
   // Rows of activations are as long as the panels that take them; what is beyond the values is zeros.
   int width() const { return padded_columns(d_model); }
   int query_width() const { return padded_columns(query_size()); }
@@ -57,6 +73,10 @@ struct Model {
   size_t weight_bytes() const;
   // Throws std::invalid_argument naming the first value or shape that does not fit.
   void check() const;
+
+ private:
+  void check_constants() const;
+  void check_ropes() const;
 };
 
 }  // namespace pennyweight

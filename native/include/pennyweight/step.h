@@ -47,12 +47,14 @@ class Step {
   void drop_row_buffers();
   void embed(int thread, const Batch& batch);
   void layer(int thread, const Batch& batch, int index);
+  void norm_projections(int thread, const Layer& w, int rows);
   void heads(int thread, const Batch& batch, int index);
   void head(int thread, const Batch& batch);
-  // Normalises (if `weight`) and quantises rows of `x` into this layer's input; the result is seen by all threads.
-  // Rows of `x` are whole blocks, zeros after `columns` values.
-  Activations input(int thread, const float* x, const float* weight, int columns, int rows, Grain grain);
-  void residual(int thread, const Activations& x, const PackedMatrix& w, const std::vector<float>& post_norm, int rows);
+  // Normalises (if `weight` is not empty) and quantises rows of `x` into this layer's input; the result is seen by all
+  // threads. Rows of `x` are whole blocks, zeros after `columns` values.
+  Activations input(int thread, const float* x, const std::vector<float>& weight, int columns, int rows, Grain grain);
+  void residual(int thread, const Activations& x, const PackedMatrix& w, const std::vector<float>& bias,
+                const std::vector<float>& post_norm, int rows);
 
   const Model& model_;
   Cache& cache_;
@@ -65,15 +67,15 @@ class Step {
   size_t qkv_stride_;          // query | key | value, whole panels each
   size_t rope_half_ = 0;       // widest rope
   bool float_inputs_ = false;  // some matrix is of a float format
-  float query_factor_;         // attention scale times log2 e
+  float query_factor_;         // what queries' scales are multiplied by
   std::vector<int> sequence_of_row_;
 
   // Widths are padded (Model::width and its like); what is beyond the values is 0.
-  Buffer<float> x_;                 // [rows][d_model] residual stream
-  Buffer<float> qkv_;               // [rows][query | key | value]
-  Buffer<float> mixed_;             // [rows][query size]: attention output
-  Buffer<float> projected_;         // [rows][d_model]: outputs before a post-norm; no thread may still read its input
-  Buffer<float> normed_;            // [rows][max columns] float inputs
+  Buffer<float> x_;          // [rows][d_model] residual stream
+  Buffer<float> qkv_;        // [rows][query | key | value]
+  Buffer<float> mixed_;      // [rows][query size]: attention output
+  Buffer<float> projected_;  // [rows][d_model]: outputs that are not just added; no thread may still read its input
+  Buffer<float> normed_;     // [rows][max columns] float inputs
   Buffer<ActivationBlock> input_;   // [rows][max columns / 32]
   Buffer<ActivationBlock> hidden_;  // [rows][d_ff / 32]
   Buffer<float> hidden_values_;     // [rows][d_ff]

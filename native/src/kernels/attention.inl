@@ -33,9 +33,10 @@ PW_INLINE ProbabilityScale probability_scale(float largest) {
   return {255.0F / largest, largest / 255.0F};
 }
 
-template <int kRows>
+// `kCapped`: scores are bounded by `cap`; models without a cap do not pay for it.
+template <int kRows, bool kCapped>
 PW_INLINE void attend_rows(const PageView& page, int head_dim, int first, int last, const Query* queries,
-                           SoftmaxState* states, const uint8_t* next) {
+                           SoftmaxState* states, const uint8_t* next, float cap) {
   F32 scores[kRows][4];
   const int dwords = head_dim / 4;
   const size_t sixteen_keys = static_cast<size_t>(head_dim) * 16;
@@ -63,6 +64,8 @@ PW_INLINE void attend_rows(const PageView& page, int head_dim, int first, int la
         sums[r] = group == 0 ? mul(s, scale) : fma(s, scale, sums[r]);
       }
     }
+    if constexpr (kCapped)
+      for (int r = 0; r < kRows; ++r) sums[r] = softcap(sums[r], broadcast(cap));
     const I32 index = add_i32(lane_index(), broadcast_i32(16 * tg));
 #pragma GCC unroll 4
     for (int r = 0; r < kRows; ++r)
@@ -129,21 +132,27 @@ PW_INLINE void attend_rows(const PageView& page, int head_dim, int first, int la
   }
 }
 
-static void attend_page(const uint8_t* head, int head_dim, int page_start, int first, int last, const Query* queries,
-                        SoftmaxState* states, int rows, const uint8_t* next_head) {
-  const PageView page = view(head, head_dim);
-  const int low = first - page_start;
-  const int high = last - page_start;
+template <bool kCapped>
+static void attend_page_rows(const PageView& page, int head_dim, int low, int high, const Query* queries,
+                             SoftmaxState* states, int rows, const uint8_t* next, float cap) {
   for (; rows >= 4; rows -= 4, queries += 4, states += 4)
-    attend_rows<4>(page, head_dim, low, high, queries, states, next_head);
-  if (rows == 3) attend_rows<3>(page, head_dim, low, high, queries, states, next_head);
-  if (rows == 2) attend_rows<2>(page, head_dim, low, high, queries, states, next_head);
-  if (rows == 1) attend_rows<1>(page, head_dim, low, high, queries, states, next_head);
+    attend_rows<4, kCapped>(page, head_dim, low, high, queries, states, next, cap);
+  if (rows == 3) attend_rows<3, kCapped>(page, head_dim, low, high, queries, states, next, cap);
+  if (rows == 2) attend_rows<2, kCapped>(page, head_dim, low, high, queries, states, next, cap);
+  if (rows == 1) attend_rows<1, kCapped>(page, head_dim, low, high, queries, states, next, cap);
+}
+
+static void attend_page(const uint8_t* head, int head_dim, int page_start, int first, int last, const Query* queries,
+                        SoftmaxState* states, int rows, const uint8_t* next_head, float softcap) {
+  const PageView page = view(head, head_dim);
+  auto* attend = softcap > 0 ? attend_page_rows<true> : attend_page_rows<false>;
+  attend(page, head_dim, first - page_start, last - page_start, queries, states, rows, next_head, softcap);
 }
 
 // Scores of all keys for all rows of the tile; returns the rows' page maxima in `page_max`.
+template <bool kCapped>
 PW_INLINE void tile_scores(const PageView& page, int head_dim, int page_start, bool all_visible,
-                           const AttentionTile& tile, float* scores, F32* page_max) {
+                           const AttentionTile& tile, float* scores, F32* page_max, float cap) {
   constexpr int Z = kTileVectors;
   for (int z = 0; z < Z; ++z) page_max[z] = broadcast(kMinusInfinity);
   const int dwords = head_dim / 4;
@@ -187,6 +196,7 @@ PW_INLINE void tile_scores(const PageView& page, int head_dim, int page_start, b
 #pragma GCC unroll 4
       for (int z = 0; z < Z; ++z) {
         F32 s = sums[i][z];
+        if constexpr (kCapped) s = softcap(s, broadcast(cap));
         if (!all_visible)
           s = select_between(position, load_i32(tile.first + 16 * z), load_i32(tile.last + 16 * z), s,
                              broadcast(kMinusInfinity));
@@ -240,13 +250,16 @@ PW_INLINE void tile_probability_scale(F32 largest, F32* inverse, F32* scale) {
 }
 
 static void attend_tile(const uint8_t* head, int head_dim, int page_start, bool all_visible, AttentionTile& tile,
-                        float* scratch) {
+                        float* scratch, float softcap) {
   constexpr int Z = kTileVectors;
   const PageView page = view(head, head_dim);
   float* scores = scratch;
   auto* packed = reinterpret_cast<int32_t*>(scratch + 64 * Z * 16);
   F32 page_max[Z];
-  tile_scores(page, head_dim, page_start, all_visible, tile, scores, page_max);
+  if (softcap > 0)
+    tile_scores<true>(page, head_dim, page_start, all_visible, tile, scores, page_max, softcap);
+  else
+    tile_scores<false>(page, head_dim, page_start, all_visible, tile, scores, page_max, 0);
   F32 factor[Z];
   F32 decay[Z];
   bool rescale = false;

@@ -79,6 +79,24 @@ static void add_vectors(float* x, const float* y, int n) {
   for (; i < n; ++i) x[i] += y[i];
 }
 
+static void add_scaled(float* x, const float* y, float factor, int n) {
+  int i = 0;
+  for (; i + 16 <= n; i += 16) store(x + i, fma(load(y + i), broadcast(factor), load(x + i)));
+  if (i < n) store_first(x + i, fma(load_first(y + i, n - i), broadcast(factor), load_first(x + i, n - i)), n - i);
+}
+
+static void scale_and_cap(float* x, float scale, double cap, int n) {
+  const F32 limit = broadcast(static_cast<float>(cap));
+  const F32 factor = broadcast(cap > 0 ? static_cast<float>(2.8853900817779268 / cap) : 0.0F);
+  auto finished = [&](F32 z) {
+    z = mul(z, broadcast(scale));
+    return cap > 0 ? softcap(mul(z, factor), limit) : z;
+  };
+  int i = 0;
+  for (; i + 16 <= n; i += 16) store(x + i, finished(load(x + i)));
+  if (i < n) store_first(x + i, finished(load_first(x + i, n - i)), n - i);
+}
+
 static void gate(Activation activation, const float* g_, const float* u, int n, float* h) {
   for (int i = 0; i < n; i += 16) {
     const F32 g = load(g_ + i);

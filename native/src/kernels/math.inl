@@ -22,4 +22,7 @@ PW_INLINE F32 exp2(F32 t) {
   return mul(p, power_of_two(n));
 }
 
+// cap * tanh(x / cap), from t = x * 2 log2(e) / cap.
+PW_INLINE F32 softcap(F32 t, F32 cap) { return sub(cap, div(add(cap, cap), add(broadcast(1.0F), exp2(t)))); }
+
 }  // namespace pennyweight::PW_TARGET

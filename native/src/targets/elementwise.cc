@@ -10,6 +10,8 @@ void fill_elementwise(KernelTable& table) {
   table.quantize = quantize;
   table.rmsnorm = rmsnorm;
   table.add = add_vectors;
+  table.add_scaled = add_scaled;
+  table.scale_and_cap = scale_and_cap;
   table.gate = gate;
   table.rotate = rotate;
   table.quantize_head = quantize_head;

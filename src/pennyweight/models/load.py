@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from array import array
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -91,21 +92,8 @@ def load(
 
 def _refuse(spec: ModelSpec, path: Path) -> None:
     """ModelFileError for what a spec can say and the native decoder does not compute yet."""
-    unknown = {
-        "experts": spec.experts is not None,
-        "biases of queries, keys and values": spec.biases,
-        "attention without a norm before it": not spec.pre_norms,
-        "a norm over all query heads": spec.qk_norm == "projection",
-        "a soft cap of attention's scores": spec.attention_softcap != 0.0,
-        "a soft cap of logits": spec.logit_softcap != 0.0,
-        "a residual scale": spec.residual_scale != 1.0,
-        "a logit scale": spec.logit_scale != 1.0,
-        "layers without rotation": any(layer.rope is None for layer in spec.layers),
-        "a rope magnitude": any(rope.magnitude != 1.0 for rope in spec.ropes),
-    }
-    for name, used in unknown.items():
-        if used:
-            raise ModelFileError(f"{path.name}: the model has {name}, which this engine does not compute")
+    if spec.experts is not None:
+        raise ModelFileError(f"{path.name}: the model has experts, which this engine does not compute")
 
 
 class _Packer:
@@ -167,29 +155,32 @@ class _Packer:
             embedding_scale=spec.embedding_scale,
             windows=[layer.window or 0 for layer in spec.layers],
             ropes=[rope.inverse_frequencies for rope in spec.ropes],
-            rope_of_layer=[layer.rope or 0 for layer in spec.layers],
+            rope_of_layer=[layer.rope for layer in spec.layers],
             layers=[self._layer(layer) for layer in roles.layers],
             embedding=self._matrix(roles.embedding),
             final_norm=self._tensors.vector(roles.final_norm),
             head=None if roles.head is None else self._matrix(roles.head),
+            rope_magnitudes=[rope.magnitude for rope in spec.ropes],
+            attention_softcap=spec.attention_softcap,
+            logit_softcap=spec.logit_softcap,
+            residual_scale=spec.residual_scale,
+            logit_scale=spec.logit_scale,
         )
 
     def _layer(self, roles: LayerRoles) -> _native.LayerWeights:
         from pennyweight.native import _native
 
-        vector, optional = self._tensors.vector, self._tensors.optional_vector
-        assert roles.attention_norm is not None  # `_refuse` saw to it
-        assert roles.feed_forward_norm is not None
-        assert roles.gate is not None
+        optional, bias = self._tensors.optional_vector, self._bias
+        assert roles.gate is not None  # `_refuse` saw to it
         assert roles.up is not None
         assert roles.down is not None
         return _native.LayerWeights(
-            attention_norm=vector(roles.attention_norm),
+            attention_norm=optional(roles.attention_norm),
             query=self._matrix(roles.query),
             key=self._matrix(roles.key),
             value=self._matrix(roles.value),
             output=self._matrix(roles.output),
-            feed_forward_norm=vector(roles.feed_forward_norm),
+            feed_forward_norm=optional(roles.feed_forward_norm),
             gate=self._matrix(roles.gate),
             up=self._matrix(roles.up),
             down=self._matrix(roles.down),
@@ -197,7 +188,19 @@ class _Packer:
             key_norm=optional(roles.key_norm),
             post_attention_norm=optional(roles.post_attention_norm),
             post_feed_forward_norm=optional(roles.post_feed_forward_norm),
+            query_bias=bias(roles.query_bias, roles.query),
+            key_bias=bias(roles.key_bias, roles.key),
+            value_bias=bias(roles.value_bias, roles.value),
+            output_bias=bias(roles.output_bias, roles.output),
         )
+
+    def _bias(self, name: str | None, role: MatrixRole) -> bytearray | array[float] | None:
+        """A bias in the order of its matrix's packed rows."""
+        stored = self._tensors.optional_vector(name)
+        if stored is None or role.row_map is None:
+            return stored
+        values = array("f", bytes(stored))
+        return array("f", [values[row] for row in role.row_map])
 
     def _matrix(self, role: MatrixRole) -> _native.PackedMatrix:
         return self._packed[role]

@@ -85,24 +85,32 @@ def requantize(data: Buffer, *, type: str, to: str, columns: int, importance: Bu
 class LayerWeights:
     """Every matrix is `[out, in]`; every vector float32. Parts of `qkv` and `gate`/`up` may differ in
     type.
+
+    A vector that is None is an operation the layer does not have. `query_norm` has `head_dim` values, or
+    one for each row of `query`: then all heads of a token are one vector; so `key_norm`. A bias is in the
+    order of the packed rows.
     """
 
     def __init__(
         self,
         *,
-        attention_norm: Buffer,
         query: PackedMatrix,
         key: PackedMatrix,
         value: PackedMatrix,
         output: PackedMatrix,
-        feed_forward_norm: Buffer,
         gate: PackedMatrix,
         up: PackedMatrix,
         down: PackedMatrix,
+        attention_norm: Buffer | None = None,
+        feed_forward_norm: Buffer | None = None,
         query_norm: Buffer | None = None,
         key_norm: Buffer | None = None,
         post_attention_norm: Buffer | None = None,
         post_feed_forward_norm: Buffer | None = None,
+        query_bias: Buffer | None = None,
+        key_bias: Buffer | None = None,
+        value_bias: Buffer | None = None,
+        output_bias: Buffer | None = None,
     ) -> None: ...
 
 class Model:
@@ -125,11 +133,16 @@ class Model:
         embedding_scale: float,
         windows: Sequence[int],  # per layer, 0: full attention
         ropes: Sequence[Sequence[float]],
-        rope_of_layer: Sequence[int],
+        rope_of_layer: Sequence[int | None],  # None: queries and keys are not rotated
         layers: Sequence[LayerWeights],
         embedding: PackedMatrix,
         final_norm: Buffer,
         head: PackedMatrix | None = None,
+        rope_magnitudes: Sequence[float] = (),  # per rope; empty: 1
+        attention_softcap: float = 0.0,  # 0: none
+        logit_softcap: float = 0.0,
+        residual_scale: float = 1.0,
+        logit_scale: float = 1.0,
     ) -> None: ...
     @property
     def weight_bytes(self) -> int: ...

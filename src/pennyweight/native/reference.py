@@ -23,6 +23,8 @@ Mode = Literal["exact", "float32"]
 class Rope(Protocol):
     @property
     def inverse_frequencies(self) -> tuple[float, ...]: ...
+    @property
+    def magnitude(self) -> float: ...
 
 
 class Layer(Protocol):
@@ -53,12 +55,21 @@ class Spec(Protocol):
     def attention_scale(self) -> float: ...
     @property
     def embedding_scale(self) -> float: ...
+    @property
+    def attention_softcap(self) -> float: ...
+    @property
+    def logit_softcap(self) -> float: ...
+    @property
+    def residual_scale(self) -> float: ...
+    @property
+    def logit_scale(self) -> float: ...
 
 
 Tensors = Mapping[str, Weights | Floats]
 """`embedding`, `final_norm`, optionally `head`, and `layers.<i>.<part>`, parts named as in `LayerWeights`.
-Matrices are `Weights` (`[out, in]`, queries and keys in rotary order), norms float32 vectors. A layer has the
-optional norms it has tensors for."""
+Matrices are `Weights` (`[out, in]`, queries and keys in rotary order), norms and biases float32 vectors. A
+layer has the norms and biases it has tensors for; a query norm as long as all heads together is one over them
+all."""
 
 
 class ReferenceDecoder:
@@ -89,40 +100,62 @@ class ReferenceDecoder:
     def head(self, hidden_TN: Floats) -> Floats:
         """`[T, V]` from `hidden`."""
         name = "head" if "head" in self.tensors else "embedding"
-        return self._linear(name, hidden_TN, fine=True)
+        z_TV = self._linear(name, hidden_TN, fine=True)
+        finished = self.arithmetic.logits(z_TV, scale=self.spec.logit_scale, cap=self.spec.logit_softcap)
+        return np.asarray(finished)
 
     def _attention(self, index: int, x_TN: Floats) -> Floats:
         spec, layer, part = self.spec, self.spec.layers[index], f"layers.{index}."
-        a_TN = self._norm(part + "attention_norm", x_TN)
-        q_THD = self._heads(part + "query", a_TN, spec.num_heads)
-        k_TKD = self._heads(part + "key", a_TN, spec.num_kv_heads)
+        a_TN = self._optional_norm(part + "attention_norm", x_TN)
+        q_THD = self._rotated(layer, self._heads(part + "query", a_TN, spec.num_heads))
+        k_TKD = self._rotated(layer, self._heads(part + "key", a_TN, spec.num_kv_heads))
         v_TKD = self._heads(part + "value", a_TN, spec.num_kv_heads)
-        q_THD = self._optional_norm(part + "query_norm", q_THD)
-        k_TKD = self._optional_norm(part + "key_norm", k_TKD)
-        positions, frequencies = range(len(x_TN)), spec.ropes[layer.rope or 0].inverse_frequencies
         o_THD = self.arithmetic.attend(
-            self.arithmetic.rotate(q_THD, positions, frequencies),
-            self.arithmetic.rotate(k_TKD, positions, frequencies),
+            q_THD,
+            k_TKD,
             v_TKD,
             scale=spec.attention_scale,
             window=layer.window,
+            cap=spec.attention_softcap,
         )
-        o_TN = self._linear(part + "output", o_THD.reshape(len(x_TN), -1))
-        return x_TN + self._optional_norm(part + "post_attention_norm", o_TN)
+        o_TN = self._projection(part + "output", o_THD.reshape(len(x_TN), -1))
+        return self._residual(x_TN, self._optional_norm(part + "post_attention_norm", o_TN))
 
     def _feed_forward(self, index: int, x_TN: Floats) -> Floats:
         part = f"layers.{index}."
-        b_TN = self._norm(part + "feed_forward_norm", x_TN)
+        b_TN = self._optional_norm(part + "feed_forward_norm", x_TN)
         gate, up = self._linear(part + "gate", b_TN), self._linear(part + "up", b_TN)
         hidden_TF = self.arithmetic.gate(self.spec.activation, gate, up)
         down_TN = self._linear(part + "down", hidden_TF, fine=True)
-        return x_TN + self._optional_norm(part + "post_feed_forward_norm", down_TN)
+        return self._residual(x_TN, self._optional_norm(part + "post_feed_forward_norm", down_TN))
+
+    def _residual(self, x_TN: Floats, y_TN: Floats) -> Floats:
+        return np.asarray(self.arithmetic.add_scaled(x_TN, y_TN, self.spec.residual_scale))
+
+    def _rotated(self, layer: Layer, x_THD: Floats) -> Floats:
+        if layer.rope is None:
+            return x_THD
+        rope = self.spec.ropes[layer.rope]
+        positions = range(len(x_THD))
+        rotated = self.arithmetic.rotate(x_THD, positions, rope.inverse_frequencies, rope.magnitude)
+        return np.asarray(rotated)
 
     def _linear(self, name: str, x_TN: Floats, *, fine: bool = False) -> Floats:
         return np.asarray(self.arithmetic.linear(x_TN, self.tensors[name], fine=fine))
 
+    def _projection(self, name: str, x_TN: Floats, *, fine: bool = False) -> Floats:
+        """A linear layer and, if it has one, its bias."""
+        y = self._linear(name, x_TN, fine=fine)
+        return y + self.tensors[name + "_bias"] if name + "_bias" in self.tensors else y
+
     def _heads(self, name: str, x_TN: Floats, count: int) -> Floats:
-        return self._linear(name, x_TN, fine=True).reshape(len(x_TN), count, self.spec.head_dim)
+        """`[T, count, D]`, normed head by head or all together, as long as the norm's weight is."""
+        y = self._projection(name, x_TN, fine=True)
+        heads = (len(y), count, self.spec.head_dim)
+        if name + "_norm" not in self.tensors:
+            return y.reshape(heads)
+        size = len(self.tensors[name + "_norm"])
+        return self._norm(name + "_norm", y.reshape(len(y), -1, size)).reshape(heads)
 
     def _norm(self, name: str, x: Floats) -> Floats:
         return np.asarray(self.arithmetic.rmsnorm(x, self.tensors[name], self.spec.norm_eps))

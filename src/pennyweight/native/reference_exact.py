@@ -124,6 +124,21 @@ def gate(activation: Literal["silu", "gelu_tanh"], g: Floats, u: Floats) -> Floa
     return silu_gate(g, u) if activation == "silu" else gelu_gate(g, u)
 
 
+def softcap(t: Floats, cap: float) -> Floats:
+    """`cap * tanh(x / cap)` from `t = x * 2 log2(e) / cap`."""
+    return np.asarray(F32(cap) - F32(2) * F32(cap) / (F32(1) + exp2(t)))
+
+
+def logits(z: Floats, *, scale: float, cap: float) -> Floats:
+    """`z` times `scale`, then bounded by `cap` (0: not)."""
+    z = z * F32(scale)
+    return softcap(z * F32(2 * LOG2E / cap), cap) if cap else z
+
+
+def add_scaled(x: Floats, y: Floats, scale: float) -> Floats:
+    return fma(y, np.full_like(y, scale), x)
+
+
 # --- linear layers ------------------------------------------------------------------------------------------
 def linear(x_TN: Floats, weights: Weights, *, fine: bool = False) -> Floats:
     """`[T, N]` times `[R, N]` transposed; `fine` quantises `x` with a scale per 16 columns instead of 32."""
@@ -183,11 +198,14 @@ def embed(weights: Weights, tokens: list[int], scale: float) -> Floats:
 
 
 # --- attention ----------------------------------------------------------------------------------------------
-def rotate(x_THD: Floats, positions: range, frequencies: tuple[float, ...]) -> Floats:
-    """Pairs `(i, i + half)` turn by `position * frequencies[i]`, taken in double; what is beyond stays."""
-    angles = [[position * f for f in frequencies] for position in positions]
-    cos = np.array([[math.cos(a) for a in row] for row in angles], F32)[:, None, :]
-    sin = np.array([[math.sin(a) for a in row] for row in angles], F32)[:, None, :]
+def rotate(x_THD: Floats, positions: range, frequencies: tuple[float, ...], magnitude: float = 1.0) -> Floats:
+    """Pairs `(i, i + half)` turn by `position * frequencies[i]`, taken in double; what is beyond stays.
+
+    Pairs that turn are stretched by `magnitude`.
+    """
+    turns = [[(position * f, magnitude if f else 1.0) for f in frequencies] for position in positions]
+    cos = np.array([[math.cos(a) * m for a, m in row] for row in turns], F32)[:, None, :]
+    sin = np.array([[math.sin(a) * m for a, m in row] for row in turns], F32)[:, None, :]
     half = len(frequencies)
     x0, x1, rest = np.split(x_THD, [half, 2 * half], axis=-1)
     return np.concatenate([fma(x0, cos, -(x1 * sin)), fma(x1, cos, x0 * sin), rest], axis=-1)
@@ -224,12 +242,15 @@ class Softmax:
         return Softmax(np.where(condition, self.m, other.m), np.where(condition, self.l, other.l), O)
 
 
-def attend(q_THD: Floats, k_TKD: Floats, v_TKD: Floats, *, scale: float, window: int | None) -> Floats:
+def attend(
+    q_THD: Floats, k_TKD: Floats, v_TKD: Floats, *, scale: float, window: int | None, cap: float = 0.0
+) -> Floats:
     """Queries and keys of the positions `0 .. T - 1`, rotated; returns `[T, H, D]`."""
     tokens, heads, head_dim = q_THD.shape
     shape_KQT = (k_TKD.shape[1], heads // k_TKD.shape[1], tokens)
     q = _head_groups(q_THD.transpose(1, 0, 2).reshape(*shape_KQT, head_dim))
-    q = [Quantised(part.values, part.scale * F32(scale * LOG2E)) for part in q]
+    factor = scale * (2 * LOG2E / cap) if cap else scale * LOG2E
+    q = [Quantised(part.values, part.scale * F32(factor)) for part in q]
     k, v = _head_groups(k_TKD.transpose(1, 0, 2)), quantise(v_TKD.transpose(1, 0, 2))
     total = Softmax.empty(shape_KQT, head_dim)
     begun = np.zeros(shape_KQT, bool)
@@ -239,7 +260,9 @@ def attend(q_THD: Floats, k_TKD: Floats, v_TKD: Floats, *, scale: float, window:
         for start in range(first, min(first + SEGMENT_PAGES * PAGE_TOKENS, tokens), PAGE_TOKENS):
             keys = np.arange(start, min(start + PAGE_TOKENS, tokens))
             mask_TP = visible(np.arange(tokens), keys, window)
-            segment = _page(q, [_take(part, keys) for part in k], _take(v, keys), mask_TP, segment)
+            s = _scores(q, [_take(part, keys) for part in k])
+            s = softcap(s, cap * LOG2E) if cap else s
+            segment = _page(s, _take(v, keys), mask_TP, segment)
             seen |= mask_TP.any(axis=1)
         merged = total.merge(segment.m, segment.l, segment.O).where(begun, segment)
         total = merged.where(seen, total)
@@ -272,12 +295,12 @@ def _scores(q: list[Quantised], k: list[Quantised]) -> Floats:
     return s
 
 
-def _page(
-    q: list[Quantised], k: list[Quantised], v: Quantised, mask_TP: NDArray[np.bool_], into: Softmax
-) -> Softmax:
-    """One page merged into a segment, for all heads; queries that see none of it keep their bits."""
+def _page(s: Floats, v: Quantised, mask_TP: NDArray[np.bool_], into: Softmax) -> Softmax:
+    """One page, of scores `[K, Q, T, P]`, merged into a segment, for all heads.
+
+    Queries that see none of it keep their bits.
+    """
     mask = np.pad(mask_TP, ((0, 0), (0, PAGE_TOKENS - mask_TP.shape[1])))
-    s = _scores(q, k)
     any_T = mask.any(axis=1)
     m = np.where(any_T, np.where(mask, s, -np.inf).max(axis=-1), F32(0)).astype(F32)
     e = np.where(mask, exp2(s - m[..., None]), F32(0))

@@ -35,14 +35,30 @@ def gate(activation: Literal["silu", "gelu_tanh"], g: Floats, u: Floats) -> Floa
     return np.asarray(g / (F32(1) + np.exp(np.minimum(-inner, F32(88)))) * u)
 
 
-def rotate(x_THD: Floats, positions: range, frequencies: tuple[float, ...]) -> Floats:
+def softcap(x: Floats, cap: float) -> Floats:
+    return np.asarray(F32(cap) * np.tanh(x / F32(cap)))
+
+
+def logits(z: Floats, *, scale: float, cap: float) -> Floats:
+    z = z * F32(scale)
+    return softcap(z, cap) if cap else z
+
+
+def add_scaled(x: Floats, y: Floats, scale: float) -> Floats:
+    return x + y * F32(scale)
+
+
+def rotate(x_THD: Floats, positions: range, frequencies: tuple[float, ...], magnitude: float = 1.0) -> Floats:
     angles = np.asarray(positions, np.float64)[:, None] * np.asarray(frequencies)
-    cos, sin = np.cos(angles).astype(F32)[:, None], np.sin(angles).astype(F32)[:, None]
+    factor = np.where(np.asarray(frequencies) == 0, 1.0, magnitude)
+    cos, sin = ((turn(angles) * factor).astype(F32)[:, None] for turn in (np.cos, np.sin))
     x0, x1, rest = np.split(x_THD, [len(frequencies), 2 * len(frequencies)], axis=-1)
     return np.concatenate([x0 * cos - x1 * sin, x1 * cos + x0 * sin, rest], axis=-1)
 
 
-def attend(q_THD: Floats, k_TKD: Floats, v_TKD: Floats, *, scale: float, window: int | None) -> Floats:
+def attend(
+    q_THD: Floats, k_TKD: Floats, v_TKD: Floats, *, scale: float, window: int | None, cap: float = 0.0
+) -> Floats:
     tokens, heads, head_dim = q_THD.shape
     group = heads // k_TKD.shape[1]
     k_KDT, v_KTD = k_TKD.transpose(1, 2, 0), v_TKD.transpose(1, 0, 2)
@@ -53,6 +69,7 @@ def attend(q_THD: Floats, k_TKD: Floats, v_TKD: Floats, *, scale: float, window:
         mask = distance < 0 if window is None else (distance < 0) | (distance >= window)
         for head in range(heads):
             s = (q_THD[queries, head] @ k_KDT[head // group]) * F32(scale)
+            s = softcap(s, cap) if cap else s
             s[mask] = -np.inf
             p = np.exp(s - s.max(axis=-1, keepdims=True))
             p /= p.sum(axis=-1, keepdims=True)
