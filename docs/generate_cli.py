@@ -32,8 +32,13 @@ def render() -> str:
     ]
     parts += _sections(app, ())
     for group in app.registered_groups:
-        assert group.typer_instance is not None
-        parts += _sections(group.typer_instance, (str(group.typer_instance.info.name),))
+        commands = group.typer_instance
+        assert commands is not None
+        name = str(commands.info.name)
+        callback = commands.registered_callback
+        if callback is not None and callback.callback is not None:  # what it does without a further word
+            parts += _section(name, callback.callback)
+        parts += _sections(commands, (name,))
     return "\n\n".join(parts) + "\n"
 
 

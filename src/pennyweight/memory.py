@@ -95,6 +95,18 @@ class MemoryPlan:
         if self._share is not None:
             self._share_bytes = self._share(outline)
 
+    def check_alone(
+        self, outline: ModelOutline, *, held_bytes: int, context: int | None, parallel: int | None
+    ) -> None:
+        """Raise ConfigError if the model would not fit a process that holds nothing but `held_bytes`."""
+        self.check(outline, held_bytes=held_bytes)
+        need = memory_need(outline, resident_bytes=held_bytes, threads=self._threads)
+        limit, source = resident_memory() + available_memory(), "what is available"
+        if self._ceiling_bytes is not None and self._ceiling_bytes < limit:
+            limit, source = self._ceiling_bytes, f"what --memory {_mib(self._ceiling_bytes)} leaves"
+        left = PageBudget(num_bytes=limit - need.total_bytes + need.page_bytes, source=source)
+        pool_size(outline.spec, context=context, parallel=parallel, budget=left)
+
     def check(self, outline: ModelOutline, *, held_bytes: int) -> None:
         """As `admit`, in a process that has `held_bytes` of its memory in use."""
         need = memory_need(outline, resident_bytes=held_bytes, threads=self._threads)

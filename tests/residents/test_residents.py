@@ -196,6 +196,24 @@ async def _patiently(house: House, name: str) -> None:
         pass
 
 
+def test_batches_wait_until_nobody_else_does() -> None:
+    house = House({"a": 1, "b": 1, "c": 1}, room=3)
+    house.may_load.clear()
+
+    async def work() -> None:
+        tasks = [asyncio.create_task(use(house, "a"))]
+        await until(house.is_loading.is_set)
+        for coming in (_patiently(house, "b"), use(house, "c")):
+            tasks.append(asyncio.create_task(coming))
+            await asyncio.sleep(0)
+        house.may_load.set()
+        await asyncio.gather(*tasks)
+        assert house.told == ["+a", "+c", "+b"]
+
+    with closing(house.residents):
+        run(work())
+
+
 def test_the_line_has_a_limit() -> None:
     house = House({"a": 1}, room=1, limits=ResidentLimits(max_waiting=2))
     house.may_load.clear()

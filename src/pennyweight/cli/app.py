@@ -20,10 +20,10 @@ from pennyweight.cli.bench import bench
 from pennyweight.cli.chat import chat
 from pennyweight.cli.doctor import doctor
 from pennyweight.cli.keys import keys
-from pennyweight.cli.models import models
 from pennyweight.cli.pull import pull
 from pennyweight.cli.quantize import quantize
 from pennyweight.cli.record import record
+from pennyweight.cli.registry import registry
 from pennyweight.cli.rm import rm
 from pennyweight.cli.run import run
 from pennyweight.cli.serve import serve
@@ -44,8 +44,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, chat, serve, record, pull, quantize, models, rm, usage, cost, bench, doctor):
+for command in (run, chat, serve, record, pull, quantize, rm, usage, cost, bench, doctor):
     app.command()(command)
+app.add_typer(registry)
 app.add_typer(keys)
 app.add_typer(batch)
 app.add_typer(store)

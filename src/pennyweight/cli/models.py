@@ -18,6 +18,7 @@ _NUMBERS = frozenset({"size", "context", "download", "memory"})
 
 
 def models(
+    invocation: typer.Context,
     fit: Annotated[
         bool, typer.Option("--fit", help="Show which recommended models fit this machine's memory and disk.")
     ] = False,
@@ -27,6 +28,8 @@ def models(
     as_json: Json = False,
 ) -> None:
     """List models: size, format, architecture, context and whether they are installed."""
+    if invocation.invoked_subcommand is not None:
+        return
     if fit:
         _show_fits(context, as_json=as_json)
         return

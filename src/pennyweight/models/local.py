@@ -103,8 +103,12 @@ def remove(name: str) -> Path:
         raise ModelNotFoundError(problem, param="model")
     forget_pulled(name)
     if is_folder(names[name]):
-        shutil.rmtree(names[name].parent)
-        return names[name].parent
+        folder = names[name].parent
+        if folder.is_symlink():  # registered: what it stands for stays
+            folder.unlink()
+        else:
+            shutil.rmtree(folder)
+        return folder
     for path in shard_paths(names[name]):
         path.unlink(missing_ok=True)
     return names[name]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pennyweight.api import compose, find_model, useful_threads
 from pennyweight.core import PAGE_TOKENS
 from pennyweight.encoder import EncoderSlot
+from pennyweight.engine.stats import EngineStats
 from pennyweight.errors import PennyweightError
 from pennyweight.memory import MemoryPlan
 from pennyweight.memory_need import serving_bytes
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from pennyweight.answers.grammars import Grammars
     from pennyweight.api import Engine
     from pennyweight.engine.core_turns import CoreTurns
-    from pennyweight.engine.stats import EngineStats
     from pennyweight.local_models import LocalModel
     from pennyweight.memory import PoolSize
     from pennyweight.models.load import LoadedModel
@@ -50,10 +50,12 @@ class ResidentEngine:
 
     @property
     def is_serving(self) -> bool:
-        return self.engine.is_serving
+        engine = self._engine  # somebody may still look at one that is being closed
+        return engine is None or engine.is_serving
 
     def stats(self) -> EngineStats:
-        return self.engine.stats()
+        engine = self._engine
+        return EngineStats() if engine is None else engine.stats()
 
     def beside_bytes(self) -> int:
         """Pages that hold nothing yet, and as if nothing had been computed yet."""
@@ -160,9 +162,9 @@ class _RoomyPlan:
     def admit(self, outline: ModelOutline) -> None:
         if not self._room.is_alone:
             # Nobody goes for a model that would not fit an empty machine.
-            self._plan.check(outline, held_bytes=self._opener.program_bytes)
-            fits = partial(self._plan.fits, outline, context=self.context, parallel=self.parallel)
-            self._room.make(fits)
+            asked = {"context": self.context, "parallel": self.parallel}
+            self._plan.check_alone(outline, held_bytes=self._opener.program_bytes, **asked)
+            self._room.make(partial(self._plan.fits, outline, **asked))
         self._plan.admit(outline)
 
     def pool(self, spec: ModelSpec, *, context: int | None, parallel: int | None) -> PoolSize:

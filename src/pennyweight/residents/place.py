@@ -138,10 +138,11 @@ class Place:
 
 
 class Waiter:
-    """A request that waits for a model."""
+    """A request that waits for a model; a `patient` one as long as it takes, and others go first."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, *, patient: bool) -> None:
         self.place = place
+        self.patient = patient
         self.future: Future[OpenModel] = Future()
 
     @property

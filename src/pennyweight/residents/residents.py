@@ -73,6 +73,7 @@ class Residents:
         resident = self._opener(place.model, _Room(self, place, progress))
         with self._news:
             self._place_in(place, resident)
+            self._news.notify_all()  # it may be told to go again
 
     def answering(self, wrap: Wrap) -> list[AnsweringModel]:
         """The models as they are served; `wrap` says how an engine answers."""
@@ -161,9 +162,9 @@ class Residents:
 
     @asynccontextmanager
     async def _opening(self, place: Place, patient: bool) -> AsyncIterator[OpenModel]:
-        lease = self._lease(place)
+        lease = self._lease(place, patient)
         if isinstance(lease, Waiter):
-            model = await self._granted_later(lease, None if patient else self._limits.patience_s)
+            model = await self._granted_later(lease)
         else:
             model = lease
         try:
@@ -171,7 +172,8 @@ class Residents:
         finally:
             self._return(place)
 
-    async def _granted_later(self, waiter: Waiter, patience_s: float | None) -> OpenModel:
+    async def _granted_later(self, waiter: Waiter) -> OpenModel:
+        patience_s = None if waiter.patient else self._limits.patience_s
         try:
             async with asyncio.timeout(patience_s):
                 return await asyncio.wrap_future(waiter.future)
@@ -196,7 +198,7 @@ class Residents:
         if not future.cancelled() and future.exception() is None:
             self._return(place)
 
-    def _lease(self, place: Place) -> OpenModel | Waiter:
+    def _lease(self, place: Place, patient: bool) -> OpenModel | Waiter:
         """The model, if it is there, else a place in the line. Raises OverloadedError, UnavailableError."""
         with self._news:
             if self._closed:
@@ -209,7 +211,7 @@ class Residents:
                     f"{len(self._waiting)} requests wait for models to be loaded, and no more may; "
                     "try again later."
                 )
-            waiter = Waiter(place)
+            waiter = Waiter(place, patient=patient)
             self._waiting.append(waiter)
             self._news.notify_all()
             return waiter
@@ -239,13 +241,13 @@ class Residents:
             self._load(place)
 
     def _next(self) -> Place | None:
-        """The model that is wanted longest; None once closed. Idle ones are unloaded meanwhile."""
+        """The model that is wanted longest, batches apart; None once closed. Idle ones go meanwhile."""
         while True:
             with self._news:
                 while not self._closed and not (overdue := self._overdue()):
                     self._waiting = deque(waiter for waiter in self._waiting if waiter.is_there)
                     if self._waiting:
-                        return self._waiting[0].place
+                        return min(self._waiting, key=lambda waiter: waiter.patient).place
                     self._news.wait(self._until_overdue_s())
                 if self._closed:
                     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 from pennyweight.config import NO_MODEL
 from pennyweight.encoder import EncoderSlot, check_encoder
 from pennyweight.engine.core_turns import CoreTurns
-from pennyweight.errors import ModelNotFoundError
+from pennyweight.errors import ConfigError, ModelNotFoundError
 from pennyweight.local_models import LocalModel
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def local_models(settings: Settings) -> list[LocalModel]:
-    """Everything that is served from here, the first one first."""
+    """Everything that is served from here, the first one first. ConfigError for a name twice."""
     sources = [] if settings.model == NO_MODEL else [settings.model]
     models = [LocalModel(name=served_name(source), source=source) for source in sources]
     for source in settings.further_models:
@@ -31,6 +32,11 @@ def local_models(settings: Settings) -> list[LocalModel]:
     if settings.all_installed:
         names = {model.name for model in models}
         models += [LocalModel(name=name, source=name) for name in installed_decoders() if name not in names]
+    counts = Counter(model.name for model in models)
+    if twice := [name for name, count in counts.items() if count > 1]:
+        raise ConfigError(
+            f"two models are served as {twice[0]!r}; give one another name in a table [models.NAME]"
+        )
     return models
 
 
