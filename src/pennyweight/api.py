@@ -44,7 +44,10 @@ Messages = str | Sequence[Mapping[str, object]]
 """OpenAI's message objects; a string stands for one message of the user."""
 
 Progress = Callable[[str, int, int], None]
-"""Called with what is being done ("download", "load" or "encoder", its download), bytes done and in total."""
+"""Called with what is being done ("download", "load" or "encoder", its download), bytes done and in total.
+
+With "memory", before the loading, they are the bytes that the model needs and those that are available.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -322,7 +325,8 @@ def compose(
     from pennyweight.text.tokenizer import Tokenizer
     from pennyweight.text.tools.detect import find_dialect
 
-    model = (loading or load)(path, context=context, progress=_stage(progress, "load"), admit=plan.admit)
+    admit = _admission(plan, threads, progress)
+    model = (loading or load)(path, context=context, progress=_stage(progress, "load"), admit=admit)
     if name is not None:
         model = replace(model, name=name)
     tokenizer = Tokenizer.from_metadata(model.metadata)
@@ -365,6 +369,22 @@ def _decoder(model: LoadedModel, size: PoolSize, threads: int | None) -> _native
         raise ConfigError(
             f"the engine could not start: {error}; lower context, parallel or threads"
         ) from error
+
+
+def _admission(plan: Plan, threads: int | None, progress: Progress | None) -> Callable[[ModelOutline], None]:
+    """Lets `plan` judge a model before anything of it is read, then tells what it will take."""
+
+    def admit(outline: ModelOutline) -> None:
+        from pennyweight.memory_need import memory_need
+        from pennyweight.system_memory import available_memory, resident_memory
+
+        plan.admit(outline)
+        if progress is not None:
+            held = resident_memory()
+            need = memory_need(outline, resident_bytes=held, threads=threads or useful_threads())
+            progress("memory", need.total_bytes, held + available_memory())
+
+    return admit
 
 
 def _stage(progress: Progress | None, stage: str) -> Callable[[int, int], None] | None:

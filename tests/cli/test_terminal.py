@@ -7,7 +7,7 @@ import pty
 import sys
 from typing import TYPE_CHECKING
 
-from pennyweight.cli.terminal import PromptBar
+from pennyweight.cli.terminal import PromptBar, progress_bars
 
 if TYPE_CHECKING:
     import pytest
@@ -81,3 +81,23 @@ def test_nothing_is_drawn_into_a_pipe(capsys: pytest.CaptureFixture[str]) -> Non
     bar.show(512, 4096)
     bar.close()
     assert capsys.readouterr().err == ""
+
+
+def test_what_a_model_needs_stands_beside_its_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = on_a_terminal(monkeypatch)
+    with progress_bars() as show:
+        show("memory", 3 * 2**30, 16 * 2**30)
+        show("load", 5, 10)
+    assert "Loading the model, which needs 3,072 of 16,384 MiB of memory" in terminal.shown()
+
+
+def test_without_a_terminal_a_large_need_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: False)
+    with progress_bars() as show:
+        show("memory", 2**20, 2**34)  # loaded before anybody has read it
+        show("load", 5, 10)
+        show("memory", 3 * 2**30, 2**34)
+        show("load", 5, 10)
+    assert capsys.readouterr().err == ("Loading the model, which needs 3,072 of 16,384 MiB of memory ...\n")

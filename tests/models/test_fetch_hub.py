@@ -236,6 +236,14 @@ def test_an_architecture_nobody_runs_is_said_before_the_download(hub: HuggingFac
     assert hub.cdn.requests == []
 
 
+def test_what_a_terminal_would_obey_is_left_out(hub: HuggingFace) -> None:
+    files = {"a-Q4_0.gguf": DATA, "\x1b[31mb-Q4_K_M.gguf": DATA}
+    hub.repositories[REPO] = repository(files, licence="mit\x1b]0;title\x07")
+    found = offer(HubAddress(repo=REPO), memory_bytes=2**32)
+    assert found.repository.licence == "mit]0;title"
+    assert [variant.name for variant in found.variants] == ["a-Q4_0.gguf"]
+
+
 def test_a_split_model_comes_whole(hub: HuggingFace) -> None:
     shards = {f"Q4_0/big-Q4_0-0000{n}-of-00003.gguf": DATA[: 5000 * n] for n in (1, 2, 3)}
     hub.repositories[REPO] = repository({**shards, "old-Q8_0-00001-of-00002.gguf": DATA})

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from pennyweight.errors import FetchError
+from pennyweight.models.block_types import BLOCK_TYPES
 from pennyweight.models.hub import HubFile, HubRepository
-from pennyweight.models.hub_choice import choose, gguf_variants
+from pennyweight.models.hub_choice import DEFAULT_TYPES, choose, gguf_variants
 
 GB = 10**9
 FULL = {
@@ -57,6 +58,18 @@ def test_without_the_usual_type_the_next_one() -> None:
     assert choose(holding({"odd-name.gguf": 2}), None, memory_bytes=GB).reason == "the only GGUF file"
     with pytest.raises(FetchError, match=r"name one of the files of o/m: one\.gguf \(0\.00 GB\), two\.gguf"):
         choose(holding({"one.gguf": 1, "two.gguf": 2}), None, memory_bytes=GB)
+
+
+def test_the_default_is_of_a_type_this_engine_computes() -> None:
+    names = {block.name for block in BLOCK_TYPES.values()}
+    for type in DEFAULT_TYPES:
+        block = type.removesuffix("_M").removesuffix("_S").removesuffix("_L")
+        repository = holding({f"m-{type}.gguf": 1, "m-IQ1_S.gguf": 2})
+        if block in names:
+            assert choose(repository, None, memory_bytes=GB).files[0].name == f"m-{type}.gguf"
+        else:
+            with pytest.raises(FetchError, match="name one of the files"):
+                choose(repository, None, memory_bytes=GB)
 
 
 def test_files_and_types_by_name() -> None:

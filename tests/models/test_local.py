@@ -73,6 +73,8 @@ def test_a_path_is_itself(folder: Path, tmp_path: Path, monkeypatch: pytest.Monk
     ("name", "saying"),
     [
         (DEFAULT_MODEL, f"not installed; get it with `penny pull {DEFAULT_MODEL}`"),
+        ("qwen3-4b", "not installed; get it with `penny pull qwen3-4b`"),
+        ("hf:a/b", "get it with `penny pull hf:a/b`"),
         ("smollm2-135m", f"did you mean {DEFAULT_MODEL}"),
         ("gemma-3", "did you mean gemma-3-270m"),
         ("zzzz", f"`penny pull` knows {DEFAULT_MODEL}, gemma-3-270m"),

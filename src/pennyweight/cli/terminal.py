@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pennyweight.api import Progress
 
 _PATIENCE_S = 0.3  # what is over sooner needs no bar
+_WORTH_TELLING = 2**30  # bytes; a model that needs less is loaded before anybody has read that
 _TITLES = {
     "download": "Downloading the model",
     "encoder": "Downloading the embedding model",
@@ -83,6 +84,10 @@ class _BarPerStage:
             # Not before there is something to show: a question may come first.
             self._started = True
             self._bars.start()
+        if stage == "memory":
+            title = f"{_TITLES['load']}, which needs {_of_memory(done, total)}"
+            self._bars.update(self._tasks["load"], description=title)
+            return
         self._bars.update(self._tasks[stage], completed=done, total=total, visible=True)
 
 
@@ -90,10 +95,17 @@ class _LinePerDownload:
     def __init__(self) -> None:
         self._told = set(_TITLES) - {"download", "encoder"}
 
-    def __call__(self, stage: str, _: int, total: int) -> None:
-        if stage not in self._told:
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        if stage == "memory":
+            if done >= _WORTH_TELLING:
+                notice(f"{_TITLES['load']}, which needs {_of_memory(done, total)} ...")
+        elif stage not in self._told:
             self._told.add(stage)
             notice(f"{_TITLES[stage]} ({total / 1e6:.0f} MB) ...")
+
+
+def _of_memory(needed: int, available: int) -> str:
+    return f"{needed / 2**20:,.0f} of {available / 2**20:,.0f} MiB of memory"
 
 
 class PromptBar:

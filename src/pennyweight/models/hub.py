@@ -102,10 +102,21 @@ def _described(repo: str, info: ModelInfo) -> HubRepository:
     return HubRepository(
         repo=repo,
         commit=info.sha,
-        files=tuple(_file(sibling) for sibling in info.siblings if sibling.size is not None),
-        licence=licence if isinstance(licence, str) else ", ".join(map(str, licence)),
-        architecture=str((info.gguf or {}).get("architecture", "")),
+        files=tuple(
+            _file(one) for one in info.siblings if one.size is not None and one.rfilename.isprintable()
+        ),
+        licence=_plain(licence if isinstance(licence, str) else ", ".join(map(str, licence))),
+        architecture=_plain(str((info.gguf or {}).get("architecture", ""))),
     )
+
+
+def _is_named(sibling: RepoSibling) -> bool:
+    return sibling.size is not None and sibling.rfilename.isprintable()
+
+
+def _plain(text: str) -> str:
+    """Without what a terminal would obey."""
+    return "".join(character for character in text if character.isprintable())
 
 
 def _file(sibling: RepoSibling) -> HubFile:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from pennyweight.errors import FetchError
+from pennyweight.models.block_types import BLOCK_TYPES
 from pennyweight.models.gguf import model_stem, shard_paths
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def choose(repository: HubRepository, wanted: str | None, *, memory_bytes: int) 
 
 def _default(repository: HubRepository, variants: list[Variant], memory_bytes: int) -> Choice:
     room = max(0, memory_bytes - _BESIDE_BYTES)
-    usual = [variant for variant in variants if variant.type in DEFAULT_TYPES]
+    usual = [variant for variant in variants if variant.type in DEFAULT_TYPES and _is_read(variant.type)]
     usual.sort(key=lambda variant: DEFAULT_TYPES.index(variant.type))
     if not usual:
         if len(variants) == 1:
@@ -156,6 +157,12 @@ def _no_model(repository: HubRepository) -> str:
 def _type(name: str) -> str:
     found = _TYPE.findall(model_stem(Path(name)))
     return found[-1].upper() if found else ""
+
+
+def _is_read(type: str) -> bool:
+    """Whether the engine computes the blocks that most of a file of this type consists of."""
+    block = type[: -len("_M")] if type.endswith(("_S", "_M", "_L")) else type
+    return block in {known.name for known in BLOCK_TYPES.values()}
 
 
 def _listed(repository: HubRepository, variants: list[Variant]) -> str:
