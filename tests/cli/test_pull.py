@@ -31,6 +31,7 @@ def hub(tiny_llama_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setenv("HF_TOKEN", "")
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub-cache"))
     monkeypatch.setattr(fetch_http, "_PAUSE_S", 0.01)
     with serving(HuggingFace(repositories={REPO: repository(files, architecture="llama")})) as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.address)

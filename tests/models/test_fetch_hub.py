@@ -43,6 +43,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("HF_TOKEN", "")
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub-cache"))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr(fetch_http, "_PAUSE_S", 0.01)
 
@@ -99,6 +100,17 @@ def test_a_file_copied_there_by_hand_is_recognised(hub: HuggingFace) -> None:
     fetch(f"hf:{REPO}")
     assert hub.cdn.requests == []
     assert read_pulled("tiny-Q4_K_M") is not None
+
+
+def test_what_other_tools_have_in_their_cache_is_copied(hub: HuggingFace) -> None:
+    snapshot = Path(constants.HF_HUB_CACHE) / f"models--{REPO.replace('/', '--')}" / "snapshots" / COMMIT
+    snapshot.mkdir(parents=True)
+    (snapshot / "tiny-Q4_K_M.gguf").write_bytes(DATA)
+    assert fetch(f"hf:{REPO}").read_bytes() == DATA
+    assert hub.cdn.requests == []
+    (snapshot / "tiny-Q8_0.gguf").write_bytes(DATA + DATA[::-1])
+    assert fetch(f"hf:{REPO}:Q8_0").read_bytes() == DATA + DATA
+    assert len(hub.cdn.requests) == 1
 
 
 def test_revisions(hub: HuggingFace) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
@@ -88,6 +89,14 @@ def locate(repo: str, commit: str, file: str) -> Location:
         return Location(url=found.location, headers=headers)
 
     return patiently(lambda: _explained(repo, commit, ask, file=file))
+
+
+def cached(repo: str, commit: str, file: str) -> Path | None:
+    """Where Hugging Face's own tools have put the file on this machine; None if they have not."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(repo, file, revision=commit)
+    return Path(found) if isinstance(found, str) else None
 
 
 def _endpoint() -> str:

@@ -89,18 +89,26 @@ class Receiver:
                 self.received += len(chunk)
         self._file.truncate()
 
-    def finish(self) -> str:
-        """Check size and digests, then make the bytes durable; returns the SHA-256.
-
-        FetchError if they are not the right ones: then nothing of them is kept for another try.
-        """
+    def mistake(self) -> str | None:
+        """What is wrong with what is here so far; None: it is all that was wanted."""
         if self.received != self.size:
-            raise FetchError(f"it has {self.received} bytes instead of {self.size}")
+            return f"it has {self.received} bytes instead of {self.size}"
         for name, digest in self._digests.items():
             wanted, found = self._wanted[name], digest.hexdigest()
             if wanted not in (None, found):
+                return f"its {name} is {found} instead of {wanted}"
+        return None
+
+    def finish(self) -> str:
+        """Check size and digests, then make the bytes durable; returns the SHA-256.
+
+        FetchError if they are not the right ones: nothing of wrong bytes is kept for another try.
+        """
+        mistake = self.mistake()
+        if mistake is not None:
+            if self.received == self.size:
                 self.restart()
-                raise FetchError(f"its {name} is {found} instead of {wanted}")
+            raise FetchError(mistake)
         self._file.flush()
         os.fsync(self._file.fileno())
         return self._digests["SHA-256"].hexdigest()
