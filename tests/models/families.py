@@ -51,7 +51,7 @@ FAMILIES = {
     "llama yarn": Family("Llama", rope(rope_type="yarn", factor=8.0, **_PRETRAINED)),
     "llama yarn stated": Family(
         "Llama",
-        rope(rope_type="yarn", factor=8.0, attention_factor=1.3, beta_fast=6, beta_slow=2, **_PRETRAINED),
+        rope(rope_type="yarn", factor=8.0, attention_factor=1.1, beta_fast=6, beta_slow=2, **_PRETRAINED),
     ),
     "llama biases": Family("Llama", rope() | {"attention_bias": True, "tie_word_embeddings": True}),
     "mistral": Family("Mistral", rope() | {"sliding_window": 24}),
@@ -111,13 +111,13 @@ FAMILIES = {
         | {
             "embedding_multiplier": 3.0,
             "residual_multiplier": 0.5,
-            "logits_scaling": 0.25,
+            "logits_scaling": 1.5,
             "attention_multiplier": 0.25,
             "tie_word_embeddings": True,
         },
     ),
     "smollm 3": Family(
-        "SmolLM3", rope(rope_theta=2e6) | {"num_hidden_layers": 5, "tie_word_embeddings": True}
+        "SmolLM3", rope(rope_theta=2e6) | {"num_hidden_layers": 4, "tie_word_embeddings": True}
     ),
     "olmo 2": Family("Olmo2", rope()),
 }
@@ -166,7 +166,7 @@ def _values(name: str, shape: tuple[int, ...], *, shift: float) -> np.ndarray:
     random = np.random.default_rng(list(name.encode()))
     if len(shape) == 1:
         bias = name.endswith("bias")
-        mean = 4.0 if name == "model.norm.weight" else 1.0  # logits that differ by a few nats
+        mean = 3.0 if name == "model.norm.weight" else 1.0  # logits that differ by a few nats
         values = 0.3 * random.normal(size=shape) + (0.0 if bias else mean - shift)
         return values.astype(np.float32)
     # small embeddings, or a tied head would answer each token with itself
