@@ -10,8 +10,11 @@ from pennyweight.core import PAGE_TOKENS
 from pennyweight.memory_need import buffer_bytes, kv_bytes, memory_need, step_bytes
 from pennyweight.models.load import load
 from pennyweight.models.outline import outline
+from pennyweight.models.spec import ExpertSpec
 from pennyweight.native import _native
 from tests.models.tiny import TinyShape, gemma_shape, llama_shape, write_tiny
+from tests.native import tiny_decoders
+from tests.native.native_decoders import native_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,6 +36,23 @@ def run(decoder: _native.Decoder, rows: list[_native.Row]) -> None:
         pass
 
 
+def grown(decoder: _native.Decoder) -> int:
+    """By how much a step of ROWS rows needs more than one of a single row."""
+    run(decoder, [_native.Row(tokens=[1], position=0, pages=list(range(64)))])
+    single = decoder.buffer_bytes
+    run(decoder, [_native.Row(tokens=[1] * ROWS, position=0, pages=list(range(64)))])
+    return decoder.buffer_bytes - single
+
+
+@pytest.mark.parametrize("type", ["Q8_0", "F16"])
+def test_buffers_of_experts(type: str) -> None:
+    experts = ExpertSpec(count=19, used=5, d_ff=96, normalize=True)
+    tiny = tiny_decoders.experts((type,), experts=experts)
+    decoder = _native.Decoder(native_model(tiny), num_pages=64, num_threads=1)
+    small, large = (step_bytes(tiny.spec, rows=rows, has_float_weights=type == "F16") for rows in (1, ROWS))
+    assert large - small == pytest.approx(grown(decoder), rel=0.25)
+
+
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_buffers(tmp_path: Path, shape: TinyShape) -> None:
     path = write_tiny(tmp_path / "tiny.gguf", shape)
@@ -40,13 +60,9 @@ def test_buffers(tmp_path: Path, shape: TinyShape) -> None:
     spec = model.spec
     decoder = _native.Decoder(load(path).model, num_pages=64, num_threads=1)
     pages = list(range(64))
-    run(decoder, [_native.Row(tokens=[1], position=0, pages=pages)])
-    single = decoder.buffer_bytes
-    run(decoder, [_native.Row(tokens=[1] * ROWS, position=0, pages=pages)])
     small = step_bytes(spec, rows=1, has_float_weights=model.has_float_weights)
     large = step_bytes(spec, rows=ROWS, has_float_weights=model.has_float_weights)
-    grown = decoder.buffer_bytes - single
-    assert large - small == pytest.approx(grown, rel=0.25)
+    assert large - small == pytest.approx(grown(decoder), rel=0.25)
     slots = [decoder.open_sampler(seed=i, temperature=1.0, top_p=0.9, top_logprobs=5) for i in range(60)]
     rows = [
         _native.Row(tokens=[i], position=ROWS, pages=pages, sampler=slot, logits=_native.Logits.LAST)

@@ -2,11 +2,13 @@
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "module.h"
@@ -92,6 +94,14 @@ Activation activation_of(const std::string& name) {
   throw std::invalid_argument("unknown activation '" + name + "'; known: silu, gelu_tanh");
 }
 
+using ExpertTuple = std::tuple<MatrixPointer, MatrixPointer, MatrixPointer>;
+
+std::vector<FeedForward> experts_of(const std::optional<std::vector<ExpertTuple>>& tuples) {
+  std::vector<FeedForward> experts;
+  for (const auto& [gate, up, down] : tuples.value_or(std::vector<ExpertTuple>())) experts.push_back({gate, up, down});
+  return experts;
+}
+
 void bind_layer(nb::module_& m) {
   using Vector = std::optional<nb::object>;
   nb::class_<Layer>(m, "LayerWeights")
@@ -101,7 +111,8 @@ void bind_layer(nb::module_& m) {
              MatrixPointer gate, MatrixPointer up, MatrixPointer down, const Vector& attention_norm,
              const Vector& feed_forward_norm, const Vector& query_norm, const Vector& key_norm,
              const Vector& post_attention_norm, const Vector& post_feed_forward_norm, const Vector& query_bias,
-             const Vector& key_bias, const Vector& value_bias, const Vector& output_bias) {
+             const Vector& key_bias, const Vector& value_bias, const Vector& output_bias, MatrixPointer router,
+             const std::optional<std::vector<ExpertTuple>>& experts) {
             new (layer)
                 Layer{.attention_norm = optional_floats(attention_norm, "attention_norm"),
                       .query_norm = optional_floats(query_norm, "query_norm"),
@@ -119,13 +130,15 @@ void bind_layer(nb::module_& m) {
                       .output = std::move(output),
                       .gate = std::move(gate),
                       .up = std::move(up),
-                      .down = std::move(down)};
+                      .down = std::move(down),
+                      .router = std::move(router),
+                      .experts = experts_of(experts)};
           },
-          nb::kw_only(), "query"_a, "key"_a, "value"_a, "output"_a, "gate"_a, "up"_a, "down"_a,
-          "attention_norm"_a = nb::none(), "feed_forward_norm"_a = nb::none(), "query_norm"_a = nb::none(),
-          "key_norm"_a = nb::none(), "post_attention_norm"_a = nb::none(), "post_feed_forward_norm"_a = nb::none(),
-          "query_bias"_a = nb::none(), "key_bias"_a = nb::none(), "value_bias"_a = nb::none(),
-          "output_bias"_a = nb::none());
+          nb::kw_only(), "query"_a, "key"_a, "value"_a, "output"_a, "gate"_a = nb::none(), "up"_a = nb::none(),
+          "down"_a = nb::none(), "attention_norm"_a = nb::none(), "feed_forward_norm"_a = nb::none(),
+          "query_norm"_a = nb::none(), "key_norm"_a = nb::none(), "post_attention_norm"_a = nb::none(),
+          "post_feed_forward_norm"_a = nb::none(), "query_bias"_a = nb::none(), "key_bias"_a = nb::none(),
+          "value_bias"_a = nb::none(), "output_bias"_a = nb::none(), "router"_a = nb::none(), "experts"_a = nb::none());
 }
 
 void bind_model(nb::module_& m) {
@@ -137,7 +150,8 @@ void bind_model(nb::module_& m) {
              std::vector<int> windows, std::vector<std::vector<double>> ropes,
              std::vector<std::optional<int>> rope_of_layer, std::vector<std::shared_ptr<Layer>> layers,
              MatrixPointer embedding, nb::object final_norm, MatrixPointer head, std::vector<double> rope_magnitudes,
-             double attention_softcap, double logit_softcap, float residual_scale, float logit_scale) {
+             double attention_softcap, double logit_softcap, float residual_scale, float logit_scale, int experts_used,
+             bool experts_normalize, float experts_scale) {
             Model model;
             model.vocab_size = vocab_size;
             model.d_model = d_model;
@@ -157,6 +171,9 @@ void bind_model(nb::module_& m) {
             model.logit_softcap = logit_softcap;
             model.residual_scale = residual_scale;
             model.logit_scale = logit_scale;
+            model.experts_used = experts_used;
+            model.experts_normalize = experts_normalize;
+            model.experts_scale = experts_scale;
             model.layers.assign(layers.begin(), layers.end());
             model.final_norm = floats_of(final_norm, "final_norm");
             model.head = head ? std::move(head) : embedding;
@@ -168,7 +185,8 @@ void bind_model(nb::module_& m) {
           "norm_eps"_a, "activation"_a, "attention_scale"_a, "embedding_scale"_a, "windows"_a, "ropes"_a,
           "rope_of_layer"_a, "layers"_a, "embedding"_a, "final_norm"_a, "head"_a = nb::none(),
           "rope_magnitudes"_a = std::vector<double>(), "attention_softcap"_a = 0.0, "logit_softcap"_a = 0.0,
-          "residual_scale"_a = 1.0F, "logit_scale"_a = 1.0F)
+          "residual_scale"_a = 1.0F, "logit_scale"_a = 1.0F, "experts_used"_a = 0, "experts_normalize"_a = false,
+          "experts_scale"_a = 1.0F)
       .def_prop_ro("weight_bytes", &Model::weight_bytes);
 }
 

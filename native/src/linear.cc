@@ -9,7 +9,6 @@ namespace {
 
 constexpr int kTokenStep = 24;         // tokens whose activations stay in the first-level cache
 constexpr size_t kL1Bytes = 28 << 10;  // of activations
-constexpr int kItemTokens = 192;       // tokens of one work item: its panels come from the second-level cache
 
 // Tokens multiplied with a run of panels before the next tokens: their activations should fit the first-level cache.
 int token_step(const PackedMatrix& w, int tokens) {
@@ -18,14 +17,15 @@ int token_step(const PackedMatrix& w, int tokens) {
   return tokens <= 2 * kTokenStep && fit >= 12 ? tokens : std::clamp(fit, 12, kTokenStep);
 }
 
-// Adds the squares of this input to what is known of an observed matrix's. All threads call it.
-void observe(Team& team, int thread, const PackedMatrix& w, const Activations& x, int tokens) {
+}  // namespace
+
+void observe(Team& team, int thread, const PackedMatrix& w, const Activations& x, int first, int count) {
   InputSquares* squares = w.input_squares();
   if (squares == nullptr) return;
   const bool floats = traits(w.format()).is_float();
   team.for_each(thread, w.padded_columns() / kBlock, [&](int block) {
-    if (block == 0) squares->rows += tokens;
-    for (int t = 0; t < tokens; ++t) {
+    if (block == 0) squares->rows += count;
+    for (int t = first; t < first + count; ++t) {
       const ActivationBlock& a = x.blocks[static_cast<size_t>(t) * x.block_stride + block];
       for (int i = 0; i < std::min(kBlock, w.columns() - kBlock * block); ++i) {
         const int column = kBlock * block + i;
@@ -36,8 +36,6 @@ void observe(Team& team, int thread, const PackedMatrix& w, const Activations& x
     }
   });
 }
-
-}  // namespace
 
 void multiply_panels(const KernelTable& kernels, const PackedMatrix& w, int begin, int end, const Activations& x,
                      int first, int count, float* out, size_t out_stride, bool accumulate) {
@@ -59,8 +57,8 @@ void multiply_panels(const KernelTable& kernels, const PackedMatrix& w, int begi
 
 void linear_stage(const KernelTable& kernels, Team& team, int thread, std::span<const PackedMatrix* const> parts,
                   const Activations& x, int tokens, float* out, size_t out_stride, bool accumulate) {
-  for (const PackedMatrix* part : parts) observe(team, thread, *part, x, tokens);
-  const int chunk = tokens == 1 ? 2 : 4;  // panels of one work item
+  for (const PackedMatrix* part : parts) observe(team, thread, *part, x, 0, tokens);
+  const int chunk = panel_chunk(tokens);
   const int token_items = (tokens + kItemTokens - 1) / kItemTokens;
   int chunks = 0;
   for (const PackedMatrix* part : parts) chunks += (part->num_panels() + chunk - 1) / chunk;
@@ -86,33 +84,38 @@ void linear_stage(const KernelTable& kernels, Team& team, int thread, std::span<
 
 void gated_stage(const KernelTable& kernels, Team& team, int thread, Activation activation, const PackedMatrix& gate,
                  const PackedMatrix& up, const Activations& x, int tokens, ActivationBlock* blocks, float* values) {
-  for (const PackedMatrix* part : {&gate, &up}) observe(team, thread, *part, x, tokens);
+  for (const PackedMatrix* part : {&gate, &up}) observe(team, thread, *part, x, 0, tokens);
   const int units = padded_columns(gate.rows()) / kBlock;
   const int token_items = (tokens + kItemTokens - 1) / kItemTokens;
   team.for_each(thread, units * token_items, [&](int item) {
-    const int unit = item / token_items;
     const int begin = item % token_items * kItemTokens;
-    const int end = std::min(begin + kItemTokens, tokens);
-    alignas(64) float g[2 * kTokenStep * kBlock];
-    alignas(64) float u[2 * kTokenStep * kBlock];
-    const int panels_end = std::min(2 * unit + 2, gate.num_panels());
-    if (panels_end < 2 * unit + 2) {  // the last unit may have one panel: the other's rows count as zeros
-      std::fill(std::begin(g), std::end(g), 0.0F);
-      std::fill(std::begin(u), std::end(u), 0.0F);
-    }
-    const int step = token_step(gate, end - begin);
-    for (int t = begin; t < end; t += step) {
-      const int n = std::min(step, end - t);
-      multiply_panels(kernels, gate, 2 * unit, panels_end, x, t, n, g, kBlock, false);
-      multiply_panels(kernels, up, 2 * unit, panels_end, x, t, n, u, kBlock, false);
-      kernels.gate(activation, g, u, n * kBlock, g);
-      for (int i = 0; i < n; ++i) {
-        const size_t row = static_cast<size_t>(t) + i;
-        if (values != nullptr) std::copy_n(g + kBlock * i, kBlock, values + (row * units + unit) * kBlock);
-        kernels.quantize(g + kBlock * i, kBlock, Grain::kFine, blocks + row * units + unit);
-      }
-    }
+    gated_unit(kernels, activation, gate, up, x, item / token_items, begin, std::min(begin + kItemTokens, tokens),
+               blocks, values);
   });
+}
+
+void gated_unit(const KernelTable& kernels, Activation activation, const PackedMatrix& gate, const PackedMatrix& up,
+                const Activations& x, int unit, int begin, int end, ActivationBlock* blocks, float* values) {
+  const int units = padded_columns(gate.rows()) / kBlock;
+  alignas(64) float g[2 * kTokenStep * kBlock];
+  alignas(64) float u[2 * kTokenStep * kBlock];
+  const int panels_end = std::min(2 * unit + 2, gate.num_panels());
+  if (panels_end < 2 * unit + 2) {  // the last unit may have one panel: the other's rows count as zeros
+    std::fill(std::begin(g), std::end(g), 0.0F);
+    std::fill(std::begin(u), std::end(u), 0.0F);
+  }
+  const int step = token_step(gate, end - begin);
+  for (int t = begin; t < end; t += step) {
+    const int n = std::min(step, end - t);
+    multiply_panels(kernels, gate, 2 * unit, panels_end, x, t, n, g, kBlock, false);
+    multiply_panels(kernels, up, 2 * unit, panels_end, x, t, n, u, kBlock, false);
+    kernels.gate(activation, g, u, n * kBlock, g);
+    for (int i = 0; i < n; ++i) {
+      const size_t row = static_cast<size_t>(t) + i;
+      if (values != nullptr) std::copy_n(g + kBlock * i, kBlock, values + (row * units + unit) * kBlock);
+      kernels.quantize(g + kBlock * i, kBlock, Grain::kFine, blocks + row * units + unit);
+    }
+  }
 }
 
 }  // namespace pennyweight

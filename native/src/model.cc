@@ -10,9 +10,9 @@ namespace pennyweight {
 
 namespace {
 
-void check_matrix(const char* name, const MatrixPointer& m, int rows, int columns) {
-  require(m != nullptr, std::string(name) + " is missing");
-  require(m->rows() == rows && m->columns() == columns, std::string(name) + " is " + std::to_string(m->rows()) + " x " +
+void check_matrix(const std::string& name, const MatrixPointer& m, int rows, int columns) {
+  require(m != nullptr, name + " is missing");
+  require(m->rows() == rows && m->columns() == columns, name + " is " + std::to_string(m->rows()) + " x " +
                                                             std::to_string(m->columns()) + ", expected " +
                                                             std::to_string(rows) + " x " + std::to_string(columns));
 }
@@ -39,6 +39,21 @@ void check_norms(const Model& model, const Layer& layer) {
   check_optional("key_norm", layer.key_norm, whole ? model.kv_size() : model.head_dim);
 }
 
+void check_feed_forward(const std::string& where, const Model& model, const FeedForward& w) {
+  check_matrix(where + "gate", w.gate, model.d_ff, model.d_model);
+  check_matrix(where + "up", w.up, model.d_ff, model.d_model);
+  check_matrix(where + "down", w.down, model.d_model, model.d_ff);
+}
+
+void check_experts(const Model& model, const Layer& layer) {
+  const size_t count = model.layers.front()->experts.size();
+  require(layer.experts.size() == count && static_cast<size_t>(model.experts_used) <= count,
+          "a layer has " + std::to_string(layer.experts.size()) + " experts, the first has " + std::to_string(count) +
+              ", and " + std::to_string(model.experts_used) + " are used");
+  check_matrix("router", layer.router, static_cast<int>(count), model.d_model);
+  for (size_t i = 0; i < count; ++i) check_feed_forward("expert " + std::to_string(i) + ": ", model, layer.experts[i]);
+}
+
 void check_layer(const Model& model, const Layer& layer) {
   check_norms(model, layer);
   check_optional("query_bias", layer.query_bias, model.query_size());
@@ -49,19 +64,27 @@ void check_layer(const Model& model, const Layer& layer) {
   check_matrix("key", layer.key, model.kv_size(), model.d_model);
   check_matrix("value", layer.value, model.kv_size(), model.d_model);
   check_matrix("output", layer.output, model.d_model, model.query_size());
-  check_matrix("gate", layer.gate, model.d_ff, model.d_model);
-  check_matrix("up", layer.up, model.d_ff, model.d_model);
-  check_matrix("down", layer.down, model.d_model, model.d_ff);
+  if (model.experts_used > 0)
+    check_experts(model, layer);
+  else
+    check_feed_forward("", model, {layer.gate, layer.up, layer.down});
 }
 
 }  // namespace
 
+std::vector<const PackedMatrix*> Layer::matrices() const {
+  std::vector<const PackedMatrix*> all;
+  for (const MatrixPointer* m : {&query, &key, &value, &output, &gate, &up, &down, &router})
+    if (*m != nullptr) all.push_back(m->get());
+  for (const FeedForward& expert : experts)
+    for (const MatrixPointer* m : {&expert.gate, &expert.up, &expert.down}) all.push_back(m->get());
+  return all;
+}
+
 size_t Model::weight_bytes() const {
   size_t total = embedding->nbytes() + (head == embedding ? 0 : head->nbytes());
   for (const auto& layer : layers)
-    for (const MatrixPointer* m :
-         {&layer->query, &layer->key, &layer->value, &layer->output, &layer->gate, &layer->up, &layer->down})
-      total += (*m)->nbytes();
+    for (const PackedMatrix* m : layer->matrices()) total += m->nbytes();
   return total;
 }
 
@@ -76,8 +99,9 @@ void Model::check_constants() const {
           "windows and rope_of_layer need one entry per layer");
   require(norm_eps > 0 && std::isfinite(norm_eps), "norm_eps must be positive and finite");
   require(std::isfinite(attention_scale) && std::isfinite(embedding_scale) && std::isfinite(residual_scale) &&
-              std::isfinite(logit_scale),
+              std::isfinite(logit_scale) && std::isfinite(experts_scale),
           "scales must be finite");
+  require(experts_used >= 0, "experts_used is negative: " + std::to_string(experts_used));
   for (double cap : {attention_softcap, logit_softcap})
     require(cap == 0 || (cap >= 1e-3 && cap <= 1e6),
             "a soft cap must be 0 or from 0.001 to 1000000, got " + std::to_string(cap));
@@ -105,10 +129,8 @@ void Model::check() const {
   check_matrix("embedding", embedding, vocab_size, d_model);
   check_matrix("head", head, vocab_size, d_model);
   check_vector("final_norm", final_norm, d_model);
-  for (const auto& layer : layers) {
-    require(layer != nullptr, "a layer is missing");
-    check_layer(*this, *layer);
-  }
+  for (const auto& layer : layers) require(layer != nullptr, "a layer is missing");
+  for (const auto& layer : layers) check_layer(*this, *layer);
 }
 
 }  // namespace pennyweight

@@ -13,7 +13,7 @@ constexpr double kLog2e = 1.4426950408889634;
 constexpr int kLogitChunk = 4096;  // logits that a thread scales at a time
 const std::vector<float> kNone;
 
-bool is_float(const MatrixPointer& m) { return traits(m->format()).is_float(); }
+bool is_float(const PackedMatrix& m) { return traits(m.format()).is_float(); }
 
 // Scores are exponents of 2, or what their soft cap takes (softcap in kernels/math.inl).
 float query_factor(const Model& m) {
@@ -35,11 +35,10 @@ Step::Step(const Model& model, Cache& cache, const KernelTable& kernels, Team& t
       qkv_stride_(qkv_stride(*model.layers.front())),
       query_factor_(query_factor(model)) {
   for (const auto& rope : model.ropes) rope_half_ = std::max(rope_half_, rope.size());
-  float_inputs_ = is_float(model.head);
+  float_inputs_ = is_float(*model.head);
   for (const auto& layer : model.layers)
-    for (const MatrixPointer* m :
-         {&layer->query, &layer->key, &layer->value, &layer->output, &layer->gate, &layer->up, &layer->down})
-      float_inputs_ = float_inputs_ || is_float(*m);
+    for (const PackedMatrix* m : layer->matrices()) float_inputs_ = float_inputs_ || is_float(*m);
+  if (model.experts_used > 0) experts_.emplace(model, kernels, team, float_inputs_);
   for (int i = 0; i < team.size(); ++i)
     private_.push_back({allocate<ActivationBlock>(kPrivateRows * max_columns_ / kBlock),
                         allocate<float>(kPrivateRows * max_columns_)});
@@ -57,10 +56,12 @@ void Step::prepare(const Batch& batch) {
     mixed_ = allocate<float>(n * model_.query_width());
     projected_ = allocate<float>(n * model_.width());
     input_ = allocate<ActivationBlock>(n * max_columns_ / kBlock);
-    hidden_ = allocate<ActivationBlock>(n * model_.hidden_width() / kBlock);
-    if (float_inputs_) {
-      normed_ = allocate<float>(n * max_columns_);
-      hidden_values_ = allocate<float>(n * model_.hidden_width());
+    if (float_inputs_) normed_ = allocate<float>(n * max_columns_);
+    if (experts_) {
+      experts_->reserve(capacity);
+    } else {
+      hidden_ = allocate<ActivationBlock>(n * model_.hidden_width() / kBlock);
+      if (float_inputs_) hidden_values_ = allocate<float>(n * model_.hidden_width());
     }
     cosines_ = allocate<float>(n * model_.ropes.size() * rope_half_);
     sines_ = allocate<float>(n * model_.ropes.size() * rope_half_);
@@ -90,11 +91,12 @@ void Step::drop_row_buffers() {
   input_.reset();
   hidden_.reset();
   quantized_.reset();
+  if (experts_) experts_->drop();
 }
 
 size_t Step::bytes() const {
   size_t total = attention_.bytes() + queries_.capacity() * sizeof(Query) + bytes_of(input_) + bytes_of(hidden_) +
-                 bytes_of(quantized_);
+                 bytes_of(quantized_) + (experts_ ? experts_->bytes() : 0);
   for (const Buffer<float>* floats :
        {&x_, &qkv_, &mixed_, &projected_, &normed_, &hidden_values_, &cosines_, &sines_, &final_, &logits_})
     total += bytes_of(*floats);
@@ -173,12 +175,16 @@ void Step::residual(int thread, const Activations& x, const PackedMatrix& w, con
     return;
   }
   linear_stage(kernels_, team_, thread, part, x, rows, projected_.get(), width, false);
-  team_.for_each(thread, rows, [&](int row) {
-    float* y = projected_.get() + static_cast<size_t>(row) * width;
-    if (!bias.empty()) kernels_.add(y, bias.data(), model_.d_model);
-    if (!post_norm.empty()) kernels_.rmsnorm(y, post_norm.data(), model_.norm_eps, model_.d_model, y);
-    kernels_.add_scaled(x_.get() + static_cast<size_t>(row) * width, y, model_.residual_scale, model_.d_model);
-  });
+  team_.for_each(thread, rows, [&](int row) { add_output(row, bias, post_norm); });
+}
+
+// x += what stands in the projection's row, with the bias, the post-norm and the scale that the model has.
+void Step::add_output(int row, const std::vector<float>& bias, const std::vector<float>& post_norm) {
+  const auto width = static_cast<size_t>(model_.width());
+  float* y = projected_.get() + row * width;
+  if (!bias.empty()) kernels_.add(y, bias.data(), model_.d_model);
+  if (!post_norm.empty()) kernels_.rmsnorm(y, post_norm.data(), model_.norm_eps, model_.d_model, y);
+  kernels_.add_scaled(x_.get() + row * width, y, model_.residual_scale, model_.d_model);
 }
 
 void Step::layer(int thread, const Batch& batch, int index) {
@@ -192,8 +198,19 @@ void Step::layer(int thread, const Batch& batch, int index) {
   attention_.run(team_, thread, index, queries_.data(), mixed_.get());
   residual(thread, input(thread, mixed_.get(), kNone, model_.query_size(), rows, Grain::kCoarse), *w.output,
            w.output_bias, w.post_attention_norm, rows);
+  feed_forward(thread, w, rows);
+}
 
-  const Activations normed = input(thread, x_.get(), w.feed_forward_norm, d, rows, Grain::kCoarse);
+void Step::feed_forward(int thread, const Layer& w, int rows) {
+  const Activations normed = input(thread, x_.get(), w.feed_forward_norm, model_.d_model, rows, Grain::kCoarse);
+  if (experts_) {
+    experts_->run(thread, w, normed, rows);
+    team_.for_each(thread, rows, [&](int row) {
+      experts_->sum(row, projected_.get() + static_cast<size_t>(row) * model_.width());
+      add_output(row, kNone, w.post_feed_forward_norm);
+    });
+    return;
+  }
   gated_stage(kernels_, team_, thread, model_.activation, *w.gate, *w.up, normed, rows, hidden_.get(),
               float_inputs_ ? hidden_values_.get() : nullptr);
   const auto width = static_cast<size_t>(model_.hidden_width());

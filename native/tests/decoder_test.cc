@@ -149,6 +149,8 @@ void test_decoder(Report& report, const Options& options) {
   check_subject(report, {"tiny mixed widths", tiny_mixed_widths(), 70, 8028817265033222376U}, threads);
   check_subject(report, {"tiny olmo", tiny_olmo(), 150, 12732752789253021769U}, threads);
   check_subject(report, {"tiny capped", tiny_capped(), 90, 6884370902347178720U}, threads);
+  check_subject(report, {"tiny experts", tiny_experts(), 230, 15213937167680047180U}, threads);
+  check_subject(report, {"tiny odd experts", tiny_odd_experts(), 90, 853539886756854668U}, threads);
 }
 
 }  // namespace pennyweight::test

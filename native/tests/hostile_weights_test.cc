@@ -143,8 +143,11 @@ std::shared_ptr<const Model> spoiled(Random& random, int fill, const Model& soun
   auto m = std::make_shared<Model>(sound);
   for (std::shared_ptr<const Layer>& layer : m->layers) {
     auto w = std::make_shared<Layer>(*layer);
-    for (MatrixPointer* matrix : {&w->query, &w->key, &w->value, &w->output, &w->gate, &w->up, &w->down})
-      *matrix = spoiled(random, fill, *matrix);
+    std::vector<MatrixPointer*> matrices = {&w->query, &w->key, &w->value, &w->output,
+                                            &w->gate,  &w->up,  &w->down,  &w->router};
+    for (FeedForward& expert : w->experts) matrices.insert(matrices.end(), {&expert.gate, &expert.up, &expert.down});
+    for (MatrixPointer* matrix : matrices)
+      if (*matrix != nullptr) *matrix = spoiled(random, fill, *matrix);
     for (std::vector<float>* norm : {&w->attention_norm, &w->feed_forward_norm, &w->query_norm, &w->key_norm,
                                      &w->query_bias, &w->key_bias, &w->value_bias, &w->output_bias})
       if (random.one_in(4)) *norm = spoiled(random, fill, *norm);
@@ -183,7 +186,8 @@ void test_hostile_weights(Report& report, const Options& options) {
   for (int f = 0; f < kNumFormats; ++f)
     for (int i = 0; i < (options.quick ? 60 : 300); ++i)
       check_shape(report, random, static_cast<Format>(f), hostile_shape(random, static_cast<Format>(f)));
-  const std::shared_ptr<const Model> models[] = {tiny_llama(), tiny_gemma(), tiny_low_bits(), tiny_odd(), tiny_olmo()};
+  const std::shared_ptr<const Model> models[] = {tiny_llama(), tiny_gemma(), tiny_low_bits(),
+                                                 tiny_odd(),   tiny_olmo(),  tiny_experts()};
   for (const std::string& target : supported_targets()) {
     use_target(target);
     for (const auto& model : models)

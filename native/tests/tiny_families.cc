@@ -30,6 +30,23 @@ std::shared_ptr<const Model> changed(const std::shared_ptr<const Model>& made, F
   return m;
 }
 
+// Experts in place of the feed-forward; their matrices take the formats in turn.
+void put_experts(Random& random, const Model& m, int count, Format router, std::span<const Format> formats, Layer& w) {
+  w.gate = w.up = w.down = nullptr;
+  w.router = random_matrix(random, router, count, m.d_model);
+  size_t turn = 0;
+  auto next = [&](int rows, int columns) {
+    return random_matrix(random, formats[turn++ % formats.size()], rows, columns);
+  };
+  for (int i = 0; i < count; ++i) {
+    FeedForward expert;
+    expert.gate = next(m.d_ff, m.d_model);
+    expert.up = next(m.d_ff, m.d_model);
+    expert.down = next(m.d_model, m.d_ff);
+    w.experts.push_back(expert);
+  }
+}
+
 }  // namespace
 
 std::shared_ptr<const Model> tiny_olmo() {
@@ -90,6 +107,49 @@ std::shared_ptr<const Model> tiny_capped() {
     w.post_attention_norm = norm(random, m.d_model);
     w.post_feed_forward_norm = norm(random, m.d_model);
   });
+}
+
+std::shared_ptr<const Model> tiny_experts() {
+  Random random(107);
+  Model m;
+  m.vocab_size = 90;
+  m.d_model = 64;
+  m.num_heads = 4;
+  m.num_kv_heads = 2;
+  m.head_dim = 32;
+  m.d_ff = 96;
+  m.norm_eps = 1e-5F;
+  m.attention_scale = 0.2;
+  m.windows = {0, 0};
+  m.ropes = {rope(16, 1.0)};
+  m.rope_of_layer = {0, 0};
+  m.experts_used = 2;
+  m.experts_normalize = true;
+  const Format formats[] = {Format::kQ4_0, Format::kQ8_0, Format::kQ4_1, Format::kQ5_0};
+  return changed(random_model(random, m, formats, Format::kQ8_0, false),
+                 [&](Layer& w) { put_experts(random, m, 6, Format::kF32, formats, w); });
+}
+
+std::shared_ptr<const Model> tiny_odd_experts() {
+  Random random(108);
+  Model m;
+  m.vocab_size = 61;
+  m.d_model = 96;
+  m.num_heads = 3;
+  m.num_kv_heads = 1;
+  m.head_dim = 32;
+  m.d_ff = 37;
+  m.norm_eps = 1e-5F;
+  m.attention_scale = 0.2;
+  m.residual_scale = 0.8F;
+  m.windows = {0};
+  m.ropes = {rope(16, 1.0)};
+  m.rope_of_layer = {0};
+  m.experts_used = 3;
+  m.experts_scale = 2.5F;
+  const Format floats[] = {Format::kF16, Format::kF32, Format::kBF16};
+  return changed(random_model(random, m, floats, Format::kQ8_0, true),
+                 [&](Layer& w) { put_experts(random, m, 19, Format::kQ8_0, floats, w); });
 }
 
 }  // namespace pennyweight::test

@@ -14,4 +14,10 @@ std::shared_ptr<const Model> tiny_olmo();
 // Soft caps of scores and logits, a rope magnitude beside pairs that do not turn, a logit scale, a window.
 std::shared_ptr<const Model> tiny_capped();
 
+// Experts beside a router of floats, two used of six, their weights normalised; block types.
+std::shared_ptr<const Model> tiny_experts();
+
+// Experts of odd sizes, three used of nineteen, weights scaled, post-norms, a residual scale; a router in blocks.
+std::shared_ptr<const Model> tiny_odd_experts();
+
 }  // namespace pennyweight::test

@@ -65,11 +65,6 @@ void put_float(Random& random, Format format, uint8_t* p) {
   }
 }
 
-MatrixPointer matrix(Random& random, Format format, int rows, int columns) {
-  return std::make_shared<PackedMatrix>(random_source(random, format, rows, columns), format, rows, columns,
-                                        std::span<const int>());
-}
-
 std::vector<float> norm(Random& random, int n) {
   std::vector<float> v(n);
   for (float& x : v) x = 1.0F + 0.25F * random.uniform();
@@ -79,7 +74,9 @@ std::vector<float> norm(Random& random, int n) {
 // Matrices take the formats in turn.
 std::shared_ptr<const Layer> layer(Random& random, const Model& m, std::span<const Format> formats, bool all_norms) {
   size_t turn = static_cast<size_t>(random.below(static_cast<int>(formats.size())));
-  auto next = [&](int rows, int columns) { return matrix(random, formats[turn++ % formats.size()], rows, columns); };
+  auto next = [&](int rows, int columns) {
+    return random_matrix(random, formats[turn++ % formats.size()], rows, columns);
+  };
   auto made = std::make_shared<Layer>();
   made->attention_norm = norm(random, m.d_model);
   made->feed_forward_norm = norm(random, m.d_model);
@@ -101,6 +98,11 @@ std::shared_ptr<const Layer> layer(Random& random, const Model& m, std::span<con
 
 }  // namespace
 
+MatrixPointer random_matrix(Random& random, Format format, int rows, int columns) {
+  return std::make_shared<PackedMatrix>(random_source(random, format, rows, columns), format, rows, columns,
+                                        std::span<const int>());
+}
+
 std::vector<double> rope(int pairs, double spread) {
   std::vector<double> frequencies;
   for (int i = 0; i < pairs; ++i) frequencies.push_back(1.0 / (1.0 + spread * i * i));
@@ -111,7 +113,7 @@ std::shared_ptr<const Model> random_model(Random& random, const Model& shapes, s
                                           Format embedding, bool all_norms) {
   auto m = std::make_shared<Model>(shapes);
   for (size_t i = 0; i < m->windows.size(); ++i) m->layers.push_back(layer(random, *m, formats, all_norms));
-  m->embedding = matrix(random, embedding, m->vocab_size, m->d_model);
+  m->embedding = random_matrix(random, embedding, m->vocab_size, m->d_model);
   m->head = m->embedding;
   m->final_norm = norm(random, m->d_model);
   return m;
@@ -178,8 +180,8 @@ std::shared_ptr<const Model> tiny_gemma() {
   auto m = std::make_shared<Model>(gemma_shapes());
   const Format formats[] = {Format::kQ4_K, Format::kQ6_K, Format::kQ5_K};
   for (size_t i = 0; i < m->windows.size(); ++i) m->layers.push_back(layer(random, *m, formats, true));
-  m->embedding = matrix(random, Format::kQ6_K, m->vocab_size, m->d_model);
-  m->head = matrix(random, Format::kQ4_K, m->vocab_size, m->d_model);
+  m->embedding = random_matrix(random, Format::kQ6_K, m->vocab_size, m->d_model);
+  m->head = random_matrix(random, Format::kQ4_K, m->vocab_size, m->d_model);
   m->final_norm = norm(random, m->d_model);
   return m;
 }
@@ -206,8 +208,8 @@ std::shared_ptr<const Model> tiny_odd() {
   m->rope_of_layer = {0, 0};
   const Format formats[] = {Format::kF32, Format::kF16, Format::kBF16};
   for (size_t i = 0; i < m->windows.size(); ++i) m->layers.push_back(layer(random, *m, formats, i == 1));
-  m->embedding = matrix(random, Format::kF16, m->vocab_size, m->d_model);
-  m->head = matrix(random, Format::kF32, m->vocab_size, m->d_model);
+  m->embedding = random_matrix(random, Format::kF16, m->vocab_size, m->d_model);
+  m->head = random_matrix(random, Format::kF32, m->vocab_size, m->d_model);
   m->final_norm = norm(random, m->d_model);
   return m;
 }
@@ -229,9 +231,9 @@ std::shared_ptr<const Model> tiny_mixed_widths() {
   const Format blocks[] = {Format::kQ5_1, Format::kQ8_0, Format::kQ4_0};
   auto only = std::make_shared<Layer>(*layer(random, *m, {{Format::kF32}}, false));
   for (MatrixPointer* w : {&only->query, &only->key, &only->value, &only->output, &only->gate, &only->up})
-    *w = matrix(random, blocks[random.below(3)], (*w)->rows(), (*w)->columns());
+    *w = random_matrix(random, blocks[random.below(3)], (*w)->rows(), (*w)->columns());
   m->layers = {only};
-  m->embedding = matrix(random, Format::kQ8_0, m->vocab_size, m->d_model);
+  m->embedding = random_matrix(random, Format::kQ8_0, m->vocab_size, m->d_model);
   m->head = m->embedding;
   m->final_norm = norm(random, m->d_model);
   return m;

@@ -17,6 +17,9 @@ std::vector<uint8_t> random_source(Random& random, Format format, int rows, int 
 std::shared_ptr<const Model> random_model(Random& random, const Model& shapes, std::span<const Format> formats,
                                           Format embedding, bool all_norms);
 
+// A matrix of such blocks, and a vector of values around 1.
+MatrixPointer random_matrix(Random& random, Format format, int rows, int columns);
+
 // Inverse frequencies that fall with the square of the pair's index.
 std::vector<double> rope(int pairs, double spread);
 

@@ -23,6 +23,7 @@ EXTENT_TOKENS = 4 * PAGE_TOKENS  # memory is committed so many positions at a ti
 _BLOCK_BYTES = 52  # of 32 quantised activations
 _QUERY_BYTES = 72  # of one query head
 _STATE_FLOATS = 16  # of an attention state, before its output
+_CHOICE_BYTES = 16  # of one expert of a row
 _PRIVATE_ROWS = 3
 _TILE_ROWS = 48
 _TILE_BYTES = 64 * 2**10
@@ -84,9 +85,14 @@ def step_bytes(spec: ModelSpec, *, rows: int, has_float_weights: bool) -> int:
     columns = max(d_model, query, d_ff)
     half = max(len(rope.inverse_frequencies) for rope in spec.ropes)
     floats = 2 * d_model + 2 * query + 2 * kv + 2 * len(spec.ropes) * half
+    # Each expert of a row has the row's input, hidden values and output of its own.
+    used = 0 if spec.experts is None else spec.experts.used
+    hidden = d_ff * max(used, 1)
+    blocks = (columns + hidden + used * d_model) // 32
+    if spec.experts is not None:
+        floats += _width(spec.experts.count) + used * (d_model + _CHOICE_BYTES // 4)
     if has_float_weights:
-        floats += columns + d_ff
-    blocks = columns // 32 + d_ff // 32
+        floats += columns + hidden + used * d_model
     heads = spec.num_heads * (_QUERY_BYTES + 4 * (head_dim + _STATE_FLOATS))
     rounded = -(-rows // 64) * 64
     return rounded * (4 * floats + _BLOCK_BYTES * blocks + spec.num_heads * head_dim + heads)

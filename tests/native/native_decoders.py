@@ -11,6 +11,7 @@ from pennyweight.native import _native
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pennyweight.models.spec import ModelSpec
     from tests.native.random_blocks import Blocks
     from tests.native.tiny_decoders import TinyDecoder
 
@@ -33,7 +34,7 @@ def native_model(tiny: TinyDecoder) -> _native.Model:
     for index in range(spec.num_layers):
         prefix = f"layers.{index}."
         own = {name.removeprefix(prefix): part for name, part in parts.items() if name.startswith(prefix)}
-        layers.append(_native.LayerWeights(**own))
+        layers.append(_native.LayerWeights(**_experts(spec, own)))
     return _native.Model(
         vocab_size=spec.vocab_size,
         d_model=spec.d_model,
@@ -57,7 +58,21 @@ def native_model(tiny: TinyDecoder) -> _native.Model:
         logit_softcap=spec.logit_softcap,
         residual_scale=spec.residual_scale,
         logit_scale=spec.logit_scale,
+        experts_used=0 if spec.experts is None else spec.experts.used,
+        experts_normalize=spec.experts is not None and spec.experts.normalize,
+        experts_scale=1.0 if spec.experts is None else spec.experts.scale,
     )
+
+
+def _experts(spec: ModelSpec, own: dict[str, Any]) -> dict[str, Any]:
+    """A layer's parts, those of experts gathered."""
+    if spec.experts is None:
+        return own
+    triples = [
+        tuple(own.pop(f"experts.{index}.{part}") for part in ("gate", "up", "down"))
+        for index in range(spec.experts.count)
+    ]
+    return own | {"experts": triples}
 
 
 class Driver:

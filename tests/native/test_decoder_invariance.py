@@ -22,6 +22,7 @@ DECODERS = {
     "llama K": tiny_decoders.llama(("Q4_K", "Q6_K")),
     "gemma3": tiny_decoders.gemma3(("Q5_0", "Q8_0")),
     "olmo": tiny_decoders.olmo(("Q8_0", "Q4_0")),
+    "experts": tiny_decoders.experts(("Q4_1", "Q8_0", "F32")),
     "capped": tiny_decoders.capped(("Q4_1", "Q8_0")),
 }
 same = np.testing.assert_array_equal

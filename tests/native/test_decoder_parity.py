@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from pennyweight.models.spec import ExpertSpec
 from pennyweight.native import _native
 from pennyweight.native.reference import ReferenceDecoder
 from tests.native import tiny_decoders
@@ -32,6 +33,10 @@ def decoders() -> dict[str, TinyDecoder]:
     made["gemma3 mixed"] = tiny_decoders.gemma3(MIXED)
     made |= {f"olmo {type}": tiny_decoders.olmo((type,)) for type in ("Q8_0", "Q4_K")}
     made |= {f"capped {type}": tiny_decoders.capped((type,)) for type in ("Q4_1", "Q6_K")}
+    made |= {f"experts {type}": tiny_decoders.experts((type,)) for type in ("Q4_0", "Q6_K", "F32")}
+    # More than sixteen experts: their probabilities are summed in two runs.
+    many = ExpertSpec(count=19, used=5, d_ff=96, normalize=False, scale=2.5)
+    made["experts many"] = tiny_decoders.experts(("Q8_0", "F32", "Q4_1"), experts=many, residual_scale=0.5)
     made["heads of 16"] = tiny_decoders.llama(("Q4_0",), num_heads=6, num_kv_heads=2, head_dim=16)
     made["heads of 256"] = tiny_decoders.gemma3(("Q4_1",), num_heads=4, num_kv_heads=1, head_dim=256)
     made["nine heads on three"] = tiny_decoders.llama(("Q4_1",), num_heads=9, num_kv_heads=3, head_dim=64)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 DECODERS = {
     "olmo": tiny_decoders.olmo(("Q8_0", "Q4_1")),
     "capped": tiny_decoders.capped(("Q8_0", "Q5_0")),
+    "experts": tiny_decoders.experts(("Q8_0", "F32")),
 }
 F32 = np.float32
 
@@ -53,6 +54,11 @@ def _stretched(spec: ModelSpec, magnitude: float) -> ModelSpec:
     return replace(spec, ropes=(spec.ropes[0], replace(spec.ropes[1], magnitude=magnitude)))
 
 
+def _experts(spec: ModelSpec, **changes: Any) -> ModelSpec:
+    assert spec.experts is not None
+    return replace(spec, experts=replace(spec.experts, **changes))
+
+
 def _turning(spec: ModelSpec) -> ModelSpec:
     """The pairs that stand still turn, by almost nothing, and so are stretched."""
     frequencies = tuple(f or 1e-12 for f in spec.ropes[1].inverse_frequencies)
@@ -68,6 +74,10 @@ SPECS: dict[str, tuple[str, Callable[[ModelSpec], ModelSpec]]] = {
     "logit cap": ("capped", lambda s: replace(s, logit_softcap=2.001)),
     "logit cap forgotten": ("capped", lambda s: replace(s, logit_softcap=0.0)),
     "logit scale": ("capped", lambda s: replace(s, logit_scale=0.7501)),
+    "more experts used": ("experts", lambda s: _experts(s, used=3)),
+    "fewer experts used": ("experts", lambda s: _experts(s, used=1)),
+    "weights of experts not normalised": ("experts", lambda s: _experts(s, normalize=False)),
+    "scale of experts": ("experts", lambda s: _experts(s, scale=1.01)),
     "rope magnitude": ("capped", lambda s: _stretched(s, 1.251)),
     "rope magnitude forgotten": ("capped", lambda s: _stretched(s, 1.0)),
     "what does not turn is stretched": ("capped", _turning),
@@ -81,6 +91,10 @@ def _without(name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
 def _rolled(name: str, by: int = 1) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """Entries of a vector moved round."""
     return lambda tensors: tensors | {name: np.roll(tensors[name], by)}
+
+
+def _swapped(one: str, other: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    return lambda tensors: tensors | {one: tensors[other], other: tensors[one]}
 
 
 def _per_head(tensors: dict[str, Any]) -> dict[str, Any]:
@@ -106,6 +120,9 @@ TENSORS: dict[str, tuple[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
     "norms of heads": ("olmo", _per_head),
     "query norm of the next head": ("olmo", _rolled("layers.0.query_norm", 32)),
     "norms before": ("olmo", _prenormed),
+    "experts swapped": ("experts", _swapped("layers.0.experts.1.down", "layers.0.experts.2.down")),
+    "gate and up of an expert": ("experts", _swapped("layers.1.experts.0.gate", "layers.1.experts.0.up")),
+    "router of another layer": ("experts", _swapped("layers.0.router", "layers.1.router")),
 }
 
 
@@ -135,3 +152,19 @@ def test_tensors(name: str, mutate: Callable[[dict[str, Any]], dict[str, Any]]) 
 def test_a_cap_before_the_scale(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reference_exact, "logits", _late_cap)
     assert not agrees("capped", DECODERS["capped"].spec, DECODERS["capped"].tensors())
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_of_equal_experts_the_first(monkeypatch: pytest.MonkeyPatch, *, last: bool) -> None:
+    """A router whose rows are all one row: only their order says which experts are used."""
+    tiny = DECODERS["experts"]
+    router = tiny.matrices["layers.0.router"]
+    rows = router.data[: len(router.data) // router.rows] * router.rows
+    equal = replace(tiny, matrices=dict(tiny.matrices) | {"layers.0.router": replace(router, data=rows)})
+    right = reference_exact.chosen_experts
+    if last:
+        monkeypatch.setattr(
+            reference_exact, "chosen_experts", lambda z, used: right(z[:, ::-1], used)[:, ::-1]
+        )
+    theirs = ReferenceDecoder(tiny.spec, equal.tensors()).logits(tokens(tiny))
+    assert np.array_equal(Driver(equal).score(tokens(tiny)), theirs) != last

@@ -198,6 +198,27 @@ def test_wrong_vectors(name: str) -> None:
         native_model(TinyDecoder(OLMO.spec, OLMO.matrices, norms))
 
 
+EXPERTS = tiny_decoders.experts(("Q8_0",))
+
+
+def test_wrong_experts() -> None:
+    assert EXPERTS.spec.experts is not None
+    more = replace(EXPERTS.spec, experts=replace(EXPERTS.spec.experts, used=6))
+    with pytest.raises(ValueError, match="a layer has 5 experts, the first has 5, and 6 are used"):
+        native_model(TinyDecoder(more, EXPERTS.matrices, EXPERTS.norms))
+    for name, other, message in (
+        ("router", "experts.0.gate", "router is 64 x 96, expected 5 x 96"),
+        ("experts.3.down", "experts.3.up", "expert 3: down is 64 x 96, expected 96 x 64"),
+    ):
+        wrong = dict(EXPERTS.matrices) | {f"layers.1.{name}": EXPERTS.matrices[f"layers.1.{other}"]}
+        with pytest.raises(ValueError, match=message):
+            native_model(TinyDecoder(EXPERTS.spec, wrong, EXPERTS.norms))
+    missing = replace(EXPERTS.spec, experts=None)
+    plain = {name: part for name, part in EXPERTS.matrices.items() if "experts" not in name}
+    with pytest.raises(ValueError, match="gate is missing"):
+        native_model(TinyDecoder(missing, plain, EXPERTS.norms))
+
+
 @pytest.mark.parametrize("name", ["layers.0.attention_norm", "final_norm"])
 def test_wrong_norms(name: str) -> None:
     with pytest.raises(ValueError, match=r"\w"):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from pennyweight.models.spec import ExpertSpec
 from pennyweight.native import _native
 from pennyweight.native.reference import ReferenceDecoder
 from pennyweight.native.reference_exact import linear
@@ -37,6 +38,10 @@ def decoders() -> dict[str, TinyDecoder]:
     made["less than a vector"] = llama(FLOATS, d_model=9, d_ff=5, num_heads=2, head_dim=4)
     made["two groups"] = llama(FLOATS, d_model=72, num_heads=6, num_kv_heads=2, head_dim=40)
     made["norms of all heads"] = tiny_decoders.olmo(FLOATS, num_heads=6, num_kv_heads=2, **ODD)
+    odd_experts = ExpertSpec(count=3, used=2, d_ff=37, normalize=True)
+    made["experts"] = tiny_decoders.experts(
+        FLOATS, experts=odd_experts, post_norms=True, **ODD | {"d_ff": 37}
+    )
     made["only the heads"] = llama(("Q8_0", "Q4_1", "Q5_0"), num_heads=4, num_kv_heads=2, head_dim=24)
     return made
 

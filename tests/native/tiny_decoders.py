@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pennyweight.models.spec import LayerSpec, ModelSpec, RopeSpec
+from pennyweight.models.spec import ExpertSpec, LayerSpec, ModelSpec, RopeSpec
 from tests.native.random_blocks import SUPER_TYPES, Blocks, random_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-MATRICES = ("query", "key", "value", "output", "gate", "up", "down")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +107,14 @@ def capped(types: Sequence[str] = ("Q8_0",), *, seed: int = 0, **changes: Any) -
     return llama(types, seed=seed, **({"architecture": "gemma2"} | shape))
 
 
+def experts(types: Sequence[str] = ("Q8_0",), *, seed: int = 0, **changes: Any) -> TinyDecoder:
+    """Two of five experts, their weights normalised."""
+    wide = any(type.endswith("K") for type in types)
+    spec = ExpertSpec(count=5, used=2, d_ff=256 if wide else 64, normalize=True)
+    spec = changes.pop("experts", spec)
+    return llama(types, seed=seed, **({"experts": spec, "d_ff": spec.d_ff} | changes))
+
+
 def _fill(spec: ModelSpec, types: Sequence[str], *, seed: int) -> TinyDecoder:
     rng = np.random.default_rng(seed)
     heads, kv = spec.num_heads * spec.head_dim, spec.num_kv_heads * spec.head_dim
@@ -117,10 +123,15 @@ def _fill(spec: ModelSpec, types: Sequence[str], *, seed: int) -> TinyDecoder:
         "key": (kv, spec.d_model),
         "value": (kv, spec.d_model),
         "output": (spec.d_model, heads),
-        "gate": (spec.d_ff, spec.d_model),
-        "up": (spec.d_ff, spec.d_model),
-        "down": (spec.d_model, spec.d_ff),
     }
+    feed_forward = {"gate": (spec.d_ff, spec.d_model), "up": (spec.d_ff, spec.d_model)}
+    feed_forward["down"] = (spec.d_model, spec.d_ff)
+    if spec.experts is None:
+        shapes |= feed_forward
+    else:
+        shapes["router"] = (spec.experts.count, spec.d_model)
+        for expert in range(spec.experts.count):
+            shapes |= {f"experts.{expert}.{part}": shape for part, shape in feed_forward.items()}
     named = {"embedding": (spec.vocab_size, spec.d_model)}
     for index in range(spec.num_layers):
         named |= {f"layers.{index}.{part}": shape for part, shape in shapes.items()}

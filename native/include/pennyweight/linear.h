@@ -17,6 +17,10 @@ struct Activations {
   size_t value_stride;
 };
 
+// Adds the squares of rows [first, first + count) to what is known of an observed matrix's input. Called by all
+// threads.
+void observe(Team& team, int thread, const PackedMatrix& w, const Activations& x, int first, int count);
+
 // out[t * out_stride + 16 * (panel - begin) + r] for panels [begin, end) and tokens [first, first + count).
 void multiply_panels(const KernelTable& kernels, const PackedMatrix& w, int begin, int end, const Activations& x,
                      int first, int count, float* out, size_t out_stride, bool accumulate);
@@ -25,8 +29,16 @@ void multiply_panels(const KernelTable& kernels, const PackedMatrix& w, int begi
 void linear_stage(const KernelTable& kernels, Team& team, int thread, std::span<const PackedMatrix* const> parts,
                   const Activations& x, int tokens, float* out, size_t out_stride, bool accumulate);
 
+inline constexpr int kItemTokens = 192;  // tokens of one work item: its panels come from the second-level cache
+// Panels of one work item.
+inline int panel_chunk(int tokens) { return tokens == 1 ? 2 : 4; }
+
 // hidden = gate(x W_gate) * (x W_up), in units of 32 columns, finely quantised; also kept as floats if `values`.
 void gated_stage(const KernelTable& kernels, Team& team, int thread, Activation activation, const PackedMatrix& gate,
                  const PackedMatrix& up, const Activations& x, int tokens, ActivationBlock* blocks, float* values);
+
+// One unit of it, for tokens [begin, end); called by one thread.
+void gated_unit(const KernelTable& kernels, Activation activation, const PackedMatrix& gate, const PackedMatrix& up,
+                const Activations& x, int unit, int begin, int end, ActivationBlock* blocks, float* values);
 
 }  // namespace pennyweight

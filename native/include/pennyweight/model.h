@@ -12,6 +12,12 @@ namespace pennyweight {
 
 using MatrixPointer = std::shared_ptr<const PackedMatrix>;
 
+struct FeedForward {
+  MatrixPointer gate;  // [d_ff, d_model]
+  MatrixPointer up;
+  MatrixPointer down;  // [d_model, d_ff]
+};
+
 // A vector that is empty is not there: its operation is left out.
 struct Layer {
   std::vector<float> attention_norm;          // [d_model]
@@ -31,6 +37,12 @@ struct Layer {
   MatrixPointer gate;    // [d_ff, d_model]
   MatrixPointer up;
   MatrixPointer down;  // [d_model, d_ff]
+  // In place of the three above where the model has experts.
+  MatrixPointer router;              // [experts, d_model]
+  std::vector<FeedForward> experts;  // d_ff is the width of each
+
+  // All matrices that the layer has.
+  std::vector<const PackedMatrix*> matrices() const;
 };
 
 struct Model {
@@ -44,10 +56,13 @@ struct Model {
   Activation activation = Activation::kSilu;
   double attention_scale = 0;
   float embedding_scale = 1;
-  float residual_scale = 1;                       // of attention's and feed-forward's output
-  float logit_scale = 1;                          // before the cap
-  double attention_softcap = 0;                   // 0: none
-  double logit_softcap = 0;                       // 0: none
+  float residual_scale = 1;        // of attention's and feed-forward's output
+  float logit_scale = 1;           // before the cap
+  double attention_softcap = 0;    // 0: none
+  double logit_softcap = 0;        // 0: none
+  int experts_used = 0;            // of a row; 0: layers have no experts
+  bool experts_normalize = false;  // weights of the used add up to the scale
+  float experts_scale = 1;
   std::vector<int> windows;                       // per layer, 0: full attention
   std::vector<std::vector<double>> ropes;         // inverse frequencies
   std::vector<double> rope_magnitudes;            // of cosines and sines; empty: 1

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "pennyweight/attention.h"
 #include "pennyweight/cache.h"
+#include "pennyweight/experts.h"
 #include "pennyweight/linear.h"
 #include "pennyweight/model.h"
 #include "pennyweight/team.h"
@@ -55,12 +57,15 @@ class Step {
   Activations input(int thread, const float* x, const std::vector<float>& weight, int columns, int rows, Grain grain);
   void residual(int thread, const Activations& x, const PackedMatrix& w, const std::vector<float>& bias,
                 const std::vector<float>& post_norm, int rows);
+  void add_output(int row, const std::vector<float>& bias, const std::vector<float>& post_norm);
+  void feed_forward(int thread, const Layer& w, int rows);
 
   const Model& model_;
   Cache& cache_;
   const KernelTable& kernels_;
   Team& team_;
   AttentionStage attention_;
+  std::optional<ExpertStage> experts_;
   int capacity_ = 0;
   int logit_capacity_ = 0;
   size_t max_columns_;

@@ -17,7 +17,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
-from pennyweight.errors import ModelFileError
 from pennyweight.models.local import model_name
 from pennyweight.models.outline import described, matrices, matrix_bytes, outline_of
 from pennyweight.models.source import open_source
@@ -77,7 +76,6 @@ def load(
     path = Path(path)
     with open_source(path) as source:
         spec, roles = described(source, context)
-        _refuse(spec, path)
         admit(outline_of(source, spec, roles))
         with _Packer(source, spec, roles) as packer:
             return LoadedModel(
@@ -88,12 +86,6 @@ def load(
                 name=model_name(path),
                 content_hash=packer.content_hash(),
             )
-
-
-def _refuse(spec: ModelSpec, path: Path) -> None:
-    """ModelFileError for what a spec can say and the native decoder does not compute yet."""
-    if spec.experts is not None:
-        raise ModelFileError(f"{path.name}: the model has experts, which this engine does not compute")
 
 
 class _Packer:
@@ -165,15 +157,15 @@ class _Packer:
             logit_softcap=spec.logit_softcap,
             residual_scale=spec.residual_scale,
             logit_scale=spec.logit_scale,
+            experts_used=0 if spec.experts is None else spec.experts.used,
+            experts_normalize=spec.experts is not None and spec.experts.normalize,
+            experts_scale=1.0 if spec.experts is None else spec.experts.scale,
         )
 
     def _layer(self, roles: LayerRoles) -> _native.LayerWeights:
         from pennyweight.native import _native
 
         optional, bias = self._tensors.optional_vector, self._bias
-        assert roles.gate is not None  # `_refuse` saw to it
-        assert roles.up is not None
-        assert roles.down is not None
         return _native.LayerWeights(
             attention_norm=optional(roles.attention_norm),
             query=self._matrix(roles.query),
@@ -181,9 +173,9 @@ class _Packer:
             value=self._matrix(roles.value),
             output=self._matrix(roles.output),
             feed_forward_norm=optional(roles.feed_forward_norm),
-            gate=self._matrix(roles.gate),
-            up=self._matrix(roles.up),
-            down=self._matrix(roles.down),
+            gate=self._optional_matrix(roles.gate),
+            up=self._optional_matrix(roles.up),
+            down=self._optional_matrix(roles.down),
             query_norm=optional(roles.query_norm),
             key_norm=optional(roles.key_norm),
             post_attention_norm=optional(roles.post_attention_norm),
@@ -192,6 +184,11 @@ class _Packer:
             key_bias=bias(roles.key_bias, roles.key),
             value_bias=bias(roles.value_bias, roles.value),
             output_bias=bias(roles.output_bias, roles.output),
+            router=self._optional_matrix(roles.router),
+            experts=[
+                (self._matrix(expert.gate), self._matrix(expert.up), self._matrix(expert.down))
+                for expert in roles.experts
+            ],
         )
 
     def _bias(self, name: str | None, role: MatrixRole) -> bytearray | array[float] | None:
@@ -204,6 +201,9 @@ class _Packer:
 
     def _matrix(self, role: MatrixRole) -> _native.PackedMatrix:
         return self._packed[role]
+
+    def _optional_matrix(self, role: MatrixRole | None) -> _native.PackedMatrix | None:
+        return None if role is None else self._matrix(role)
 
     def _pack(self, role: MatrixRole) -> _native.PackedMatrix:
         from pennyweight.native import _native

@@ -88,7 +88,7 @@ class LayerWeights:
 
     A vector that is None is an operation the layer does not have. `query_norm` has `head_dim` values, or
     one for each row of `query`: then all heads of a token are one vector; so `key_norm`. A bias is in the
-    order of the packed rows.
+    order of the packed rows. `gate`, `up` and `down`, or a `router` `[experts, in]` and each expert's three.
     """
 
     def __init__(
@@ -98,9 +98,9 @@ class LayerWeights:
         key: PackedMatrix,
         value: PackedMatrix,
         output: PackedMatrix,
-        gate: PackedMatrix,
-        up: PackedMatrix,
-        down: PackedMatrix,
+        gate: PackedMatrix | None = None,
+        up: PackedMatrix | None = None,
+        down: PackedMatrix | None = None,
         attention_norm: Buffer | None = None,
         feed_forward_norm: Buffer | None = None,
         query_norm: Buffer | None = None,
@@ -111,6 +111,8 @@ class LayerWeights:
         key_bias: Buffer | None = None,
         value_bias: Buffer | None = None,
         output_bias: Buffer | None = None,
+        router: PackedMatrix | None = None,
+        experts: Sequence[tuple[PackedMatrix, PackedMatrix, PackedMatrix]] | None = None,
     ) -> None: ...
 
 class Model:
@@ -126,7 +128,7 @@ class Model:
         num_heads: int,
         num_kv_heads: int,
         head_dim: int,
-        d_ff: int,
+        d_ff: int,  # of each expert, where there are experts
         norm_eps: float,
         activation: str,
         attention_scale: float,
@@ -143,6 +145,9 @@ class Model:
         logit_softcap: float = 0.0,
         residual_scale: float = 1.0,
         logit_scale: float = 1.0,
+        experts_used: int = 0,  # 0: no layer has experts; else all have
+        experts_normalize: bool = False,
+        experts_scale: float = 1.0,
     ) -> None: ...
     @property
     def weight_bytes(self) -> int: ...

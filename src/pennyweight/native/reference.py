@@ -34,6 +34,17 @@ class Layer(Protocol):
     def rope(self) -> int | None: ...
 
 
+class Experts(Protocol):
+    @property
+    def count(self) -> int: ...
+    @property
+    def used(self) -> int: ...
+    @property
+    def normalize(self) -> bool: ...
+    @property
+    def scale(self) -> float: ...
+
+
 class Spec(Protocol):
     """What is read of a `ModelSpec`, spelled here because rooms above may not be imported."""
 
@@ -63,13 +74,15 @@ class Spec(Protocol):
     def residual_scale(self) -> float: ...
     @property
     def logit_scale(self) -> float: ...
+    @property
+    def experts(self) -> Experts | None: ...
 
 
 Tensors = Mapping[str, Weights | Floats]
 """`embedding`, `final_norm`, optionally `head`, and `layers.<i>.<part>`, parts named as in `LayerWeights`.
 Matrices are `Weights` (`[out, in]`, queries and keys in rotary order), norms and biases float32 vectors. A
 layer has the norms and biases it has tensors for; a query norm as long as all heads together is one over them
-all."""
+all. The matrices of expert `e` are `layers.<i>.experts.<e>.<part>`."""
 
 
 class ReferenceDecoder:
@@ -124,10 +137,31 @@ class ReferenceDecoder:
     def _feed_forward(self, index: int, x_TN: Floats) -> Floats:
         part = f"layers.{index}."
         b_TN = self._optional_norm(part + "feed_forward_norm", x_TN)
-        gate, up = self._linear(part + "gate", b_TN), self._linear(part + "up", b_TN)
-        hidden_TF = self.arithmetic.gate(self.spec.activation, gate, up)
-        down_TN = self._linear(part + "down", hidden_TF, fine=True)
+        experts = self.spec.experts
+        down_TN = self._gated(part, b_TN) if experts is None else self._experts(experts, part, b_TN)
         return self._residual(x_TN, self._optional_norm(part + "post_feed_forward_norm", down_TN))
+
+    def _gated(self, part: str, x_TN: Floats) -> Floats:
+        gate, up = self._linear(part + "gate", x_TN), self._linear(part + "up", x_TN)
+        hidden_TF = self.arithmetic.gate(self.spec.activation, gate, up)
+        return self._linear(part + "down", hidden_TF, fine=True)
+
+    def _experts(self, experts: Experts, part: str, x_TN: Floats) -> Floats:
+        """The experts of each token in ascending order, weighted and added."""
+        weights_TE = self.arithmetic.expert_weights(
+            self._linear(part + "router", x_TN),
+            used=experts.used,
+            normalize=experts.normalize,
+            scale=experts.scale,
+        )
+        total_TN = np.zeros_like(x_TN)
+        for index in range(experts.count):
+            rows = np.flatnonzero(weights_TE[:, index])
+            if len(rows):
+                y_RN = self._gated(f"{part}experts.{index}.", x_TN[rows])
+                scale = weights_TE[rows, index, None]
+                total_TN[rows] = self.arithmetic.add_scaled(total_TN[rows], y_RN, scale)
+        return total_TN
 
     def _residual(self, x_TN: Floats, y_TN: Floats) -> Floats:
         return np.asarray(self.arithmetic.add_scaled(x_TN, y_TN, self.spec.residual_scale))

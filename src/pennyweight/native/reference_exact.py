@@ -135,8 +135,26 @@ def logits(z: Floats, *, scale: float, cap: float) -> Floats:
     return softcap(z * F32(2 * LOG2E / cap), cap) if cap else z
 
 
-def add_scaled(x: Floats, y: Floats, scale: float) -> Floats:
+def add_scaled(x: Floats, y: Floats, scale: float | Floats) -> Floats:
     return fma(y, np.full_like(y, scale), x)
+
+
+# --- experts ------------------------------------------------------------------------------------------------
+def chosen_experts(z_TE: Floats, used: int) -> NDArray[np.bool_]:
+    """The `used` largest logits of each row, of equal ones the first."""
+    chosen = np.zeros(z_TE.shape, bool)
+    np.put_along_axis(chosen, np.argsort(-z_TE, axis=-1, kind="stable")[:, :used], True, axis=-1)
+    return chosen
+
+
+def expert_weights(z_TE: Floats, *, used: int, normalize: bool, scale: float) -> Floats:
+    """From router logits `[T, E]` the weight of each expert, 0 for those not chosen."""
+    chosen = chosen_experts(z_TE, used)
+    t = (z_TE - z_TE.max(axis=-1, keepdims=True)) * F32(LOG2E)
+    p = np.where(t >= F32(-126), exp2(t), F32(0))
+    runs = _padded(np.where(chosen, p, F32(0)) if normalize else p, 16).reshape(len(p), -1, 16)
+    total = tree(runs).astype(np.float64).cumsum(axis=-1)[:, -1:].astype(F32)
+    return np.where(chosen, p / total * F32(scale), F32(0))
 
 
 # --- linear layers ------------------------------------------------------------------------------------------

@@ -44,8 +44,18 @@ def logits(z: Floats, *, scale: float, cap: float) -> Floats:
     return softcap(z, cap) if cap else z
 
 
-def add_scaled(x: Floats, y: Floats, scale: float) -> Floats:
-    return x + y * F32(scale)
+def add_scaled(x: Floats, y: Floats, scale: float | Floats) -> Floats:
+    return x + y * np.asarray(scale, F32)
+
+
+def expert_weights(z_TE: Floats, *, used: int, normalize: bool, scale: float) -> Floats:
+    p = np.exp(z_TE - z_TE.max(axis=-1, keepdims=True))
+    p /= p.sum(axis=-1, keepdims=True)
+    unused = np.argsort(-p, axis=-1, kind="stable")[:, used:]
+    np.put_along_axis(p, unused, F32(0), axis=-1)
+    if normalize:
+        p /= p.sum(axis=-1, keepdims=True)
+    return np.asarray(p * F32(scale))
 
 
 def rotate(x_THD: Floats, positions: range, frequencies: tuple[float, ...], magnitude: float = 1.0) -> Floats:
