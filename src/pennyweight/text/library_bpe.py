@@ -55,14 +55,14 @@ class LibraryModel:
 
     def token_bytes(self, token: int) -> bytes:
         text = self._vocabulary.texts[token]
-        if token in self._vocabulary.control or token in self._vocabulary.literal:
+        byte_of = self._byte_of
+        if token in self._vocabulary.control:
             return text.encode()
         if token in self._vocabulary.bytes:
             return bytes([int(text[3:5], 16)])
-        byte_of = self._byte_of
         if byte_of is None:
             return text.replace(_SPACE, " ").encode()
-        if any(char not in byte_of for char in text):
+        if token in self._vocabulary.literal or any(char not in byte_of for char in text):
             return text.encode()
         return bytes(map(byte_of.__getitem__, text))
 

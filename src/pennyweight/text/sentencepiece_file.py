@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pennyweight.errors import ModelFileError
 from pennyweight.text.folder_vocabulary import FOLDER_PREFIX, FolderVocabulary, embedding_rows
+from pennyweight.text.spm import SPACE
 from pennyweight.text.vocabulary import TokenType
 
 if TYPE_CHECKING:
@@ -66,9 +67,11 @@ def read_sentencepiece(metadata: Mapping[str, Any]) -> FolderVocabulary:
 
 
 def _text(piece: Mapping[int, Any]) -> str:
+    """A piece found before the others stands in the text as it is, blanks included."""
     value = piece.get(_TEXT, b"")
     try:
-        return str(value, "utf-8")
+        text = str(value, "utf-8")
+        return text.replace(SPACE, " ") if piece.get(_TYPE) == TokenType.USER_DEFINED else text
     except (UnicodeDecodeError, TypeError) as error:
         raise ModelFileError(f"{FILE}: the piece {value!r:.60} is not text") from error
 
@@ -91,8 +94,10 @@ def _roles(trainer: Mapping[int, Any]) -> dict[str, int]:
     return {role: token for role, token in found.items() if type(token) is int and 0 <= token < 1 << 31}
 
 
-def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
-    """Number and value of every field: an int, or bytes for text, messages and floats."""
+def _fields(data: Any) -> Iterator[tuple[int, Any]]:
+    """Number and value of every field of a message: an int, or bytes for text, messages and floats."""
+    if not isinstance(data, bytes):
+        raise ModelFileError(f"{FILE} is not a SentencePiece model")
     position = 0
     while position < len(data):
         key, position = _varint(data, position)

@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 
 FILE: Final = "tekken.json"
 FAMILY: Final = "tekken"
-_NAMED: Final = ("<unk>", "<s>", "</s>", "[INST]", "[/INST]", "[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]")
-_NAMED_LATER: Final = ("[TOOL_RESULTS]", "[/TOOL_RESULTS]", "[TOOL_CALLS]", "[IMG]", "<pad>", "[IMG_BREAK]")
-_NAMED_LAST: Final = ("[IMG_END]", "[PREFIX]", "[MIDDLE]", "[SUFFIX]")
-_BEFORE_LISTS: Final = (*_NAMED, *_NAMED_LATER, *_NAMED_LAST)
+_BEFORE_LISTS: Final = (
+    *("<unk>", "<s>", "</s>", "[INST]", "[/INST]", "[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]"),
+    *("[TOOL_RESULTS]", "[/TOOL_RESULTS]", "[TOOL_CALLS]", "[IMG]", "<pad>", "[IMG_BREAK]", "[IMG_END]"),
+    *("[PREFIX]", "[MIDDLE]", "[SUFFIX]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "[TOOL_CONTENT]"),
+)
 """The control tokens of files that do not list theirs."""
 
 
@@ -80,7 +81,7 @@ def _special(listed: Any, count: int) -> dict[int, str]:
     """Texts of the first `count` ids; those without a name cannot be written."""
     found = {token: f"<SPECIAL_{token}>" for token in range(count)}
     if listed is None:
-        return found | dict(list(enumerate(_BEFORE_LISTS))[:count])
+        return found | dict(enumerate(_BEFORE_LISTS[:count]))
     for entry in listed if isinstance(listed, list) else [listed]:
         rank = entry.get("rank") if isinstance(entry, dict) else None
         if type(rank) is not int or not isinstance(entry.get("token_str"), str):
