@@ -91,7 +91,9 @@ class Engine:
         embedding_model: str | os.PathLike[str] | None = None,
         progress: Progress | None = None,
     ) -> Engine:
-        """Open an installed model by name or a GGUF file by path; None: the default one, fetched if absent.
+        """Open an installed model by name, or a GGUF file or a Hugging Face folder by path.
+
+        None: the default one, fetched if absent.
 
         `context` is in tokens, `parallel` in whole contexts held at once; by default both suit the memory
         there is. `memory` (bytes, or text such as "1.5GiB") is a ceiling on all the memory this process
@@ -161,12 +163,13 @@ class Engine:
 
     @property
     def suggested_sampling(self) -> dict[str, Any]:
-        """The sampling the model's makers advise, as keywords for `chat`; empty if the catalog has none."""
+        """The sampling its makers advise, as keywords for `chat`: from the catalog, else from the model."""
+        from pennyweight.models.advice import sampling_advice
         from pennyweight.models.catalog import CATALOG
 
         entry = CATALOG.get(self.name)
         if entry is None:
-            return {}
+            return sampling_advice(self.model.metadata)
         plain = SamplingParams()
         names = [field.name for field in fields(SamplingParams)]
         return {

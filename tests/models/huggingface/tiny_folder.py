@@ -182,7 +182,7 @@ def byte_level_files() -> dict[str, Any]:
         },
         "tokenizer_config.json": {
             "bos_token": "<|im_start|>",
-            "eos_token": {"content": "<|im_end|>", "special": True},
+            "eos_token": {"__type": "AddedToken", "content": "<|im_end|>", "special": True},
             "unk_token": "<|endoftext|>",
             "pad_token": "<|im_end|>",
             "chat_template": metadata["tokenizer.chat_template"],

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import reprlib
 from dataclasses import dataclass
-from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
 from pennyweight.errors import ModelFileError
@@ -27,12 +26,12 @@ _VOCABULARIES: Final = (
     ("tokenizer.model", "sentencepiece"),
 )
 _ROLES: Final = ("bos_token", "eos_token", "unk_token", "pad_token")
-_ADVICE: Final = (  # generation_config.json's name, GGUF's, largest
-    ("temperature", "temp", 100.0),
-    ("top_k", "top_k", 1e6),
-    ("top_p", "top_p", 1.0),
-    ("min_p", "min_p", 1.0),
-    ("repetition_penalty", "penalty_repeat", 100.0),
+_ADVICE: Final = (  # generation_config.json's name, GGUF's
+    ("temperature", "temp"),
+    ("top_k", "top_k"),
+    ("top_p", "top_p"),
+    ("min_p", "min_p"),
+    ("repetition_penalty", "penalty_repeat"),
 )
 
 
@@ -129,14 +128,12 @@ def _sampling(generation: Mapping[str, Any]) -> dict[str, Any]:
     if generation.get("do_sample") is False:
         return {"general.sampling.temp": 0.0}
     found: dict[str, Any] = {}
-    for key, name, most in _ADVICE:
+    for key, name in _ADVICE:
         value = generation.get(key)
         if value is None:
             continue
-        if type(value) not in (int, float) or not isfinite(value) or not 0 <= value <= most:
-            raise ModelFileError(
-                f"generation_config.json: {key} is {reprlib.repr(value)}; expected a number up to {most:g}"
-            )
+        if type(value) not in (int, float):
+            raise ModelFileError(f"generation_config.json: {key} is {reprlib.repr(value)}; expected a number")
         found[f"general.sampling.{name}"] = value
     return found
 
