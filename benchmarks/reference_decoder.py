@@ -7,21 +7,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pennyweight.models.gguf import GGUFFile
 from pennyweight.models.outline import described, matrix_bytes
+from pennyweight.models.source import open_source
 from pennyweight.native.reference_blocks import decode
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pennyweight.models.roles import LayerRoles, MatrixRole
+    from pennyweight.models.source import WeightSource
     from pennyweight.models.spec import ModelSpec
     from pennyweight.native.reference_blocks import Floats, Weights
 
 
 def read_decoder(path: Path, *, context: int | None = None) -> tuple[ModelSpec, dict[str, Weights | Floats]]:
     """The spec, and the tensors of `ReferenceDecoder` by name. Raises ModelFileError."""
-    with GGUFFile.open(path) as file:
+    with open_source(path) as file:
         spec, roles = described(file, context)
         parts: dict[str, MatrixRole | str | None] = {
             "embedding": roles.embedding,
@@ -34,7 +35,7 @@ def read_decoder(path: Path, *, context: int | None = None) -> tuple[ModelSpec, 
         return spec, tensors
 
 
-def _layer(file: GGUFFile, layer: LayerRoles) -> dict[str, Weights | Floats]:
+def _layer(file: WeightSource, layer: LayerRoles) -> dict[str, Weights | Floats]:
     parts = {part.name: getattr(layer, part.name) for part in fields(layer)}
     for index, expert in enumerate(parts.pop("experts")):
         parts |= {f"experts.{index}.{part.name}": getattr(expert, part.name) for part in fields(expert)}
@@ -45,7 +46,7 @@ def _layer(file: GGUFFile, layer: LayerRoles) -> dict[str, Weights | Floats]:
     return tensors
 
 
-def _read(file: GGUFFile, role: MatrixRole | str) -> Weights | Floats:
+def _read(file: WeightSource, role: MatrixRole | str) -> Weights | Floats:
     if isinstance(role, str):
         return np.frombuffer(file.read(role), np.float32)
     row_bytes = matrix_bytes(file, role) // role.rows

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pennyweight.memory import PoolSize
     from pennyweight.models.load import LoadedModel
     from pennyweight.models.outline import ModelOutline
+    from pennyweight.models.rounded import WeightType
     from pennyweight.models.spec import ModelSpec
     from pennyweight.native import _native
 
@@ -87,6 +88,7 @@ class Engine:
         parallel: int | None = None,
         memory: int | str | None = None,
         threads: int | None = None,
+        weights: str | None = None,
         batch_share: int = 10,
         embedding_model: str | os.PathLike[str] | None = None,
         progress: Progress | None = None,
@@ -97,7 +99,8 @@ class Engine:
 
         `context` is in tokens, `parallel` in whole contexts held at once; by default both suit the memory
         there is. `memory` (bytes, or text such as "1.5GiB") is a ceiling on all the memory this process
-        takes. `batch_share` percent of the engine's time are for batches although people wait.
+        takes. `weights` ("q8_0", "q4_0", "q4_1"): a model of floats is rounded to that as it is read; None:
+        as they are. `batch_share` percent of the engine's time are for batches although people wait.
         `embedding_model` is for `embed`; None: the default one, opened (and fetched) when it is first
         needed, which a stated `memory` rules out.
         Raises ModelNotFoundError, ModelFileError, FetchError, ConfigError.
@@ -106,7 +109,9 @@ class Engine:
             if value is not None and (not isinstance(value, int) or value < 1):
                 raise ConfigError(f"{name} must be a whole number from 1, not {value!r}")
         from pennyweight.memory import MemoryPlan, parse_memory
+        from pennyweight.models.rounded import check_weight_type
 
+        rounded = check_weight_type(weights)
         active_target()  # a forced one that this machine lacks is told before anything is fetched or loaded
         plan = MemoryPlan(
             None if memory is None else parse_memory(memory), threads=threads or useful_threads()
@@ -126,6 +131,7 @@ class Engine:
                 context=context,
                 parallel=parallel,
                 threads=threads,
+                weights=rounded,
                 batch_share=batch_share / 100,
                 progress=progress,
             )
@@ -310,6 +316,7 @@ def compose(
     context: int | None,
     parallel: int | None,
     threads: int | None,
+    weights: WeightType | None = None,
     batch_share: float,
     progress: Progress | None,
     loading: Callable[..., LoadedModel] | None = None,
@@ -328,10 +335,9 @@ def compose(
     from pennyweight.text.tokenizer import Tokenizer
     from pennyweight.text.tools.detect import find_dialect
 
-    admit = _admission(plan, threads, progress)
-    model = (loading or load)(path, context=context, progress=_stage(progress, "load"), admit=admit)
-    if name is not None:
-        model = replace(model, name=name)
+    report, admit = _stage(progress, "load"), _admission(plan, threads, progress)
+    model = (loading or load)(path, context=context, weights=weights, progress=report, admit=admit)
+    model = replace(model, name=name or model.name)
     tokenizer = Tokenizer.from_metadata(model.metadata)
     template = ChatTemplate.from_metadata(model.metadata)
     size = plan.pool(model.spec, context=context, parallel=parallel)

@@ -17,6 +17,7 @@ from pennyweight.cli.options import (  # noqa: TC001  typer reads the annotation
     Threads,
     TopK,
     TopP,
+    Weights,
 )
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def chat(
     stop: Stop = None,
     context: Context = None,
     memory: Memory = None,
+    weights: Weights = None,
     threads: Threads = None,
 ) -> None:
     """Talk with the model. /help lists what else can be typed."""
@@ -53,7 +55,14 @@ def chat(
             "stop": stop,
         }
     )
-    flags = {"model": model, "context": context, "memory": memory, "threads": threads, "parallel": 1}
+    flags = {
+        "model": model,
+        "context": context,
+        "memory": memory,
+        "weights": weights,
+        "threads": threads,
+        "parallel": 1,
+    }
     with opened(flags) as engine:
         if not engine.can_chat:
             message = f"{engine.name} is a base model and cannot hold a conversation; try `penny run`"

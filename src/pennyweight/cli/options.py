@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 Model = Annotated[
     str | None,
-    typer.Option("--model", "-m", help="A name that `penny models` lists, or the path of a GGUF file."),
+    typer.Option(
+        "--model", "-m", help="A name that `penny models` lists, or the path of a GGUF file or folder."
+    ),
 ]
 ServedHere = Annotated[
     list[str] | None,
     typer.Option(
         "--model",
         "-m",
-        help="A name that `penny models` lists, or the path of a GGUF file; `none`: only those elsewhere. "
+        help="A name that `penny models` lists, or a path; `none`: only those elsewhere. "
         "May be repeated: the first answers to OpenAI's names, others are loaded when they are asked for.",
     ),
 ]
@@ -47,6 +49,12 @@ Memory = Annotated[
     str | None,
     typer.Option(
         metavar="SIZE", help="Most memory the process takes, such as 1.5GiB; by default what suits."
+    ),
+]
+Weights = Annotated[
+    Literal["q8_0", "q4_0", "q4_1"] | None,
+    typer.Option(
+        "--type", help="Round a model of floats to this as it is read; by default it stays as it is."
     ),
 ]
 Threads = Annotated[int | None, typer.Option(help="Threads of the engine; by default one per core.")]

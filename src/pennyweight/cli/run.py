@@ -22,6 +22,7 @@ from pennyweight.cli.options import (  # noqa: TC001  typer reads the annotation
     Threads,
     TopK,
     TopP,
+    Weights,
 )
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def run(
     stop: Stop = None,
     context: Context = None,
     memory: Memory = None,
+    weights: Weights = None,
     threads: Threads = None,
     as_json: Json = False,
 ) -> None:
@@ -67,7 +69,14 @@ def run(
         }
     )
     # One prompt needs memory for one context.
-    flags = {"model": model, "context": context, "memory": memory, "threads": threads, "parallel": 1}
+    flags = {
+        "model": model,
+        "context": context,
+        "memory": memory,
+        "weights": weights,
+        "threads": threads,
+        "parallel": 1,
+    }
     with opened(flags) as engine:
         events = engine.events(_source(engine, question, system), options_for(engine, given))
         pieces: list[str] = []

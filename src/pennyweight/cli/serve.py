@@ -27,6 +27,7 @@ from pennyweight.cli.options import (  # noqa: TC001  typer reads the annotation
     ServedHere,
     Threads,
     UnloadAfter,
+    Weights,
 )
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def serve(
     context: Context = None,
     parallel: Parallel = None,
     memory: Memory = None,
+    weights: Weights = None,
     threads: Threads = None,
     embedding_model: EmbeddingModel = None,
     alias: Alias = None,
@@ -76,6 +78,7 @@ def serve(
             "context": context,
             "parallel": parallel,
             "memory": memory,
+            "weights": weights,
             "threads": threads,
             "embedding_model": embedding_model,
             "insecure": insecure or None,

@@ -44,6 +44,7 @@ def opened(
             parallel=settings.parallel,
             memory=settings.memory,
             threads=settings.threads,
+            weights=settings.weights,
             batch_share=settings.batch_share,
             embedding_model=embedding_model,
             progress=progress,

@@ -23,7 +23,7 @@ def sampling_advice(metadata: Mapping[str, Any]) -> dict[str, float]:
     """Sampling by keyword, as far as a model says any; what no sampler here takes is no advice."""
     advice: dict[str, float] = {}
     for name, (keyword, low, high) in _KEYWORDS.items():
-        value = metadata.get(f"general.sampling.{name}")
+        value: Any = metadata.get(f"general.sampling.{name}")
         if type(value) in (int, float) and low <= value <= high:
             advice[keyword] = int(value) if keyword == "top_k" else float(value)
     return advice

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from pennyweight.models.outline import ModelOutline
     from pennyweight.models.roles import DecoderRoles, LayerRoles, MatrixRole
+    from pennyweight.models.rounded import WeightType
     from pennyweight.models.source import WeightSource
     from pennyweight.models.spec import ModelSpec
     from pennyweight.native import _native
@@ -63,6 +64,7 @@ def load(
     path: str | os.PathLike[str],
     *,
     context: int | None = None,
+    weights: WeightType | None = None,
     progress: Progress | None = None,
     admit: Callable[[ModelOutline], None] = lambda _: None,
     packed: Callable[[MatrixRole, _native.PackedMatrix], None] = lambda *_: None,
@@ -70,11 +72,12 @@ def load(
     """Read and pack the model at `path` (the first file of a split one).
 
     Its name is the catalog's if the catalog knows the file, else the file's own. `context` is the number of
-    positions it will be opened with (None: all it was made for). `admit` is called before any weight is read;
+    positions it will be opened with (None: all it was made for), `weights` the type that float matrices are
+    rounded to (None: they stay as they are). `admit` is called before any weight is read;
     what it raises ends the loading; `packed` is told every matrix. Raises ModelFileError.
     """
     path = Path(path)
-    with open_source(path) as source:
+    with open_source(path, weights=weights) as source:
         spec, roles = described(source, context)
         admit(outline_of(source, spec, roles))
         with _Packer(source, spec, roles) as packer:

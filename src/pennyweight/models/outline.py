@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import os
 
     from pennyweight.models.roles import DecoderRoles, MatrixRole
+    from pennyweight.models.rounded import WeightType
     from pennyweight.models.source import WeightSource
     from pennyweight.models.spec import ModelSpec
 
@@ -30,9 +31,12 @@ class ModelOutline:
     has_float_weights: bool  # some matrix is of a float type
 
 
-def outline(path: str | os.PathLike[str]) -> ModelOutline:
-    """The size of the model at `path`, of which only the header is read. Raises ModelFileError."""
-    with open_source(Path(path)) as source:
+def outline(path: str | os.PathLike[str], *, weights: WeightType | None = None) -> ModelOutline:
+    """The size of the model at `path`, of which only the header is read. Raises ModelFileError.
+
+    `weights` as of `models.load.load`.
+    """
+    with open_source(Path(path), weights=weights) as source:
         return outline_of(source, *described(source))
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from pennyweight.models.gguf_header import TensorInfo
+    from pennyweight.models.rounded import WeightType
 
 
 class ModelTable(Protocol):
@@ -59,8 +60,20 @@ class WeightSource(ModelTable, Protocol):
     ) -> None: ...
 
 
-def open_source(path: Path) -> WeightSource:
-    """The GGUF file at `path`, or the folder it stands for. ModelFileError for anything that is neither."""
+def open_source(path: Path, *, weights: WeightType | None = None) -> WeightSource:
+    """The GGUF file at `path`, or the folder it stands for. ModelFileError for anything that is neither.
+
+    `weights`: what float matrices are rounded to as they are read; None: they stay floats.
+    """
+    source = _open(path)
+    if weights is None:
+        return source
+    from pennyweight.models.rounded import RoundedSource
+
+    return RoundedSource(source, weights)
+
+
+def _open(path: Path) -> WeightSource:
     if is_folder(path):
         from pennyweight.models.huggingface.folder import HuggingFaceFolder
 

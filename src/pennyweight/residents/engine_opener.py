@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pennyweight.memory import PoolSize
     from pennyweight.models.load import LoadedModel
     from pennyweight.models.outline import ModelOutline
+    from pennyweight.models.rounded import WeightType
     from pennyweight.models.spec import ModelSpec
     from pennyweight.residents.place import Room
 
@@ -78,7 +79,7 @@ class ResidentEngine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineOpener:
-    """How models are opened: `context`, `parallel` and `threads` as of `Engine.open`, for those without.
+    """How models are opened: `context`, `parallel`, `threads` and `weights` as of `Engine.open`.
 
     `models` are all that may be there at once, `program_bytes` what the process holds before the first.
     """
@@ -89,6 +90,7 @@ class EngineOpener:
     context: int | None
     parallel: int | None
     threads: int | None
+    weights: WeightType | None = None
     batch_share: float
     cores: CoreTurns
 
@@ -105,6 +107,7 @@ class EngineOpener:
             context=plan.context,
             parallel=plan.parallel,
             threads=self.threads,
+            weights=self.weights,
             batch_share=self.batch_share,
             progress=room.progress,
         )
@@ -133,7 +136,7 @@ class EngineOpener:
         from pennyweight.models.outline import outline
 
         try:
-            described = outline(resolve(model.source or DEFAULT_MODEL))
+            described = outline(resolve(model.source or DEFAULT_MODEL), weights=self.weights)
         except PennyweightError:
             return None
         return standing_bytes(described, threads=self.num_threads)

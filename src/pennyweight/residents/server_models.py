@@ -106,6 +106,7 @@ def _residents(
     settings: Settings, models: list[LocalModel], ceiling: int | None, cores: CoreTurns
 ) -> Residents:
     from pennyweight.api import active_target
+    from pennyweight.models.rounded import check_weight_type
     from pennyweight.residents.engine_opener import EngineOpener
     from pennyweight.residents.place import ResidentLimits
     from pennyweight.residents.residents import Residents
@@ -119,6 +120,7 @@ def _residents(
         context=settings.context,
         parallel=settings.parallel,
         threads=settings.threads,
+        weights=check_weight_type(settings.weights),
         batch_share=settings.batch_share / 100,
         cores=cores,
     )

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pennyweight.errors import ModelFileError
 from pennyweight.models.huggingface.rope import FolderRope, read_layer_ropes, read_rope
 from pennyweight.models.hyperparameters import Hyperparameters
+from pennyweight.models.rope import float32
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -82,7 +83,11 @@ def translate(config: Mapping[str, Any]) -> FolderModel:
     return FolderModel(
         metadata={
             "general.architecture": family.architecture,
-            **{prefix + key: value for key, value in {**values, **rope.keys}.items()},
+            # as GGUF keeps numbers, so that both formats compute the same bits
+            **{
+                prefix + key: float32(value) if isinstance(value, float) else value
+                for key, value in {**values, **rope.keys}.items()
+            },
         },
         tensors=rope.tensors,
         norms=family.norms,
