@@ -17,7 +17,8 @@ test:  ## the Python tests
 	$(BIN)/python -m pytest
 
 crash:  ## a server killed at fifty random moments, during batches, uploads and whatever it keeps
-	CRASH_ROUNDS=50 $(BIN)/python -m pytest tests/jobs/test_crashes.py tests/history/test_killed_servers.py
+	CRASH_ROUNDS=50 $(BIN)/python -m pytest tests/jobs/test_crashes.py tests/history/test_killed_servers.py \
+		tests/history/assistants/test_killed_runs.py tests/retrieval/test_killed_ingestion.py
 
 soak:  ## 200 mixed clients for a minute; SOAK="--seconds 10 --clients 50": no row of usage lost or doubled
 	$(BIN)/python -m tests.server.usage_soak $(SOAK)

@@ -16,10 +16,12 @@ import venv
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 
+from tests.clients.descriptions import answerable, of_stored
+from tests.clients.stored_objects import make_objects
 from tests.models.tiny import write_tiny_llama
 
 if TYPE_CHECKING:
@@ -137,14 +139,25 @@ def run_node(folder: Path, environment: dict[str, str]) -> subprocess.CompletedP
 
 
 def run_schemathesis(url: str, folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Requests made from our own description, right and wrong ones: nothing may be a 5xx."""
+    """Requests made from our own description, right and wrong ones: nothing may be a 5xx.
+
+    Of all routes, with ids that nobody has; of those that ask the model, so that they reach it; of all, with
+    ids of what is there, and at last of those that delete it.
+    """
     bin_folder = environment_with(folder, "schemathesis", ("schemathesis",))
     document = httpx.get(f"{url}/openapi.json").json()
-    for name, described in (("all", document), ("answered", answerable(document))):
+    stored = of_stored(document, make_objects(url, MODEL), MODEL)
+    passes = (
+        ("all", document, ()),
+        ("answered", answerable(document, MODEL), ()),
+        ("stored", stored, ("--exclude-method", "DELETE")),
+        ("deleted", stored, ("--include-method", "DELETE")),
+    )
+    for name, described, only in passes:
         path = folder / f"openapi-{name}.json"
         path.write_text(json.dumps(described), encoding="utf-8")
-        command = [bin_folder / "schemathesis", "run", path, "--url", url, "--seed", "1"]
-        command += ["--checks", "not_a_server_error", "--max-examples", "60", "--request-timeout", "60"]
+        command = [bin_folder / "schemathesis", "run", path, "--url", url, "--seed", "1", *only]
+        command += ["--checks", "not_a_server_error", "--max-examples", "40", "--request-timeout", "60"]
         done = finished(command, environment, folder)
         if done.returncode:
             break
@@ -165,65 +178,6 @@ def finished(
         check=False,
     )
 
-
-def answerable(document: dict[str, Any]) -> dict[str, Any]:
-    """The description narrowed to requests that reach the engine and end soon."""
-    paths = {path: json.loads(json.dumps(document["paths"][path])) for path in _LIMITS}
-    for path, operation in paths.items():
-        schema = operation["post"]["requestBody"]["content"]["application/json"]["schema"]
-        fields = schema["properties"]
-        for name in _CONTRADICTORY | (set() if "messages" in fields else {"tools"}):
-            fields.pop(name, None)
-        fields |= {name: {"enum": values} for name, values in _ANSWERED.items() if name in fields}
-        if path == "/v1/chat/completions":
-            fields.pop("max_tokens")  # the older name of the limit
-        fields[_LIMITS[path]] = {"enum": [1, 2, 9]}
-        if "messages" in fields:
-            fields["messages"] = _PLAIN_MESSAGES
-        schema["required"] = sorted({"model", _LIMITS[path], *schema["required"]})
-    return {**document, "paths": paths}
-
-
-_LIMITS = {
-    "/v1/chat/completions": "max_completion_tokens",
-    "/v1/completions": "max_tokens",
-    "/v1/responses": "max_output_tokens",
-}
-_CONTRADICTORY = {
-    "chat_template_kwargs",
-    "function_call",
-    "functions",
-    "logit_bias",
-    "min_tokens",
-    "stop_token_ids",
-    "stream_options",
-    "tool_choice",
-    "top_logprobs",
-}
-_ON = {"type": "object", "properties": {"on": {"type": "boolean"}}, "required": ["on"]}
-_ANSWERED: dict[str, list[Any]] = {
-    "model": [MODEL, "gpt-4o-mini"],
-    "n": [1, 2, 3],
-    "tools": [
-        [{"type": "function", "function": {"name": "f", "parameters": _ON}}],
-        [{"type": "custom", "custom": {"name": "g"}}, {"type": "web_search"}],
-    ],
-    "response_format": [
-        {"type": "text"},
-        {"type": "json_object"},
-        {"type": "json_schema", "json_schema": {"name": "n", "schema": _ON, "strict": True}},
-    ],
-    "prediction": [{"type": "content", "content": "Hello, hello, hello"}],
-}
-_PLAIN_MESSAGES = {
-    "type": "array",
-    "minItems": 1,
-    "items": {
-        "type": "object",
-        "required": ["role", "content"],
-        "properties": {"role": {"enum": ["system", "user", "assistant"]}, "content": {"type": "string"}},
-    },
-}
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import random
 import signal
 import threading
 import time
@@ -27,6 +29,7 @@ OWN = tuple(name for name in FAILPOINTS if name.startswith("run."))
 PLACES = (*OWN, "generation.claimed", "generation.events", "generation.events@2", "generation.ended@2")
 BROKEN = (*GONE, httpx2.HTTPError)  # a stream breaks off without the client's own error
 ENDED = ("completed", "incomplete")
+ROUNDS = int(os.environ.get("CRASH_ROUNDS", "3"))  # `make crash` runs 50
 
 
 @pytest.fixture
@@ -93,20 +96,59 @@ def test_killed_after_a_durable_write(service: Service, place: str) -> None:
     with service.client as first:
         exercise(first)
     assert service.wait_until_dead() == -signal.SIGKILL, f"{place} was not reached"
+    settled(service)
+
+
+def settled(service: Service) -> dict[str, str]:
+    """Started again every run gets its end, and each answer is there once; the ends by run."""
     service.start()
     with Database.open(f"sqlite:///{next(service.folder.glob('*.db'))}") as database:
         thread_ids = database.read_now(
             lambda c: c.exec_driver_sql("SELECT DISTINCT thread_id FROM runs").scalars().all()
         )
         assert not [v.findings for v in verify(database, service.folder) if v.findings]
-    client = service.client
+    client, ends = service.client, {}
     for thread_id in thread_ids:
-        ends = [
-            client.beta.threads.runs.poll(run.id, thread_id=thread_id).status
+        own = {
+            run.id: client.beta.threads.runs.poll(run.id, thread_id=thread_id).status
             for run in client.beta.threads.runs.list(thread_id)
-        ]
-        assert set(ends) <= {*ENDED, "failed", "cancelled"}
-        assert num_answers(client, thread_id) == sum(end in ENDED for end in ends)
+        }
+        assert set(own.values()) <= {*ENDED, "failed", "cancelled"}
+        assert num_answers(client, thread_id) == sum(end in ENDED for end in own.values())
+        ends |= own
+    return ends
+
+
+def test_killed_at_random_moments(service: Service) -> None:
+    moments = random.Random(os.environ.get("CRASH_SEED", "1"))
+    told: dict[str, str] = {}  # what clients were told of runs; an end stays
+    for _ in range(ROUNDS):
+        service.start()
+        asking = threading.Thread(target=ask_on, args=(service, told))
+        asking.start()
+        time.sleep(moments.uniform(0.1, 1.0))
+        service.kill()
+        asking.join()
+    ends = settled(service)
+    for run_id, status in told.items():
+        assert run_id in ends
+        assert status not in ENDED or ends[run_id] == status
+
+
+def ask_on(service: Service, told: dict[str, str]) -> None:
+    """Runs one after the other, every third one followed, until the server has gone."""
+    with suppress(*BROKEN), service.client as client:
+        for number in range(1000):
+            thread_id, assistant_id = a_thread(client)
+            asked: dict[str, Any] = {"assistant_id": assistant_id, "max_completion_tokens": 40 * (number + 1)}
+            if number % 3 == 1:
+                for event in client.beta.threads.runs.create(thread_id, stream=True, **asked):
+                    if event.event.startswith("thread.run.") and ".step" not in event.event:
+                        told[event.data.id] = event.data.status
+                continue
+            run = client.beta.threads.runs.create(thread_id, **asked)
+            told[run.id] = run.status
+            told[run.id] = client.beta.threads.runs.poll(run.id, thread_id=thread_id).status
 
 
 def test_what_nobody_has_seen_is_answered_again(service: Service) -> None:
