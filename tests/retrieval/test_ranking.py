@@ -84,10 +84,17 @@ def test_meaning_alone_and_both(database: Database, store: VectorStore) -> None:
         ("the green tree", pytest.approx(1.0, abs=0.01))
     ]
     both = dict(best(database, [store], "blue", meaning=green))
-    assert both["the green tree"] == pytest.approx(0.5, abs=0.01)
-    assert 0 < both["the blue tree"] < 0.5
-    unknown = Meaning(vector=vector(2), encoder="e", familiarity=0.0)
-    assert best(database, [store], "blue", meaning=unknown) == best(database, [store], "blue")
+    weight = ranking.MEANING_WEIGHT
+    assert both["the green tree"] == pytest.approx(weight, abs=0.01)
+    assert 0 < both["the blue tree"] < 1 - weight
+    for familiarity in (0.0, ranking.LEAST_FAMILIARITY - 0.01):
+        unknown = Meaning(vector=vector(2), encoder="e", familiarity=familiarity)
+        assert best(database, [store], "blue", meaning=unknown) == best(database, [store], "blue")
+    half = Meaning(vector=vector(2), encoder="e", familiarity=ranking.LEAST_FAMILIARITY)
+    part = weight * ranking.LEAST_FAMILIARITY
+    assert dict(best(database, [store], "blue", meaning=half))["the green tree"] == pytest.approx(
+        part, abs=0.01
+    )
     other = Meaning(vector=vector(2), encoder="another", familiarity=1.0)
     assert "the green tree" not in dict(best(database, [store], "blue", meaning=other))
 

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 
     from pennyweight.store.chunk_search import FoundChunk
 
-MEANING_WEIGHT: Final = 0.5
+MEANING_WEIGHT: Final = 0.3
 """Where the encoder knows every word of a query."""
+LEAST_FAMILIARITY: Final = 0.5
+"""Below it words alone count: an encoder that does not know most of a query does harm."""
 NUM_CANDIDATES: Final = 100
 """Of either kind: the best of them are in the order of their sum."""
 _MAX_QUERY_WORDS: Final = 64
@@ -67,7 +69,10 @@ class Mix:
         """The part of meaning for one query."""
         if query.meaning is None:
             return 0.0
-        return MEANING_WEIGHT * query.meaning.familiarity if self.meaning is None else self.meaning
+        if self.meaning is not None:
+            return self.meaning
+        known = query.meaning.familiarity
+        return MEANING_WEIGHT * known if known >= LEAST_FAMILIARITY else 0.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -103,6 +108,11 @@ class Ranking:
         self._search = ChunkSearch()
         self._index = TextIndex()
         self._size = self._search.size(connection, stores)
+
+    @property
+    def num_chunks(self) -> int:
+        """How many there are to be ranked."""
+        return self._size.num_chunks
 
     def best(self, query: Query, count: int, mix: Mix) -> list[Ranked]:
         """The `count` best, best first; chunks that nothing speaks for are left out."""
