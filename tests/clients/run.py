@@ -157,7 +157,7 @@ def run_schemathesis(url: str, folder: Path, environment: dict[str, str]) -> sub
         path = folder / f"openapi-{name}.json"
         path.write_text(json.dumps(described), encoding="utf-8")
         command = [bin_folder / "schemathesis", "run", path, "--url", url, "--seed", "1", *only]
-        command += ["--checks", "not_a_server_error", "--max-examples", "40", "--request-timeout", "60"]
+        command += ["--checks", "not_a_server_error", "--max-examples", "25", "--request-timeout", "60"]
         done = finished(command, environment, folder)
         if done.returncode:
             break
