@@ -1,7 +1,14 @@
 #include "pennyweight/team.h"
 
+#if defined(__APPLE__)
+#include <mach/mach.h>
+#include <pthread.h>
+#elif defined(_MSC_VER)
+#include <windows.h>
+#else
 #include <pthread.h>
 #include <time.h>
+#endif
 
 #include <stdexcept>
 #include <string>
@@ -20,6 +27,28 @@ int checked(int num_threads) {
     throw std::invalid_argument("threads must be 1 to " + std::to_string(kMaxThreads) + ", got " +
                                 std::to_string(num_threads));
   return num_threads;
+}
+
+// Processor time of a thread that lives as long as its handle; 0 where the system does not say.
+double thread_seconds(std::thread& thread) {
+#if defined(__APPLE__)
+  thread_basic_info info{};
+  mach_msg_type_number_t count = THREAD_BASIC_INFO_COUNT;
+  const mach_port_t port = pthread_mach_thread_np(thread.native_handle());
+  if (thread_info(port, THREAD_BASIC_INFO, reinterpret_cast<thread_info_t>(&info), &count) != KERN_SUCCESS) return 0;
+  return info.user_time.seconds + info.system_time.seconds +
+         1e-6 * (info.user_time.microseconds + info.system_time.microseconds);
+#elif defined(_MSC_VER)
+  FILETIME begun, ended, kernel, user;
+  if (!GetThreadTimes(thread.native_handle(), &begun, &ended, &kernel, &user)) return 0;
+  return 1e-7 *
+         (4294967296.0 * (kernel.dwHighDateTime + user.dwHighDateTime) + kernel.dwLowDateTime + user.dwLowDateTime);
+#else
+  clockid_t clock;
+  timespec spent;
+  if (pthread_getcpuclockid(thread.native_handle(), &clock) != 0 || clock_gettime(clock, &spent) != 0) return 0;
+  return static_cast<double>(spent.tv_sec) + 1e-9 * static_cast<double>(spent.tv_nsec);
+#endif
 }
 
 inline void pause() {
@@ -57,14 +86,7 @@ void Team::stop() {
 
 double Team::cpu_seconds() const {
   double seconds = 0;
-  for (const std::thread& thread : threads_) {
-    clockid_t clock;
-    timespec spent;
-    // std::thread's handle is a pthread_t on every system this runs on; its clock lives as long as the thread.
-    if (pthread_getcpuclockid(const_cast<std::thread&>(thread).native_handle(), &clock) == 0 &&
-        clock_gettime(clock, &spent) == 0)
-      seconds += static_cast<double>(spent.tv_sec) + 1e-9 * static_cast<double>(spent.tv_nsec);
-  }
+  for (const std::thread& thread : threads_) seconds += thread_seconds(const_cast<std::thread&>(thread));
   return seconds;
 }
 
