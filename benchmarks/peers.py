@@ -31,6 +31,7 @@ from benchmarks.http_rows import OverHttp
 from benchmarks.in_process_rows import InProcess
 from benchmarks.rest import TOLERANCE, MachineBusyError, undisturbed
 from benchmarks.results import Results
+from benchmarks.size_rows import Sizes
 from pennyweight import __version__
 from pennyweight.api import find_model
 
@@ -90,7 +91,7 @@ class Comparison:
         return undisturbed(contender.measure, label=contender.label, tolerance=self.tolerance)
 
 
-def all_rows(model: str | None, gemma: Path | None, *, threads: int) -> list[Row]:
+def all_rows(model: str | None, gemma: Path | None, *, threads: int, sizes: bool) -> list[Row]:
     """Every row this machine can measure; the first call compiles llama.cpp and requantises its files."""
     folder = ROOT / "build" / "peers"
     builds = llamacpp.install(folder)
@@ -107,7 +108,10 @@ def all_rows(model: str | None, gemma: Path | None, *, threads: int) -> list[Row
     over_http = OverHttp(files=files, builds=builds, threads=threads)
     guided = Guided(files=files, threads=threads)
     costs = Costs(files=files, builds=builds, threads=threads)
-    return [*in_process.rows(), *over_http.rows(), *guided.rows(), *costs.rows()]
+    rows = [*in_process.rows(), *over_http.rows(), *guided.rows(), *costs.rows()]
+    if sizes:
+        rows += Sizes(builds=builds, folder=folder, threads=threads).rows()
+    return rows
 
 
 def _told(sample: Sample, unit: str) -> str:
@@ -129,6 +133,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--gemma", type=Path, help="a Gemma 3 270M Q4_K_M file; without it its rows are left out"
     )
+    parser.add_argument(
+        "--sizes", action="store_true", help="also shapes of 0.5 to 3 billion random weights (12 GB of files)"
+    )
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--output", type=Path, default=RESULTS)
     return parser.parse_args()
@@ -137,7 +144,7 @@ def _arguments() -> argparse.Namespace:
 def main() -> None:
     arguments = _arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("not complete: terminated"))  # servers are stopped
-    rows = all_rows(arguments.model, arguments.gemma, threads=arguments.threads)
+    rows = all_rows(arguments.model, arguments.gemma, threads=arguments.threads, sizes=arguments.sizes)
     results = Results(None if arguments.quick else arguments.output, [row.key for row in rows])
     if arguments.only:
         rows = [row for row in rows if any(fnmatch(row.key, pattern) for pattern in arguments.only)]
