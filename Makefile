@@ -7,7 +7,7 @@ JOBS ?= $(shell nproc)
 CXX_FILES := $(wildcard native/bind/*.cc native/bind/*.h native/include/pennyweight/*.h native/src/*.cc \
 	native/src/*.h native/src/*/*.cc native/src/*/*.h native/src/*/*.inl native/tests/*.cc native/tests/*.h)
 
-.PHONY: setup test crash soak clients lint lint-ruff lint-mypy lint-cxx fix native native-test lm-eval emulated instructions bench bench-peers bench-context docs wheels
+.PHONY: setup test crash soak clients lint lint-ruff lint-mypy lint-cxx fix native native-test lm-eval emulated instructions bench bench-peers bench-sizes bench-context docs wheels
 
 setup:  ## a virtual environment with the package (editable) and everything below needs
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -73,6 +73,9 @@ bench:  ## this machine's speed, beside its measured bandwidth and integer peak
 
 bench-peers:  ## beside the peers; BENCH="--only 'decode*' --rounds 3"; goes on where it was cut off
 	$(BIN)/python -m benchmarks.peers $(BENCH)
+
+bench-sizes:  ## shapes of 0.5 to 3 billion random weights beside llama.cpp (12 GB of files)
+	$(BIN)/python -m benchmarks.peers --sizes --only 'size-*' $(BENCH)
 
 bench-context:  ## cost against context, 1k to 128k; CONTEXT="--rounds 5"; goes on where it was cut off
 	$(BIN)/python -m benchmarks.context $(CONTEXT)
