@@ -94,6 +94,22 @@ def test_a_few_people_are_never_behind_batch_work() -> None:
     assert all(answers.finished for answers in crowd.batch)
 
 
+def test_an_engine_with_batch_work_alone_weighs_its_share_beside_others() -> None:
+    bench = Bench(max_running=1, batch_share=0.1)
+    crowd = Crowd(bench, num_batch=3)
+    assert bench.scheduler.weight == pytest.approx(1 / 9)
+    bench.step()
+    assert bench.scheduler.weight == pytest.approx(1 / 9)
+    urgent = bench.submit(request(tokens(20, salt=99), sampling=SHORT))
+    assert bench.scheduler.weight == 1
+    while not urgent.finished:
+        bench.step()
+        assert urgent.finished or bench.scheduler.weight == 1
+    assert bench.scheduler.weight == pytest.approx(1 / 9)
+    bench.run()
+    assert all(answers.finished for answers in crowd.batch)
+
+
 def test_what_was_promoted_keeps_its_pages() -> None:
     """A line computed on credit is not thrown away for the next arrival: little would ever end."""
     bench = Bench(num_pages=6, max_running=4, batch_share=0.1)

@@ -37,7 +37,8 @@ class BatchShare:
 
         `waiting` is in order of turns.
         """
-        if any(not s.is_batch for s in running) or any(not s.is_batch for s in waiting[:1]):
+        first = waiting[:2]  # what waits without being promoted comes behind one that was
+        if any(not s.is_batch for s in running) or any(not s.is_batch for s in first):
             return 1.0
         return max(self._share / (1 - self._share), LEAST_WEIGHT)
 
