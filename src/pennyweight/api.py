@@ -120,7 +120,9 @@ class Engine:
             check_encoder(embedding_model)  # a misspelt one is told before anything is fetched
         path = find_model(name_or_path, progress)
         offered = memory is None or embedding_model is not None
-        encoder = EncoderSlot(embedding_model, threads=threads, cores=CoreTurns(), offered=offered)
+        encoder = EncoderSlot(
+            embedding_model, threads=threads, cores=CoreTurns(batch_share=batch_share / 100), offered=offered
+        )
         try:
             if embedding_model is not None:
                 encoder.warm_up(progress=_stage(progress, "encoder"))  # before `plan` measures what is left

@@ -126,9 +126,13 @@ def serving(
             source=encoder,
             served=served,
             foreign=ForeignTexts(folder=folder),
-            worker=ThreadPoolExecutor(max_workers=1, thread_name_prefix="pennyweight-embeddings"),
+            workers={"interactive": _worker("pennyweight-embeddings"), "batch": _worker("pennyweight-lines")},
         ),
     )
+
+
+def _worker(name: str) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
 
 
 def _open_model(

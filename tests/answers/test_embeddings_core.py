@@ -9,13 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pennyweight.answers.embedding_queue import (
-    BATCH_TOKENS,
-    MAX_WAITING_REQUESTS,
-    MAX_WAITING_TOKENS,
-    EmbeddingQueue,
-)
+from pennyweight.answers.embedding_queue import MAX_WAITING_REQUESTS, MAX_WAITING_TOKENS, EmbeddingQueue
 from pennyweight.answers.embedding_schema import MAX_INPUTS, parse_embedding
+from pennyweight.answers.embedding_waiting import BATCH_TOKENS
 from pennyweight.answers.embedding_windows import MAX_TOKENS, WindowCutter
 from pennyweight.answers.fields import ParameterError
 from pennyweight.encoder import Encoder
@@ -166,6 +162,31 @@ def test_batches_are_short_and_requests_take_turns(recorder: Recorder, queue: Em
     assert struct.unpack("<20f", large.result(timeout=30)) == tuple(range(1000, 1020))
     assert all(sum(map(len, batch)) <= BATCH_TOKENS for batch in recorder.batches)
     assert len(recorder.batches[0]) == BATCH_TOKENS // 100
+
+
+def test_people_go_before_lines_which_still_go_on(recorder: Recorder, queue: EmbeddingQueue) -> None:
+    lines = [queue.put(_windows(1000 + number, 2), priority="batch") for number in range(50)]
+    assert recorder.entered.acquire(timeout=30)
+    person = queue.put(_windows(5, 1))
+    recorder.go_on.release(2)
+    assert struct.unpack("<f", person.result(timeout=30)) == (5.0,)
+    assert not lines[-1].done()
+    recorder.go_on.release(100)
+    assert all(line.result(timeout=30) for line in lines)
+
+
+def test_lines_that_wait_keep_nobody_out(recorder: Recorder, queue: EmbeddingQueue) -> None:
+    for _ in range(MAX_WAITING_REQUESTS):
+        queue.put(_windows(0, 1), priority="batch")
+    assert recorder.entered.acquire(timeout=30)
+    while True:
+        try:
+            queue.put(_windows(0, 1), priority="batch")
+        except OverloadedError:
+            break
+    person = queue.put(_windows(5, 1))
+    recorder.go_on.release(1000)
+    assert person.result(timeout=30)
 
 
 def test_processor_time_is_shared_by_tokens(recorder: Recorder, queue: EmbeddingQueue) -> None:

@@ -20,6 +20,8 @@ from tests.engine.toy_decoder import END_TOKENS, VOCAB_SIZE, Decoder
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pennyweight.core import Priority
+
 
 class Clock:
     """Time that tests move."""
@@ -34,15 +36,16 @@ class Clock:
 class Guest(threading.Thread):
     """One turn on a thread of its own: `working` once it has begun, ends when told."""
 
-    def __init__(self, cores: CoreTurns) -> None:
+    def __init__(self, cores: CoreTurns, priority: Priority = "interactive") -> None:
         super().__init__(daemon=True)
         self._cores = cores
+        self.priority: Priority = priority
         self.working = threading.Event()
         self.go_on = threading.Event()
         self.start()
 
     def run(self) -> None:
-        with self._cores.guest():
+        with self._cores.guest(lambda: self.priority):
             self.working.set()
             assert self.go_on.wait(PATIENCE_S)
 
@@ -116,6 +119,43 @@ def test_beside_a_busy_engine_a_guest_is_due_after_its_share() -> None:
     seat.take()  # hands over, and has the cores back afterwards
     assert second.working.is_set()
     seat.release()
+
+
+def test_a_turn_for_batches_keeps_nobody_else_waiting() -> None:
+    clock = Clock()
+    cores = CoreTurns(batch_share=0.1, clock=clock)
+    first = Guest(cores, "batch")
+    assert first.working.wait(PATIENCE_S)
+    clock.now_s = 1.0
+    first.end()
+    seat = cores.seat()
+    seat.take()
+    second = Guest(cores, "batch")
+    _until(lambda: bool(cores._guests))
+    clock.now_s = 9.99
+    assert not seat.others_are_due  # a tenth of the time is not over
+    second.priority = "interactive"  # somebody asks meanwhile
+    assert seat.others_are_due
+    second.priority = "batch"
+    clock.now_s = 10.01
+    assert seat.others_are_due
+    second.go_on.set()
+    seat.take()
+    assert second.working.is_set()
+    seat.release()
+
+
+def test_batches_without_a_share_wait_for_the_engine_to_sleep() -> None:
+    cores = CoreTurns(batch_share=0.0)
+    seat = cores.seat()
+    seat.take()
+    guest = Guest(cores, "batch")
+    _until(lambda: bool(cores._guests))
+    seat.take()
+    assert not seat.others_are_due
+    seat.release()
+    assert guest.working.wait(PATIENCE_S)
+    guest.end()
 
 
 def test_a_turn_that_fails_gives_the_cores_back() -> None:

@@ -16,9 +16,11 @@ from pennyweight.answers.fields import ParameterError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pennyweight.answers.embedding_queue import EmbeddingStats, EncoderWork, NativeEncoder
+    from pennyweight.answers.embedding_queue import EmbeddingStats, NativeEncoder
     from pennyweight.answers.embedding_schema import Input
+    from pennyweight.answers.embedding_waiting import EncoderWork
     from pennyweight.answers.embedding_windows import Windows
+    from pennyweight.core import Priority
     from pennyweight.engine.core_turns import CoreTurns
     from pennyweight.text.encoder_tokenizer import EncoderTokenizer
 
@@ -79,9 +81,9 @@ class Embedder:
         """Tokens of all inputs; takes time in proportion to the text. Raises ParameterError."""
         return self._cutter.cut(inputs)
 
-    def start(self, windows: Windows) -> EncoderWork:
+    def start(self, windows: Windows, *, priority: Priority = "interactive") -> EncoderWork:
         """The vectors of the windows; cancelling the future stops the work. Raises OverloadedError."""
-        return self._queue.put(windows.tokens)
+        return self._queue.put(windows.tokens, priority=priority)
 
     def finish(self, windows: Windows, data: bytes, *, dimensions: int | None) -> Embeddings:
         """One vector per input from the encoder's `data`."""

@@ -36,12 +36,14 @@ class EmbedderSource(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddingBackend:
-    """What makes vectors. `worker` is a thread of its own: long texts must not hold up prompts of chats."""
+    """What makes vectors. `workers` are threads of their own: long texts must not hold up prompts of chats,
+    nor those of batches what people embed.
+    """
 
     source: EmbedderSource
     served: ServedModels
     foreign: ForeignTexts
-    worker: ThreadPoolExecutor
+    workers: Mapping[Priority, ThreadPoolExecutor]
 
 
 class EmbeddingExchange:
@@ -61,18 +63,18 @@ class EmbeddingExchange:
         self,
         principal: Principal,  # noqa: ARG002  vectors are kept for nobody
         *,
-        priority: Priority = "interactive",  # noqa: ARG002  the encoder gives every request an equal share
+        priority: Priority = "interactive",
         account: Account = FREE,
     ) -> Answered:
         """As `Exchange.whole`. Cancelling stops the encoder's work for it."""
-        asked, worker = self._asked, self._backend.worker
+        asked, worker = self._asked, self._backend.workers[priority]
         loop = asyncio.get_running_loop()
         own = await loop.run_in_executor(worker, self._inputs)
         embedder = await asyncio.wrap_future(self._backend.source.embedder())
         embedder.check_dimensions(asked.dimensions)
         windows = await loop.run_in_executor(worker, embedder.cut, own)
         async with FlatBill(account, windows.num_tokens) as bill:
-            work = embedder.start(windows)
+            work = embedder.start(windows, priority=priority)
             try:
                 data = await asyncio.wrap_future(work)
             finally:

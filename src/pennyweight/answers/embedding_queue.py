@@ -1,7 +1,7 @@
 """The encoder's thread: windows of waiting requests become vectors, a small batch at a time.
 
 Batches are short (some 10 ms), so that a request that was cancelled, or a small one behind a large one, does
-not wait long. They take turns with the engine's plans on the cores; requests take turns by batch.
+not wait long. They take turns with the engine's plans on the cores; `EmbeddingsWaiting` says who is next.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ import atexit
 import os
 import threading
 import time
-from collections import deque
-from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
+from pennyweight.answers.embedding_waiting import EmbeddingJob, EmbeddingsWaiting
 from pennyweight.errors import EngineError, OverloadedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from concurrent.futures import Future
 
+    from pennyweight.answers.embedding_waiting import EncoderWork, Window
+    from pennyweight.core import Priority
     from pennyweight.engine.core_turns import CoreTurns
 
-BATCH_TOKENS = 256
-"""Rows of one batch: enough to fill the matrix products, and some 10 ms that running streams wait."""
-MAX_WAITING_TOKENS = 600_000
+MAX_WAITING_TOKENS = 600_000  # of people's requests, and as many of lines: neither fills the other's place
 MAX_WAITING_REQUESTS = 256
 
 
@@ -37,16 +37,6 @@ class NativeEncoder(Protocol):
     def encode(self, texts: Sequence[Sequence[int]]) -> bytes: ...
 
 
-class EncoderWork(Future[bytes]):
-    """Vectors that will come; so far, `num_tokens` were encoded for them in `cpu_s` of processor time.
-
-    A batch's time is shared by tokens.
-    """
-
-    cpu_s = 0.0
-    num_tokens = 0
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddingStats:
     """Totals since the start: requests answered, tokens and seconds of the encoder's batches."""
@@ -56,26 +46,14 @@ class EmbeddingStats:
     seconds: float = 0.0
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class _Job:
-    windows: Sequence[tuple[int, ...]]
-    future: EncoderWork
-    next: int = 0  # window to be encoded
-    vectors: list[bytes] = field(default_factory=list)
-
-
-_Window = tuple[_Job, int]  # the window of a job with this number
-
-
 class EmbeddingQueue:
     """One encoder and the thread that drives it; `cores` says when."""
 
     def __init__(self, encoder: NativeEncoder, *, cores: CoreTurns) -> None:
         self._encoder = encoder
         self._cores = cores
-        self._jobs: deque[_Job] = deque()
-        self._waiting_tokens = 0
-        self._changed = threading.Condition()
+        self._changed = threading.Condition()  # guards the two below
+        self._waiting = EmbeddingsWaiting(batch_share=cores.batch_share)
         self._closed = False
         self._stats = EmbeddingStats()
         self._pid = os.getpid()
@@ -88,26 +66,23 @@ class EmbeddingQueue:
         """As of the last batch's end. From any thread."""
         return self._stats
 
-    def put(self, windows: Sequence[tuple[int, ...]]) -> EncoderWork:
+    def put(self, windows: Sequence[tuple[int, ...]], *, priority: Priority = "interactive") -> EncoderWork:
         """The vectors of `windows` in order, float32, not normalised. Cancelling the future stops the work.
 
-        Raises OverloadedError if too much waits already, EngineError once closed.
+        Raises OverloadedError if too much of this priority waits already, EngineError once closed.
         """
-        tokens = sum(map(len, windows))
-        job = _Job(windows=windows, future=EncoderWork())
+        job = EmbeddingJob(windows=windows, priority=priority)
         with self._changed:
             if self._closed:
                 raise EngineError("this encoder is closed; open another one")
-            self._forget_cancelled()
-            waiting = self._waiting_tokens
-            if self._jobs and (
-                waiting + tokens > MAX_WAITING_TOKENS or len(self._jobs) >= MAX_WAITING_REQUESTS
-            ):
+            self._waiting.forget_cancelled()
+            jobs, tokens = self._waiting.size(priority)
+            too_many = tokens + job.num_waiting_tokens > MAX_WAITING_TOKENS or jobs >= MAX_WAITING_REQUESTS
+            if jobs and too_many:
                 raise OverloadedError(
-                    f"{len(self._jobs)} requests with {waiting} tokens wait for the encoder; try again later"
+                    f"{jobs} requests with {tokens} tokens wait for the encoder; try again later"
                 )
-            self._jobs.append(job)
-            self._waiting_tokens += tokens
+            self._waiting.add(job)
             self._changed.notify()
         return job.future
 
@@ -133,20 +108,19 @@ class EmbeddingQueue:
                 if not job.future.cancelled():
                     _settle(job.future, b"".join(job.vectors))
         with self._changed:
-            for job in self._jobs:
+            for job in self._waiting.clear():
                 _settle(job.future, EngineError("the encoder was closed before it reached this request"))
-            self._jobs.clear()
 
     def _has_work(self) -> bool:
         """Blocks until a request waits; False once closed."""
         with self._changed:
-            self._changed.wait_for(lambda: self._jobs or self._closed)
+            self._changed.wait_for(lambda: self._waiting or self._closed)
             return not self._closed
 
-    def _encode_batch(self) -> tuple[list[_Window], bytes]:
+    def _encode_batch(self) -> tuple[list[Window], bytes]:
         """One turn on the cores, for what waits when it has come; an empty batch if nothing is left of it."""
-        with self._cores.guest():
-            batch = self._fill()
+        with self._cores.guest(lambda: self._waiting.priority):
+            batch = self._next_batch()
             if not batch:
                 return [], b""
             windows = [job.windows[index] for job, index in batch]
@@ -166,52 +140,17 @@ class EmbeddingQueue:
         stats = self._stats
         self._stats = replace(stats, tokens=stats.tokens + tokens, seconds=stats.seconds + seconds)
 
-    def _fill(self) -> list[_Window]:
-        """An equal share for each waiting request, at least one window, until the batch is full."""
-        batch: list[_Window] = []
+    def _next_batch(self) -> list[Window]:
         with self._changed:
-            if not self._closed:
-                self._take(batch)
-        return batch
+            return [] if self._closed else self._waiting.take()
 
-    def _take(self, batch: list[_Window]) -> None:
-        self._forget_cancelled()
-        room, share = BATCH_TOKENS, BATCH_TOKENS // max(len(self._jobs), 1)
-        for _ in range(len(self._jobs)):
-            job, taken = self._jobs[0], 0
-            while job.next < len(job.windows):
-                size = len(job.windows[job.next])
-                if (taken and taken + size > share) or (batch and size > room):
-                    break
-                batch.append((job, job.next))
-                job.next += 1
-                taken += size
-                room -= size
-                self._waiting_tokens -= size
-            if not taken:
-                return  # no room for it: it stays the first, and begins the next batch
-            self._jobs.popleft()
-            if job.next < len(job.windows):
-                self._jobs.append(job)
-
-    def _drop(self, job: _Job, error: EngineError) -> None:
+    def _drop(self, job: EmbeddingJob, error: EngineError) -> None:
         with self._changed:
-            if job in self._jobs:
-                self._jobs.remove(job)
-                self._forget(job)
+            self._waiting.drop(job)
         _settle(job.future, error)
 
-    def _forget_cancelled(self) -> None:
-        for job in [job for job in self._jobs if job.future.cancelled()]:
-            self._jobs.remove(job)
-            self._forget(job)
 
-    def _forget(self, job: _Job) -> None:
-        self._waiting_tokens -= sum(map(len, job.windows[job.next :]))
-        job.next = len(job.windows)
-
-
-def _charge(batch: list[_Window], seconds: float) -> None:
+def _charge(batch: list[Window], seconds: float) -> None:
     total = sum(len(job.windows[index]) for job, index in batch)
     for job, index in batch:
         num_tokens = len(job.windows[index])

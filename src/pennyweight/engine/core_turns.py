@@ -5,7 +5,7 @@ threads that the system has put aside, so that both lose. Here one runs at a tim
 while it alone has work; several with work share the time by weight (equally, unless one has batch work
 alone), counted by what their plans took, and change between two plans once one is `QUANTUM_S` ahead. Between
 plans the cores also go to a guest whose turn has come. Guests get `GUEST_SHARE` of the time beside running
-streams, and all of it while the engines sleep.
+streams, those who work for lines of batches the share of batches, and all of it while the engines sleep.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ import threading
 import time
 from collections import deque
 from contextlib import contextmanager
+from math import inf
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from pennyweight.core import Priority
 
 GUEST_SHARE = 0.2
 QUANTUM_S = 0.02  # a few steps: reading another model's weights anew costs a part of one
@@ -26,13 +29,16 @@ QUANTUM_S = 0.02  # a few steps: reading another model's weights anew costs a pa
 class CoreTurns:
     """The cores of one process. Every engine has a `seat`; any other thread works inside `guest`."""
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, batch_share: float = 0.1, clock: Callable[[], float] = time.monotonic) -> None:
+        """`batch_share`: of the time beside a busy engine, for guests whose work is for batches; below 1."""
+        self.batch_share = batch_share
         self._clock = clock
         self._changed = threading.Condition()  # guards all below
         self._holder: object | None = None  # a seat, or the token of a guest
         self._engines: list[Seat] = []  # that wait
-        self._guests: deque[object] = deque()  # that wait
-        self._due_s = 0.0  # when the next guest's turn comes while an engine has work
+        self._guests: deque[_Guest] = deque()  # that wait
+        # When the next guest's turn comes while an engine has work.
+        self._due_s: dict[Priority, float] = {"interactive": 0.0, "batch": 0.0 if batch_share else inf}
         self._floor_s = 0.0  # `spent_s` of an engine that gets work: idle time cannot be saved up
 
     def seat(self) -> Seat:
@@ -40,22 +46,21 @@ class CoreTurns:
         return Seat(self)
 
     @contextmanager
-    def guest(self) -> Iterator[None]:
-        """A turn of some milliseconds, once the engines let go; after a longer one the next comes later."""
-        token = object()
+    def guest(self, priority: Callable[[], Priority] = lambda: "interactive") -> Iterator[None]:
+        """A turn of some milliseconds, once the engines let go; after a longer one the next comes later.
+
+        `priority` says for whom it is, which may change while it waits.
+        """
+        guest = _Guest(priority)
         with self._changed:
-            self._guests.append(token)
+            self._guests.append(guest)
             self._settle()
-            self._changed.wait_for(lambda: self._holder is token)
-        started_s = self._clock()
+            self._changed.wait_for(lambda: self._holder is guest)
+        began_for, started_s = priority(), self._clock()
         try:
             yield
         finally:
-            ended_s = self._clock()
-            with self._changed:
-                self._due_s = ended_s + (ended_s - started_s) * (1 - GUEST_SHARE) / GUEST_SHARE
-                self._holder = None
-                self._settle()
+            self._end_turn(began_for, started_s)
 
     def take(self, seat: Seat) -> float:
         """As `Seat.take`."""
@@ -86,12 +91,29 @@ class CoreTurns:
 
     def is_due(self, seat: Seat) -> bool:
         """As `Seat.others_are_due`."""
-        if self._guests and self._clock() >= self._due_s:
+        if self._due_guest() is not None:
             return True
         if not self._engines:
             return False
         own_s = seat.spent_by(self._clock())
         return any(own_s >= other.spent_s + QUANTUM_S for other in tuple(self._engines))
+
+    def _end_turn(self, began_for: Priority, started_s: float) -> None:
+        ended_s = self._clock()
+        with self._changed:
+            if began_for == "interactive":  # a turn for batches keeps nobody else's off
+                self._due_s["interactive"] = ended_s + _pause_s(ended_s - started_s, GUEST_SHARE)
+            self._due_s["batch"] = ended_s + _pause_s(ended_s - started_s, self.batch_share)
+            self._holder = None
+            self._settle()
+
+    def _due_guest(self) -> _Guest | None:
+        """The guest whose turn has come although engines have work. Also without the lock."""
+        if not self._guests:
+            return None
+        now_s = self._clock()
+        due = (guest for guest in tuple(self._guests) if now_s >= self._due_s[guest.priority()])
+        return next(due, None)
 
     def _charge(self, seat: Seat, now_s: float) -> None:
         seat.spent_s = seat.spent_by(now_s)
@@ -107,14 +129,23 @@ class CoreTurns:
         """Give free cores to whose turn it is: a guest that is due, else the engine that has had least."""
         if self._holder is not None:
             return
-        if self._guests and (not self._engines or self._clock() >= self._due_s):
-            self._holder = self._guests.popleft()
+        guest = self._due_guest() if self._engines or not self._guests else self._guests[0]
+        if guest is not None:
+            self._guests.remove(guest)
+            self._holder = guest
         elif self._engines:
             seat = min(self._engines, key=lambda engine: engine.spent_s)
             self._engines.remove(seat)
             seat.since_s = self._clock()
             self._holder = seat
         self._changed.notify_all()
+
+
+class _Guest:
+    """Whoever waits for a turn and is no engine."""
+
+    def __init__(self, priority: Callable[[], Priority]) -> None:
+        self.priority = priority
 
 
 class Seat:
@@ -145,3 +176,8 @@ class Seat:
     def others_are_due(self) -> bool:
         """Whether the engine should end its plan for somebody's turn. From any thread, without a lock."""
         return self.turns.is_due(self)
+
+
+def _pause_s(turn_s: float, share: float) -> float:
+    """How long the engines work between turns like this one, so that turns are `share` of the time."""
+    return turn_s * (1 - share) / share if share else inf

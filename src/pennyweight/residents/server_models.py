@@ -75,7 +75,7 @@ def open_models(settings: Settings, *, progress: Progress) -> Iterator[tuple[Res
 
     ceiling = None if settings.memory is None else parse_memory(settings.memory)
     models = local_models(settings)
-    cores = CoreTurns()
+    cores = CoreTurns(batch_share=settings.batch_share / 100)
     if settings.embedding_model is not None:
         check_encoder(settings.embedding_model)  # a misspelt one is told before anything is fetched
     encoder = EncoderSlot(
