@@ -132,22 +132,37 @@ def test_what_cannot_be_read_is_said(kept: Penny, arguments: tuple[str, ...], sa
 
 
 def test_an_empty_folder_has_no_usage(penny: Penny) -> None:
-    folder = DataFolder.open(str(penny.home / "data" / "pennyweight"))
-    with folder.served():
+    with Database.open(DataFolder.open(str(penny.home / "data" / "pennyweight")).database_url):
         pass
     assert _json(penny, "usage")["total"]["requests"] == 0
     assert _json(penny, "cost", "--by", "")["rows"] == []
 
 
-@pytest.mark.parametrize("command", ["usage", "cost"])
-def test_a_folder_no_server_has_used_is_named_and_not_made(penny: Penny, command: str) -> None:
+READING = (["usage"], ["cost"], ["keys", "list"], ["keys", "revoke", "key_x"], ["store", "verify"])
+
+
+@pytest.mark.parametrize("command", READING)
+def test_a_folder_no_server_has_used_is_named_and_not_made(penny: Penny, command: list[str]) -> None:
     wrong = penny.home / "wrong"
-    done = penny.run(command, "--data", str(wrong))
+    done = penny.run(*command, "--data", str(wrong))
     assert done.returncode == 1
     assert f"{wrong} is no data folder" in done.stderr
-    done = penny.run(command)
+    done = penny.run(*command)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "nothing is kept yet" in done.stderr
     assert not wrong.exists()
     assert not (penny.home / "data" / "pennyweight").exists()
+
+
+@pytest.mark.parametrize("command", READING)
+def test_a_folder_whose_rows_are_elsewhere_gets_no_database(penny: Penny, command: list[str]) -> None:
+    """As a server with `--database postgresql://...` leaves it."""
+    folder = DataFolder.open(str(penny.home / "data" / "pennyweight"))
+    with folder.served():
+        pass
+    done = penny.run(*command)
+    assert done.returncode == 1
+    assert f"{folder.path} has no database" in done.stderr
+    assert "--database" in done.stderr
+    assert [path.name for path in folder.path.iterdir()] == ["serve.lock"]

@@ -62,8 +62,8 @@ def create(
     )
     wish.check()
     now = int(time.time())
-    with _opened(data, database) as store:
-        issued = store.write_now(lambda connection: wish.issue(connection, now=now))
+    with _opened(data, database, new=True) as store:
+        issued = store.write_now(lambda connection: wish.issue(connection, now=now), at="key.issued")
     show_issued(issued, as_json=as_json)
 
 
@@ -90,19 +90,27 @@ def revoke(
         repository = Keys()
         key = store.read_now(lambda connection: repository.find(connection, key_id))
         now = int(time.time())
-        store.write_now(lambda connection: repository.revoke(connection, key.project_id, key_id, now=now))
+        store.write_now(
+            lambda connection: repository.revoke(connection, key.project_id, key_id, now=now),
+            at="key.revoked",
+        )
     print(f"Revoked {key_id} ({key.name}).")
 
 
 @contextmanager
-def _opened(data: str | None, database: str | None) -> Iterator[OpenDatabase]:
-    """The database that settings and flags name."""
+def _opened(data: str | None, database: str | None, *, new: bool = False) -> Iterator[OpenDatabase]:
+    """The database that settings and flags name; `new`: it is made if it is not there."""
     from pennyweight.config import Settings
 
     settings = Settings.load({"data": data, "database": database})
     from pennyweight.store.data_folder import DataFolder
     from pennyweight.store.database import Database
 
-    url = settings.database or DataFolder.open(settings.data).database_url
+    if settings.database is not None:
+        url = settings.database
+    elif new:
+        url = DataFolder.open(settings.data).database_url
+    else:
+        url = DataFolder.find(settings.data).kept_database_url
     with Database.open(url) as store:
         yield store

@@ -71,8 +71,11 @@ def _place(data: str | None, database: str | None, *, new: bool = False) -> tupl
     settings = Settings.load({"data": data, "database": database})
     from pennyweight.store.data_folder import DataFolder
 
-    folder = DataFolder.open(settings.data) if new else DataFolder.find(settings.data)
-    return folder, settings.database or folder.database_url
+    if new:
+        folder = DataFolder.open(settings.data)
+        return folder, settings.database or folder.database_url
+    folder = DataFolder.find(settings.data)
+    return folder, settings.database or folder.kept_database_url
 
 
 def _tell(done: str, place: Path, copied: Copied) -> None:

@@ -58,6 +58,16 @@ class DataFolder:
 
         return URL.create("sqlite", database=str(self.path / DATABASE_NAME)).render_as_string()
 
+    @property
+    def kept_database_url(self) -> str:
+        """As `database_url`, of a database that is there. Raises ConfigError."""
+        if not (self.path / DATABASE_NAME).exists():
+            raise ConfigError(
+                f"the data folder {self.path} has no database: if its server keeps the rows in PostgreSQL, "
+                "name that with --database; otherwise name another folder with --data"
+            )
+        return self.database_url
+
     @contextmanager
     def served(self) -> Iterator[None]:
         """Hold the folder for a server. Raises ConfigError if another one does.
