@@ -31,6 +31,7 @@ from pennyweight.store.usage import UsageRow, UsageRows
 from pennyweight.store.vector_store import NewStoreFile, NewVectorStore, StaticChunking
 from pennyweight.store.vector_store_files import VectorStoreBatches, VectorStoreFiles
 from pennyweight.store.vector_stores import VectorStores
+from tests.store.begun import begun
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -164,7 +165,7 @@ def _add_answers(connection: Connection) -> None:
             conversation_id=conversation.id,
             metadata={},
         )
-        lease = generations.start(connection, "default", new, owner="w", now=NOW, lease_s=30)
+        lease = begun(connection, "default", new, now=NOW)
         item = Item(id=new_id("msg_"), type="message", wire='{"t":"ü\\u0000"}', created_at=NOW)
         Conversations().append(connection, "default", conversation.id, [item])
         items.give(connection, new.id, "output", [item.id])

@@ -31,6 +31,7 @@ from pennyweight.store.projects import Projects
 from pennyweight.store.tables.conversations import items as item_table
 from pennyweight.store.tables.generations import events as event_table
 from pennyweight.store.tables.generations import generations as table
+from tests.store.begun import begun
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,9 +91,9 @@ def test_a_life(database: Database) -> None:
     assert got(database, generation_id) == ended
 
 
-def test_one_that_is_worked_on_from_the_start(database: Database) -> None:
+def test_the_error_of_one_that_failed_is_kept(database: Database) -> None:
     new = a_generation()
-    lease = database.write_now(lambda c: generations.start(c, PROJECT, new, owner="w", now=NOW, lease_s=30))
+    lease = database.write_now(lambda c: begun(c, PROJECT, new, now=NOW))
     assert claimed(database) == []
     assert got(database, new.id).attempt == 1
     error = {"code": "server_error", "message": "no"}
@@ -103,7 +104,7 @@ def test_one_that_is_worked_on_from_the_start(database: Database) -> None:
 def put_into(database: Database, state: State) -> tuple[str, Lease]:
     """A generation in `state`, whatever it took to get there."""
     new = a_generation()
-    lease = database.write_now(lambda c: generations.start(c, PROJECT, new, owner="w", now=NOW, lease_s=30))
+    lease = database.write_now(lambda c: begun(c, PROJECT, new, now=NOW))
     values: dict[str, Any] = {"state": state, "ended_at": NOW if state in ENDED else None}
     if state is not State.IN_PROGRESS:
         values["lease_expires_at"] = None

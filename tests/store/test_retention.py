@@ -13,6 +13,7 @@ from pennyweight.store.generations import Generations
 from pennyweight.store.retention import Housekeeper, Retention
 from pennyweight.store.tables import metadata
 from pennyweight.store.verify import verify
+from tests.store.begun import begun
 from tests.store.filled import NOW, fill
 
 if TYPE_CHECKING:
@@ -71,9 +72,7 @@ def test_one_may_have_a_time_of_its_own(database: Database, blobs: BlobStore) ->
         new = NewGeneration(
             id=name, kind="response", model="m", request="{}", metadata={}, expires_at=expires_at
         )
-        lease = database.write_now(
-            lambda c: generations.start(c, "default", new, owner="w", now=NOW, lease_s=30)
-        )
+        lease = database.write_now(lambda c: begun(c, "default", new, now=NOW))
         if name != "waiting":
             database.write_now(
                 lambda c: generations.finish(c, lease, to=State.COMPLETED, now=NOW, result="{}")

@@ -52,23 +52,6 @@ class Generations:
         """Store a generation for a worker to claim."""
         connection.execute(insert(table).values(**_row(project_id, new, now), state=State.QUEUED))
 
-    def start(
-        self,
-        connection: Connection,
-        project_id: str,
-        new: NewGeneration,
-        *,
-        owner: str,
-        now: int,
-        lease_s: int,
-    ) -> Lease:
-        """Store a generation that `owner` works on from the start."""
-        lease = Lease(generation_id=new.id, project_id=project_id, fence=1, expires_at=now + lease_s)
-        row = _row(project_id, new, now) | {"state": State.IN_PROGRESS, "started_at": now, "attempt": 1}
-        leased = {"fence": lease.fence, "lease_owner": owner, "lease_expires_at": lease.expires_at}
-        connection.execute(insert(table).values(**row | leased))
-        return lease
-
     def keep(
         self, connection: Connection, project_id: str, new: NewGeneration, *, state: State, now: int
     ) -> None:
