@@ -7,15 +7,14 @@ import random
 import signal
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import openai
 import pytest
 
-from pennyweight.store.database import Database
-from pennyweight.store.failpoints import FAILPOINTS
-from pennyweight.store.verify import verify
+from tests.jobs.places import ANSWERS, ANSWERS_IN_TROUBLE, of_today
 from tests.jobs.service import GONE, Service
 from tests.models.tiny import write_tiny_llama
 
@@ -23,9 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-SERVED = tuple(
-    name for name in FAILPOINTS if name.startswith(("chat.", "conversation.", "generation.", "response."))
-)
 ROUNDS = int(os.environ.get("CRASH_ROUNDS", "4"))  # `make crash` runs 50
 ASK: dict[str, Any] = {"model": "gpt-4o-mini"}
 BROKEN = (*GONE, httpx.HTTPError)  # a stream breaks off without the client's own error
@@ -145,11 +141,39 @@ class Writer:
 
 def test_killed_once_after_every_durable_write(service: Service) -> None:
     writer = Writer(service)
-    for place in (*SERVED, "response.kept@2"):
+    for place in (*of_today(ANSWERS), "response.kept@2"):
+        if place == "generation.expired":
+            leave_a_lease(service, writer)
         service.start(failpoint=place)
         writer.exercise()
         assert service.wait_until_dead() == -signal.SIGKILL, f"{place} was not reached"
     settled(service, writer)
+
+
+def leave_a_lease(service: Service, writer: Writer) -> None:
+    service.start(failpoint="generation.claimed")
+    writer.exercise()
+    assert service.wait_until_dead() == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("place", of_today(ANSWERS_IN_TROUBLE))
+def test_killed_in_trouble(service: Service, place: str) -> None:
+    """What nobody has seen is answered after the next start."""
+    wrong = {"renewed": "hurried_renewals", "set_aside": "no_answers", "released": "endless_answers"}
+    service.start(failpoint=place, wrong=[wrong[place.removeprefix("generation.")]])
+    writer = Writer(service)
+    asked: dict[str, Any] = {**ASK, "input": "Hi", "max_output_tokens": 120, "background": True}
+    with suppress(*BROKEN):
+        for _ in range(6):
+            writer.later[service.client.responses.create(**asked).id] = False
+    if place == "generation.released":
+        service.stop()
+    assert service.wait_until_dead() == -signal.SIGKILL, f"{place} was not reached"
+    assert writer.later
+    service.start()
+    writer.check()
+    service.stop()
+    service.verify()
 
 
 def test_a_stop_gives_back_what_nobody_has_seen(service: Service) -> None:
@@ -185,5 +209,4 @@ def settled(service: Service, writer: Writer) -> None:
     writer.exercise()
     writer.check()
     service.stop()
-    with Database.open(f"sqlite:///{next(service.folder.glob('*.db'))}") as database:
-        assert all(not verdict.findings for verdict in verify(database, service.folder))
+    service.verify()

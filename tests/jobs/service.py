@@ -7,9 +7,11 @@ import os
 import random
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,14 +20,22 @@ import httpx
 import openai
 
 import pennyweight
+from pennyweight.answers.scopes import ADMIN_SCOPES
+from pennyweight.core import Allowance
+from pennyweight.store.data_folder import DataFolder
+from pennyweight.store.database import Database
+from pennyweight.store.organization import NewKey, Organization
+from pennyweight.store.verify import verify
 from tests.jobs.requests import CHAT, chat_line, jsonl
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from openai.types import Batch
+    from sqlalchemy import Connection
 
 _SOURCES = str(Path(pennyweight.__file__).parents[1])
+_IMPAIRED = Path(__file__).with_name("impaired.py")
 _PATIENCE_S = 60.0
 _ENDED = ("failed", "completed", "expired", "cancelled")
 GONE = (openai.APIConnectionError, openai.InternalServerError)
@@ -38,6 +48,7 @@ class Service:
     def __init__(self, model: Path, folder: Path, *flags: str, before: Sequence[str] = ()) -> None:
         """`flags` are further ones of it; `before` are the words of a command that runs it."""
         self.folder = folder
+        self.key = "any"
         self._flags = flags
         self._model = model
         self._before = before
@@ -50,27 +61,41 @@ class Service:
     def client(self) -> openai.OpenAI:
         return openai.OpenAI(
             base_url=f"http://127.0.0.1:{self._port}/v1",
-            api_key="any",
+            api_key=self.key,
+            admin_api_key=self.key,
             max_retries=0,
             _strict_response_validation=True,
         )
 
-    def start(self, *, failpoint: str | None = None) -> None:
-        """Start it, to die at `failpoint`, and wait until it answers or has died."""
+    def start(self, *, failpoint: str | None = None, wrong: Sequence[str] = ()) -> None:
+        """Start it, to die at `failpoint`, and wait until it answers or has died.
+
+        `wrong` names functions of `impaired`: what is wrong with it.
+        """
+        impaired = [sys.executable, str(_IMPAIRED), *wrong, "--"] if wrong else []
         environ = os.environ | {"PYTHONPATH": _SOURCES, "HOME": str(self.folder.parent)}
         environ |= {} if failpoint is None else {"PENNYWEIGHT_FAILPOINT": failpoint}
         command = [sys.executable, "-m", "pennyweight", "serve", "--model", str(self._model)]
         command += ["--port", str(self._port), "--data", str(self.folder), "--threads", "1", *self._flags]
-        self._process = subprocess.Popen([*self._before, *command], env=environ, stderr=subprocess.DEVNULL)
+        command = [*self._before, *impaired, *command]
+        self._process = subprocess.Popen(command, env=environ, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + _PATIENCE_S
         while self._process.poll() is None:
             try:
-                if httpx.get(f"http://127.0.0.1:{self._port}/v1/models", timeout=5).status_code == 200:
+                if httpx.get(f"http://127.0.0.1:{self._port}/health", timeout=5).status_code == 200:
                     return
             except httpx.HTTPError:
                 pass
             assert time.monotonic() < deadline, "it never answered"
             time.sleep(0.02)
+
+    def ended(self, batch_id: str) -> Batch:
+        """The batch, when it has its last state."""
+        deadline, client = time.monotonic() + _PATIENCE_S, self.client
+        while (batch := client.batches.retrieve(batch_id)).status not in _ENDED:
+            assert time.monotonic() < deadline, batch
+            time.sleep(0.02)
+        return batch
 
     def kill(self) -> None:
         """As a power cut would."""
@@ -79,6 +104,35 @@ class Service:
     def stop(self) -> None:
         """As an operator would."""
         self._end(signal.SIGTERM)
+
+    def sql(self, statement: str) -> list[tuple[Any, ...]]:
+        """Run `statement` on its database, while it is not running: time passes, for example."""
+        with closing(sqlite3.connect(self.folder / "pennyweight.db")) as connection, connection:
+            return connection.execute(statement).fetchall()
+
+    def issue(self, *scopes: str, project: str = "default", budget: int | None = None) -> str:
+        """The secret of a new key, made while it is not running; without scopes it is an admin's."""
+        organization, now = Organization(), int(time.time())
+        with Database.open(DataFolder.open(str(self.folder)).database_url) as database:
+
+            def work(connection: Connection) -> str:
+                if not scopes:
+                    wanted = NewKey(name="admin", scopes=ADMIN_SCOPES)
+                    return organization.issue_admin(connection, wanted, now=now).secret.text
+                wanted = NewKey(name="own", scopes=frozenset(scopes))
+                allowance = Allowance(subject="", budget=budget)
+                own = project
+                if project != "default":
+                    own = organization.projects.create(connection, name=project, now=now).id
+                issued = organization.issue(connection, own, wanted, now=now, allowance=allowance)
+                return issued.secret.text
+
+            return database.write_now(work)
+
+    def verify(self) -> None:
+        """Everything stored agrees with everything else, while it is not running."""
+        with Database.open(DataFolder.open(str(self.folder)).database_url) as database:
+            assert [verdict for verdict in verify(database, self.folder) if verdict.findings] == []
 
     def wait_until_dead(self) -> int:
         """How it ended; 0 if it has not."""
@@ -111,6 +165,7 @@ class Customer:
         self._service = service
         self._random = random.Random(seed)
         self.num_lines = num_lines
+        self.waits_for_lines = False  # before it cancels
 
     def exercise(self) -> None:
         """Everything once; returns early when the server has gone."""
@@ -120,7 +175,7 @@ class Customer:
             batch_id = self._batch(client, self.num_lines)
             for index, kept in enumerate((True, False, True)):
                 self._file(client, index, keep=kept)
-            self._wait(client, batch_id)
+            self._service.ended(batch_id)
         except GONE:
             return
 
@@ -134,7 +189,7 @@ class Customer:
         texts: dict[str, str] = {}
         answered = 0
         for batch_id, custom_ids in told.batches.items():
-            batch = self._wait(client, batch_id)
+            batch = self._service.ended(batch_id)
             lines = self._lines(client, batch.output_file_id)
             found = [line["custom_id"] for line in lines]
             assert len(set(found)) == len(found), "a line was answered twice"
@@ -158,6 +213,8 @@ class Customer:
         batch = client.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h")
         self.told.batches[batch.id] = [line["custom_id"] for line in lines]
         if cancel:
+            while self.waits_for_lines and client.batches.retrieve(batch.id).status == "validating":
+                time.sleep(0.01)
             client.batches.cancel(batch.id)
         return batch.id
 
@@ -169,13 +226,6 @@ class Customer:
             del self.told.files[file.id]  # whether it is there is not known until the answer comes
             client.files.delete(file.id)
             self.told.deleted.add(file.id)
-
-    def _wait(self, client: openai.OpenAI, batch_id: str) -> Batch:
-        deadline = time.monotonic() + _PATIENCE_S
-        while (batch := client.batches.retrieve(batch_id)).status not in _ENDED:
-            assert time.monotonic() < deadline, batch
-            time.sleep(0.02)
-        return batch
 
     def _lines(self, client: openai.OpenAI, file_id: str | None) -> list[dict[str, Any]]:
         if file_id is None:

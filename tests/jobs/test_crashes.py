@@ -7,16 +7,18 @@ import random
 import signal
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import func, select
 
 from pennyweight.store.database import Database
-from pennyweight.store.failpoints import FAILPOINTS
 from pennyweight.store.tables.batches import batch_lines
 from pennyweight.store.tables.usage import usage
-from tests.jobs.service import Customer, Service
+from tests.jobs.places import BATCHES, BATCHES_IN_TROUBLE, of_today
+from tests.jobs.requests import CHAT, chat_line, jsonl
+from tests.jobs.service import GONE, Customer, Service
 from tests.models.tiny import write_tiny_llama
 
 if TYPE_CHECKING:
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ROUNDS = int(os.environ.get("CRASH_ROUNDS", "6"))  # `make crash` runs 50
-SERVED = tuple(name for name in FAILPOINTS if name.startswith(("batch.", "file.", "blob.")))
-"""The failpoints that a server with files and batches reaches; those of the database are proven with it."""
 
 
 @pytest.fixture
@@ -51,12 +51,59 @@ def settled(service: Service, customer: Customer) -> None:
 def test_killed_once_after_every_durable_write(service: Service) -> None:
     """Every start goes on with what the one before left, and dies at the next place."""
     customer = Customer(service)
-    for place in (*SERVED, "database.committed@3", "database.committed@9", "batch.lines@2"):
+    for place in (*of_today(BATCHES), "database.committed@3", "database.committed@9", "batch.lines@2"):
+        if place == "file.expired":
+            let_a_file_expire(service, customer)
         service.start(failpoint=place)
+        customer.waits_for_lines = place == "batch.renewed"
         customer.num_lines = 400 if place == "batch.lines@2" else 30  # more than one commit takes
         customer.exercise()
         assert service.wait_until_dead() == -signal.SIGKILL, f"{place} was not reached"
     settled(service, customer)
+
+
+def let_a_file_expire(service: Service, customer: Customer) -> None:
+    service.start()
+    file = service.client.files.create(
+        file=("a", b"a"), purpose="user_data", expires_after={"anchor": "created_at", "seconds": 3600}
+    )
+    service.kill()
+    customer.told.deleted.add(file.id)
+    service.sql("UPDATE files SET expires_at = 1 WHERE expires_at IS NOT NULL")
+
+
+@pytest.mark.parametrize("place", of_today(BATCHES_IN_TROUBLE))
+def test_killed_in_trouble(service: Service, place: str) -> None:
+    """Others wait for their turn, or a defect interrupts a batch: what was answered is there all the same."""
+    if place == "batch.put_down":
+        keys, wrong = [service.issue("api.all", project=name) for name in "ab"], "short_turns"
+    else:
+        keys, wrong = [service.key], "no_files"
+    service.start(failpoint=place, wrong=[wrong])
+    batches = {}
+    for key in keys:
+        service.key = key
+        raw = jsonl(*(chat_line(number) for number in range(300)))
+        with suppress(*GONE):
+            file = service.client.files.create(file=("in.jsonl", raw), purpose="batch")
+            made = service.client.batches.create(
+                input_file_id=file.id, endpoint=CHAT, completion_window="24h"
+            )
+            batches[key] = made.id
+    assert service.wait_until_dead() == -signal.SIGKILL, f"{place} was not reached"
+    service.start()
+    for key, batch_id in batches.items():
+        service.key = key
+        batch = service.ended(batch_id)
+        if place == "batch.given_up":
+            assert (batch.status, batch.output_file_id) == ("failed", None)
+        else:
+            assert batch.status == "completed"
+            assert batch.request_counts is not None
+            assert batch.request_counts.completed == 300
+    assert batches
+    service.stop()
+    service.verify()
 
 
 def test_killed_at_random_moments(service: Service) -> None:

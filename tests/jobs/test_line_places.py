@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pennyweight.jobs.batch_line import BatchLine
-from pennyweight.jobs.line_places import Holder, LinePlaces
+from pennyweight.jobs.line_places import Holder, LinePlaces, Weight
 from pennyweight.jobs.line_weight import MOST, weight_of
 from tests.jobs.requests import CHAT
 
@@ -149,3 +149,35 @@ def test_heavy_lines_run_alone_and_are_not_overtaken_for_ever() -> None:
     asyncio.run(main())
     assert most < 2 * COUNT, "no more than the last one's weight beyond what there is"
     assert max(index for index, weight in enumerate(ended) if weight == COUNT) < 90
+
+
+def test_who_must_be_alone_waits_for_all_and_is_not_overtaken() -> None:
+    """Cancelled while it waits, it holds nobody up."""
+    order: list[str] = []
+
+    async def main() -> None:
+        places = LinePlaces(COUNT)
+        go_on = asyncio.Event()
+
+        async def line(name: str, weight: Weight) -> None:
+            async with places.place(Holder("a", "a1"), weight):
+                order.append(name)
+                if weight == "all":
+                    assert places._free == 0
+                await go_on.wait()
+
+        first = [asyncio.create_task(line(f"first {number}", 1)) for number in range(3)]
+        await asyncio.sleep(0)
+        unwanted = asyncio.create_task(line("unwanted", "all"))
+        alone = asyncio.create_task(line("alone", "all"))
+        behind = asyncio.create_task(line("behind", 1))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert order == ["first 0", "first 1", "first 2"]
+        unwanted.cancel()
+        go_on.set()
+        await asyncio.gather(*first, alone, behind)
+        assert order[3:] == ["alone", "behind"]
+        assert places._free == COUNT
+
+    asyncio.run(main())

@@ -78,13 +78,16 @@ class Lines:
             number=number, custom_id=f"r-{number}", url=URL, model="tiny", body={"number": number}
         )
 
+    def refusal(self, _line: BatchLine) -> None:
+        return None
+
     async def keep(self, line: BatchLine, result: LineResult) -> None:
         assert line.number not in self.kept
         self.kept[line.number] = result
 
 
 @asynccontextmanager
-async def free_places(_weight: int) -> AsyncIterator[None]:
+async def free_places(_line: BatchLine) -> AsyncIterator[None]:
     yield
 
 
@@ -145,7 +148,7 @@ def test_a_line_that_waits_has_no_place() -> None:
     )
 
     @asynccontextmanager
-    async def place(_weight: int) -> AsyncIterator[None]:
+    async def place(_line: BatchLine) -> AsyncIterator[None]:
         nonlocal held
         held += 1
         try:

@@ -7,6 +7,7 @@ import random
 import signal
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -15,9 +16,8 @@ import pytest
 from sqlalchemy import func, select
 
 from pennyweight.store.database import Database
-from pennyweight.store.failpoints import FAILPOINTS
 from pennyweight.store.tables.vector_stores import chunks, vector_store_files, vector_stores
-from pennyweight.store.verify import verify
+from tests.jobs.places import RETRIEVAL, RETRIEVAL_RARELY, of_today
 from tests.jobs.service import GONE, Service
 from tests.models.tiny import write_tiny_llama
 from tests.models.tiny_encoder import write_encoder_folder
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ROUNDS = int(os.environ.get("CRASH_ROUNDS", "3"))
-PLACES = (*(name for name in FAILPOINTS if name.startswith(("chunks.", "vector_store."))), "chunks.stored@3")
 NUM_SENTENCES = 400
 TEXT = "".join(f"Sentence {number} of the cat on the mat. " for number in range(NUM_SENTENCES)).encode()
 BROKEN = (*GONE, httpx.HTTPError)
@@ -61,7 +60,7 @@ class Librarian:
         """Every store that was acknowledged has all of its text, once; then all of them are deleted."""
         client = self._service.client
         for store_id, file_id in self.stores.items():
-            self._wait(client, store_id)
+            self.wait(store_id)
             parts = client.vector_stores.files.content(file_id, vector_store_id=store_id)
             texts = [part.text or "" for part in parts]
             starts = [text.split(" ")[1] for text in texts]
@@ -80,19 +79,24 @@ class Librarian:
         file_id = client.files.create(file=("a.txt", TEXT), purpose="assistants").id
         damaged = client.files.create(file=("a.json", b"{"), purpose="assistants").id
         gone = client.vector_stores.create(file_ids=[file_id]).id
-        self._wait(client, gone)
+        self.wait(gone)
         client.vector_stores.update(gone, name="x")
+        client.vector_stores.files.update(file_id, vector_store_id=gone, attributes={"a": "b"})
+        client.vector_stores.search(gone, query="cat")
+        client.vector_stores.files.delete(file_id, vector_store_id=gone)
+        batch = client.vector_stores.file_batches.create(gone, file_ids=[file_id])
+        client.vector_stores.file_batches.cancel(batch.id, vector_store_id=gone)
         client.vector_stores.delete(gone)
         self.deleted.add(gone)
         store_id = client.vector_stores.create(file_ids=[file_id]).id
         self.stores[store_id] = file_id
         client.vector_stores.files.create(store_id, file_id=damaged)
-        self._wait(client, store_id)
+        self.wait(store_id)
         time.sleep(0.2)  # what was deleted is being removed
 
-    def _wait(self, client: openai.OpenAI, store_id: str) -> Any:
+    def wait(self, store_id: str) -> Any:
         deadline = time.monotonic() + 60
-        while (store := client.vector_stores.retrieve(store_id)).status == "in_progress":
+        while (store := self._service.client.vector_stores.retrieve(store_id)).status == "in_progress":
             assert time.monotonic() < deadline, store
             time.sleep(0.02)
         return store
@@ -104,8 +108,8 @@ def settled(service: Service, librarian: Librarian) -> None:
     assert librarian.stores
     librarian.check()
     service.stop()
+    service.verify()
     with Database.open(f"sqlite:///{next(service.folder.glob('*.db'))}") as database:
-        assert [verdict for verdict in verify(database, service.folder) if verdict.findings] == []
         listed = select(vector_stores.c.id).where(vector_stores.c.deleted.is_(False))
         kept = set(database.read_now(lambda c: c.execute(listed).scalars().all()))
         assert not kept & (set(librarian.stores) | librarian.deleted)
@@ -116,10 +120,35 @@ def settled(service: Service, librarian: Librarian) -> None:
 
 def test_killed_once_after_every_durable_write(service: Service) -> None:
     librarian = Librarian(service)
-    for place in PLACES:
+    for place in (*of_today(RETRIEVAL), "chunks.stored@3"):
         service.start(failpoint=place)
         librarian.exercise()
         assert service.wait_until_dead() == -signal.SIGKILL, f"{place} was not reached"
+    settled(service, librarian)
+
+
+@pytest.mark.parametrize("place", of_today(RETRIEVAL_RARELY))
+def test_killed_where_servers_seldom_are(service: Service, place: str) -> None:
+    wrong = {
+        "chunks.given_back": ["reading_is_stopped"],
+        "chunks.renewed": ["old_leases"],
+        "chunks.tidied": ["tidy_at_once"],
+        "vector_store.used": ["every_use_noted"],
+    }
+    service.start(failpoint=place, wrong=wrong.get(place, []))
+    librarian, client = Librarian(service), service.client
+    with suppress(*BROKEN):
+        file_id = client.files.create(file=("a.txt", TEXT), purpose="assistants").id
+        store_id = client.vector_stores.create(file_ids=[file_id]).id
+        librarian.stores[store_id] = file_id
+        if place == "vector_store.used":
+            librarian.wait(store_id)
+            client.vector_stores.search(store_id, query="cat")
+    assert service.wait_until_dead() == -signal.SIGKILL, f"{place} was not reached"
+    if not librarian.stores:  # it died before it answered
+        service.start()
+        librarian.exercise()
+        service.kill()
     settled(service, librarian)
 
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
+import pennyweight
 from pennyweight.store.blobs import BlobStore, stored_blobs
 from pennyweight.store.database import Database
 from pennyweight.store.failpoints import FAILPOINTS, failpoint
+from tests.jobs import places
 from tests.store.test_database import count
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 # What a process does until it dies; it prints each thing it may rely on.
 _WRITING = """
@@ -88,11 +88,31 @@ def killed(program: str, failpoint: str, *arguments: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_every_failpoint_has_a_program_that_reaches_it() -> None:
-    """Others are reached by a server: in the tests of jobs, history and retrieval."""
-    served = ("batch.", "chat.", "chunks.", "conversation.", "file.", "generation.", "response.")
-    own = {name for name in FAILPOINTS if not name.startswith((*served, "run.", "vector_store."))}
-    assert set(_PROGRAMS) == own
+def test_every_failpoint_has_a_test_that_kills_there() -> None:
+    listed = [name for names in vars(places).values() if isinstance(names, tuple) for name in names]
+    assert sorted(listed) == sorted(FAILPOINTS), "each in one list"
+    assert set(places.PROGRAMS) <= set(_PROGRAMS)
+
+
+def test_every_write_names_its_failpoint() -> None:
+    """One without a name would be killed at `database.committed` alone, which proves nothing of it."""
+    writes = [
+        (path.name, call.lineno, {keyword.arg for keyword in call.keywords})
+        for path in Path(pennyweight.__file__).parent.rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call) and _is_write(call.func)
+    ]
+    assert len(writes) > 80
+    assert [place for *place, keywords in writes if "at" not in keywords] == []
+
+
+def _is_write(called: ast.expr) -> bool:
+    """`write_now` of anything, or `write` of something called a database."""
+    if not isinstance(called, ast.Attribute):
+        return False
+    owner = called.value
+    name = owner.attr if isinstance(owner, ast.Attribute) else getattr(owner, "id", "")
+    return called.attr == "write_now" or (called.attr == "write" and name in ("database", "_database"))
 
 
 @pytest.mark.parametrize("name", _PROGRAMS)

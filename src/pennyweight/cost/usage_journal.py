@@ -89,7 +89,7 @@ class UsageJournal:
         while left > 0:
             group = self._waiting[: min(left, most)]
             try:
-                self._database.write_now(partial(self._repository.add, rows=group))
+                self._database.write_now(partial(self._repository.add, rows=group), at="usage.written")
             except (StorageFullError, DatabaseUnavailableError) as error:
                 self._note(error)
                 return

@@ -11,7 +11,6 @@ from pennyweight.errors import InvalidRequestError
 from pennyweight.history.following import follow_response, told
 from pennyweight.history.standing import require_link
 from pennyweight.history.wire_items import kept_input, wire_text
-from pennyweight.store.failpoints import failpoint
 from pennyweight.store.generation import NewGeneration, State
 from pennyweight.store.generations import Generations
 from pennyweight.store.identifiers import new_id
@@ -80,8 +79,7 @@ class Background:
             items.give(connection, new.id, "input", given.ids)
             return Generations().get(connection, project, new.id)
 
-        generation = await self._database.write(work)
-        failpoint("response.queued")
+        generation = await self._database.write(work, at="response.queued")
         self._later.wake()
         return generation
 
@@ -101,8 +99,7 @@ class Background:
                 connection, project_id, response_id, to=State.CANCELLED, now=int(time.time())
             )
 
-        generation = await self._database.write(work)
-        failpoint("response.cancelled")
+        generation = await self._database.write(work, at="response.cancelled")
         self.drop(response_id)
         return told(generation)
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from pennyweight.answers.chat_exchange import ChatExchange
 from pennyweight.history.kept_exchange import KeptExchange
 from pennyweight.history.wire_items import wire_text
-from pennyweight.store.failpoints import failpoint
 from pennyweight.store.generation import GenerationFilter, NewGeneration, State
 from pennyweight.store.generations import Generations, not_found
 from pennyweight.store.pages import Page
@@ -71,8 +70,7 @@ class Chats:
             self._found(connection, project_id, chat_id)
             return self._generations.set_metadata(connection, project_id, chat_id, metadata)
 
-        changed = await self._database.write(work)
-        failpoint("chat.labelled")
+        changed = await self._database.write(work, at="chat.labelled")
         return told(changed)
 
     async def delete(self, project_id: str, chat_id: str) -> None:
@@ -82,8 +80,7 @@ class Chats:
             self._found(connection, project_id, chat_id)
             self._generations.delete(connection, project_id, chat_id)
 
-        await self._database.write(work)
-        failpoint("chat.deleted")
+        await self._database.write(work, at="chat.deleted")
 
     async def messages(self, project_id: str, chat_id: str) -> list[dict[str, Any]]:
         """The messages that were asked with, in order. Raises NotFoundError."""
@@ -112,9 +109,9 @@ class Chats:
         )
         now = int(time.time())
         await self._database.write(
-            lambda c: self._generations.keep(c, principal.project, new, state=State.COMPLETED, now=now)
+            lambda c: self._generations.keep(c, principal.project, new, state=State.COMPLETED, now=now),
+            at="chat.kept",
         )
-        failpoint("chat.kept")
 
     def _found(self, connection: Connection, project_id: str, chat_id: str) -> Generation:
         generation = self._generations.get(connection, project_id, chat_id)

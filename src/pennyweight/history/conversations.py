@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from pennyweight.history.standing import require_conversation
 from pennyweight.history.wire_items import kept_input
 from pennyweight.store.conversations import Conversations
-from pennyweight.store.failpoints import failpoint
 from pennyweight.store.pages import Page
 
 if TYPE_CHECKING:
@@ -41,9 +40,7 @@ class ConversationShelf:
             self._conversations.append(connection, project_id, made.id, given)
             return made
 
-        made = await self._database.write(work)
-        failpoint("conversation.made")
-        return made
+        return await self._database.write(work, at="conversation.made")
 
     async def get(self, project_id: str, conversation_id: str) -> Conversation:
         """Without its items."""
@@ -55,17 +52,17 @@ class ConversationShelf:
     ) -> Conversation:
         """The conversation, its metadata replaced."""
         require_conversation(conversation_id)
-        changed = await self._database.write(
-            lambda c: self._conversations.set_metadata(c, project_id, conversation_id, metadata)
+        return await self._database.write(
+            lambda c: self._conversations.set_metadata(c, project_id, conversation_id, metadata),
+            at="conversation.labelled",
         )
-        failpoint("conversation.labelled")
-        return changed
 
     async def delete(self, project_id: str, conversation_id: str) -> None:
         """With the items that stand nowhere else."""
         require_conversation(conversation_id)
-        await self._database.write(lambda c: self._conversations.delete(c, project_id, conversation_id))
-        failpoint("conversation.deleted")
+        await self._database.write(
+            lambda c: self._conversations.delete(c, project_id, conversation_id), at="conversation.deleted"
+        )
 
     async def append(
         self, project_id: str, conversation_id: str, items: Sequence[Mapping[str, Any]]
@@ -73,8 +70,9 @@ class ConversationShelf:
         """The items as they were appended."""
         require_conversation(conversation_id)
         new = kept_input(items, {}, now=int(time.time())).new
-        await self._database.write(lambda c: self._conversations.append(c, project_id, conversation_id, new))
-        failpoint("conversation.grown")
+        await self._database.write(
+            lambda c: self._conversations.append(c, project_id, conversation_id, new), at="conversation.grown"
+        )
         return [json.loads(item.wire) for item in new]
 
     async def items(self, project_id: str, conversation_id: str, cursor: Cursor) -> Page[dict[str, Any]]:
@@ -102,9 +100,7 @@ class ConversationShelf:
             self._conversations.remove(connection, project_id, conversation_id, item_id)
             return self._conversations.get(connection, project_id, conversation_id)
 
-        left = await self._database.write(work)
-        failpoint("conversation.shrunk")
-        return left
+        return await self._database.write(work, at="conversation.shrunk")
 
 
 def conversation_object(conversation: Conversation) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from pennyweight.history.wire_items import wire_text
 from pennyweight.store.events import Event, Events
-from pennyweight.store.failpoints import failpoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -63,8 +62,7 @@ class EventJournal:
     async def _write(self) -> None:
         while self._waiting:
             portion, self._waiting = self._waiting, []
-            await self._database.write(partial(self._append, portion=portion))
-            failpoint("generation.events")
+            await self._database.write(partial(self._append, portion=portion), at="generation.events")
             self._claimed.told()
 
     def _append(self, connection: Connection, *, portion: Sequence[Event]) -> None:

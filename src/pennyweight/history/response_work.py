@@ -25,7 +25,6 @@ from pennyweight.history.standing import (
 from pennyweight.history.wire_items import output_items, wire_text
 from pennyweight.store.conversations import Conversations
 from pennyweight.store.events import Events
-from pennyweight.store.failpoints import failpoint
 from pennyweight.store.generation import LeaseLostError, State
 from pennyweight.store.generations import Generations
 from pennyweight.store.items import Items
@@ -122,8 +121,7 @@ class ResponseWork:
             if ending.resumed is not None and ending.result is not None:
                 _keep(connection, generation, ending.resumed, ending.result, now=now)
 
-        await self._database.write(work)
-        failpoint("generation.ended")
+        await self._database.write(work, at="generation.ended")
         claimed.told()
 
 

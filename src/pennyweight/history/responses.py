@@ -17,7 +17,6 @@ from pennyweight.history.kept_response import KeptAnswer, keep_response
 from pennyweight.history.standing import stand
 from pennyweight.history.wire_items import wires
 from pennyweight.store.chains import Chains
-from pennyweight.store.failpoints import failpoint
 from pennyweight.store.generations import Generations, not_found
 
 if TYPE_CHECKING:
@@ -94,8 +93,7 @@ class Responses:
             self.found(connection, project_id, response_id)
             self._generations.delete(connection, project_id, response_id)
 
-        await self._database.write(work)
-        failpoint("response.deleted")
+        await self._database.write(work, at="response.deleted")
 
     async def input_items(self, project_id: str, response_id: str, cursor: Cursor) -> Page[dict[str, Any]]:
         """A page of what went in, earlier responses of the chain included. Raises NotFoundError."""
@@ -146,8 +144,7 @@ class Responses:
             result=words.response,
         )
         now = int(time.time())
-        await self._database.write(lambda c: keep_response(c, principal, answer, now=now))
-        failpoint("response.kept")
+        await self._database.write(lambda c: keep_response(c, principal, answer, now=now), at="response.kept")
 
     def found(self, connection: Connection, project_id: str, response_id: str) -> Generation:
         """Raises NotFoundError, for other kinds of generations too."""

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 
 from pennyweight.store.batch_work import BatchWork, WrittenFile
 from pennyweight.store.batches import BatchState
-from pennyweight.store.failpoints import failpoint
 from pennyweight.store.files import StoredFile
 from pennyweight.store.identifiers import new_id
 
@@ -61,9 +60,9 @@ class BatchEnding:
                     errors=errors,
                     problems=problems,
                     num_never_run=num_missing,
-                )
+                ),
+                at="batch.ended",
             )
-            failpoint("batch.ended")
         self._collect(unused)
 
     def give_up(self, problems: Sequence[Mapping[str, object]]) -> None:
@@ -73,7 +72,8 @@ class BatchEnding:
             self._database.write_now(
                 lambda connection: self._work.end(
                     connection, self._lease, BatchState.FAILED, now=now, problems=problems
-                )
+                ),
+                at="batch.given_up",
             )
         )
 

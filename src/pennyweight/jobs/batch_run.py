@@ -13,20 +13,23 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 from pennyweight.errors import PennyweightError
 from pennyweight.jobs.batch_ending import BatchEnding
 from pennyweight.jobs.batch_input import InputLimits, read_input
+from pennyweight.jobs.batch_ledger import BatchLedger
+from pennyweight.jobs.batch_places import BatchPlaces
 from pennyweight.jobs.batch_standing import BatchStanding
 from pennyweight.jobs.kept_line import KeptLine, keep_lines, kept_line, kind_of
 from pennyweight.jobs.line_keeper import LineKeeper
 from pennyweight.jobs.line_places import Holder
 from pennyweight.jobs.line_result import never_run
 from pennyweight.jobs.line_runner import Asker, run_lines, window_for
+from pennyweight.jobs.lines_under_way import DeadlyLineError
 from pennyweight.jobs.maker import Stop
 from pennyweight.store.batch_claims import BatchClaims
 from pennyweight.store.batch_work import BatchWork
 from pennyweight.store.batches import BatchState
-from pennyweight.store.failpoints import failpoint
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
+    from pathlib import Path
 
     from sqlalchemy import Connection
 
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from pennyweight.jobs.batch_line import BatchLine
     from pennyweight.jobs.line_places import LinePlaces
     from pennyweight.jobs.line_result import LineResult
+    from pennyweight.jobs.lines_under_way import LinesUnderWay
     from pennyweight.quota.accounts import Accounts
     from pennyweight.store.batch_claims import BatchLease
     from pennyweight.store.batches import Batch
@@ -63,6 +67,7 @@ class Workshop:
     check_model: Callable[[str, str], str]
     limits: InputLimits
     accounts: Accounts
+    under_way: Path  # the file that says which lines are
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +76,7 @@ class Bench:
 
     stamp: ChangeStamp
     places: LinePlaces
+    under_way: LinesUnderWay
     lease_s: int
 
 
@@ -89,6 +95,7 @@ class BatchRun:
         self._claims = BatchClaims()
         self._work = BatchWork()
         self._standing = BatchStanding(workshop.database, bench.stamp, lease)
+        self._places = BatchPlaces(bench.places, bench.under_way, Holder(batch.project_id, batch.id))
         self._stop: Stop | None = None
         self._news = asyncio.Event()
         self.is_put_down = False
@@ -118,11 +125,18 @@ class BatchRun:
                     f"The input of '{self._batch.id}' is not in this folder."
                 ) from error
             with source:
-                await self._run(source)
+                try:
+                    await self._run(source)
+                except DeadlyLineError as error:
+                    problems = [problem(Stop(code=error.code, message=error.message))]
+                    await asyncio.to_thread(self._ending().enter, BatchState.FAILED, problems=problems)
+        if not self.is_put_down:
+            self._places.forget()
 
     async def give_up(self) -> None:
         """It has failed for good, by a defect of ours; what is done stays."""
         ending, problems = self._ending(), [problem(_DEFECT)]
+        self._places.forget()
         async with self._leased():
             try:
                 await asyncio.to_thread(ending.enter, BatchState.FAILED, problems=problems)
@@ -153,14 +167,15 @@ class BatchRun:
 
     async def _run(self, source: BinaryIO) -> None:
         first = self._batch.state is BatchState.VALIDATING
-        checked, errors = await asyncio.to_thread(
-            read_input,
-            source,
-            urls=(self._batch.endpoint,),
-            # Who restarts a server with another model gets errors line by line, not a batch that failed.
-            check_model=self._shop.check_model if first else lambda *_: "",
-            limits=self._shop.limits,
-        )
+        async with self._places.reading():
+            checked, errors = await asyncio.to_thread(
+                read_input,
+                source,
+                urls=(self._batch.endpoint,),
+                # Who restarts a server with another model gets errors line by line, not a batch that failed.
+                check_model=self._shop.check_model if first else lambda *_: "",
+                limits=self._shop.limits,
+            )
         if errors:
             cancelled = self._batch.state is BatchState.CANCELLING
             state = BatchState.CANCELLED if cancelled else BatchState.FAILED
@@ -170,25 +185,21 @@ class BatchRun:
         assert checked.model is not None
         model, num_lines = checked.model, len(checked)
         await self._write(
-            lambda c: self._work.begin(c, self._lease, model=model, num_lines=num_lines, now=_now())
+            lambda c: self._work.begin(c, self._lease, model=model, num_lines=num_lines, now=_now()),
+            at="batch.begun",
         )
-        failpoint("batch.begun")
         done = await self._shop.database.read(lambda c: self._work.done_lines(c, self._lease))
-        holder = Holder(self._batch.project_id, self._batch.id)
         async with LineKeeper(partial(keep_lines, self._shop.database, self._lease)) as keeper:
-            ledger = _StoreLedger(self, checked, source, done, keeper)
-            await run_lines(
-                ledger,
-                self._shop.endpoints,
-                window=window_for(max(checked.lengths)),
-                place=partial(self._bench.places.place, holder),
-            )
+            ledger = BatchLedger(self, checked, source, done, keeper)
+            window = window_for(max(checked.lengths))
+            await run_lines(ledger, self._shop.endpoints, window=window, place=self._places.place)
         await self._finish(checked, source, done)
 
     async def _finish(self, checked: BatchInput, source: BinaryIO, done: set[int]) -> None:
         if len(done) == len(checked):
-            await self._write(lambda c: self._work.finalize(c, self._lease, now=_now()))
-            failpoint("batch.finalizing")
+            await self._write(
+                lambda c: self._work.finalize(c, self._lease, now=_now()), at="batch.finalizing"
+            )
             finished = self._batch.state is BatchState.FINALIZING
             state = BatchState.COMPLETED if finished else BatchState.CANCELLED
             await asyncio.to_thread(self._ending().enter, state)
@@ -198,7 +209,9 @@ class BatchRun:
             await asyncio.to_thread(self._ending().enter, BatchState.CANCELLED)
         else:
             assert self.is_put_down, "lines are left for a reason"
-            await self._shop.database.write(lambda c: self._claims.put_down(c, self._lease))
+            await self._shop.database.write(
+                lambda c: self._claims.put_down(c, self._lease), at="batch.put_down"
+            )
 
     def _end_early(self, stop: Stop, checked: BatchInput, source: BinaryIO, done: set[int]) -> None:
         """What is done stays; every other line is in the error file with the reason."""
@@ -219,6 +232,11 @@ class BatchRun:
 
     def _ending(self) -> BatchEnding:
         return BatchEnding(self._shop.database, self._shop.blobs, self._batch, self._lease)
+
+    @property
+    def places(self) -> BatchPlaces:
+        """Where its lines are answered."""
+        return self._places
 
     def kept(self, line: BatchLine, result: LineResult) -> KeptLine:
         """What is written of one line."""
@@ -241,41 +259,12 @@ class BatchRun:
             self._news.clear()
             with suppress(PennyweightError):  # a full disk: it may pass before the lease does
                 await self._write(
-                    lambda c: self._claims.renew(c, self._lease, now=_now(), lease_s=self._bench.lease_s)
+                    lambda c: self._claims.renew(c, self._lease, now=_now(), lease_s=self._bench.lease_s),
+                    at="batch.renewed",
                 )
 
-    async def _write(self, work: Callable[[Connection], Batch]) -> None:
-        self._batch = await self._shop.database.write(work)
-
-
-class _StoreLedger:
-    """Lines without a row, in the order that shares most, as long as the batch may go on."""
-
-    def __init__(
-        self,
-        run: BatchRun,
-        checked: BatchInput,
-        source: BinaryIO,
-        done: set[int],
-        keeper: LineKeeper[KeptLine],
-    ) -> None:
-        self.done = done
-        self._keeper = keeper
-        self._run = run
-        self._checked = checked
-        self._source = source
-        self._left = iter([index for index in checked.order if checked.numbers[index] not in done])
-
-    async def asker(self) -> Asker | None:
-        return await self._run.asker()
-
-    def next_line(self) -> BatchLine | None:
-        index = next(self._left, None)
-        return None if index is None else self._checked.line(self._source, index)
-
-    async def keep(self, line: BatchLine, result: LineResult) -> None:
-        await self._keeper.add(self._run.kept(line, result))
-        self.done.add(line.number)
+    async def _write(self, work: Callable[[Connection], Batch], *, at: str) -> None:
+        self._batch = await self._shop.database.write(work, at=at)
 
 
 def problem(stop: Stop) -> dict[str, object]:

@@ -17,6 +17,7 @@ from pennyweight.jobs.batch_run import BatchRun, Bench, InputElsewhereError
 from pennyweight.jobs.batch_turns import Turn, to_put_down
 from pennyweight.jobs.line_places import LinePlaces
 from pennyweight.jobs.line_runner import MAX_LINES
+from pennyweight.jobs.lines_under_way import LinesUnderWay
 from pennyweight.store.batch_claims import BatchClaims
 from pennyweight.store.change_stamp import ChangeStamp
 from pennyweight.store.files import Files
@@ -49,6 +50,7 @@ class BatchWorker:
         self._claims = BatchClaims()
         self._files = Files()
         self._stamp = ChangeStamp(workshop.database.url)
+        self._under_way = LinesUnderWay(workshop.under_way)
         self._runs: set[BatchRun] = set()
         self._elsewhere: set[str] = set()  # batches whose input another server has
         self._stopping = False
@@ -83,12 +85,15 @@ class BatchWorker:
             asyncio.run(self._main())
         finally:
             self._stamp.close()
+            self._under_way.close()
             self._ready.set()
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._ready.set()
-        bench = Bench(stamp=self._stamp, places=LinePlaces(MAX_LINES), lease_s=LEASE_S)
+        bench = Bench(
+            stamp=self._stamp, places=LinePlaces(MAX_LINES), under_way=self._under_way, lease_s=LEASE_S
+        )
         tasks: set[asyncio.Task[None]] = set()
         while not self._stopping:
             self._news.clear()
@@ -113,7 +118,7 @@ class BatchWorker:
 
     async def _forget_stale_leases(self) -> None:
         if self._leases_are_stale:
-            await self._shop.database.write(self._claims.forget_leases)
+            await self._shop.database.write(self._claims.forget_leases, at="batch.leases_forgotten")
             self._leases_are_stale = False
 
     async def _claim(self) -> tuple[Batch, BatchLease] | None:
@@ -125,7 +130,8 @@ class BatchWorker:
         return await database.write(
             lambda connection: self._claims.claim(
                 connection, owner=self._owner, now=now, lease_s=LEASE_S, but=but
-            )
+            ),
+            at="batch.claimed",
         )
 
     async def _take_turns(self) -> None:
@@ -166,13 +172,17 @@ class BatchWorker:
     async def _leave_to_others(self, lease: BatchLease) -> None:
         self._elsewhere.add(lease.batch_id)
         with suppress(PennyweightError):  # it is left when the lease runs out, then
-            await self._shop.database.write(lambda connection: self._claims.put_down(connection, lease))
+            await self._shop.database.write(
+                lambda connection: self._claims.put_down(connection, lease), at="batch.put_down"
+            )
 
     async def _count_failure(self, run: BatchRun, lease: BatchLease) -> None:
         """Trying again may help; it is not done for ever."""
         database = self._shop.database
         try:
-            failures = await database.write(lambda connection: self._claims.count_failure(connection, lease))
+            failures = await database.write(
+                lambda connection: self._claims.count_failure(connection, lease), at="batch.failure_counted"
+            )
             if failures >= MAX_FAILURES:
                 await run.give_up()
         except PennyweightError as error:
@@ -183,7 +193,8 @@ class BatchWorker:
         if not await database.read(lambda connection: self._files.have_expired(connection, now=now)):
             return
         blobs = await database.write(
-            lambda connection: self._files.expire(connection, now=now, limit=_EXPIRED_AT_ONCE)
+            lambda connection: self._files.expire(connection, now=now, limit=_EXPIRED_AT_ONCE),
+            at="file.expired",
         )
         for blob in blobs:
             await asyncio.to_thread(self._shop.blobs.collect, blob)

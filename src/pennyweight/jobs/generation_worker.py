@@ -21,7 +21,6 @@ from pennyweight.errors import PennyweightError
 from pennyweight.history.work import Claimed
 from pennyweight.jobs.generation_usage import GenerationUsage
 from pennyweight.jobs.maker import maker_of
-from pennyweight.store.failpoints import failpoint
 from pennyweight.store.generation import LeaseLostError, State
 from pennyweight.store.generations import Generations
 from pennyweight.store.identifiers import new_id
@@ -140,13 +139,16 @@ class GenerationWorker:
         kinds = tuple(self._works)
         database = self._desk.database
         if await database.read(lambda c: self._leases.have_expired(c, kinds, now=now)):
-            await database.write(lambda c: self._leases.expire(c, kinds, now=now, max_attempts=_ATTEMPTS))
+            await database.write(
+                lambda c: self._leases.expire(c, kinds, now=now, max_attempts=_ATTEMPTS),
+                at="generation.expired",
+            )
 
     async def _expire_runs(self, now: int) -> None:
         """End what waited too long, and tell who follows it."""
         runs, database = Runs(), self._desk.database
         if await database.read(lambda c: runs.have_expired(c, now=now)):
-            for run_id in await database.write(lambda c: runs.expire(c, now=now)):
+            for run_id in await database.write(lambda c: runs.expire(c, now=now), at="run.expired"):
                 self._desk.bell.ring(run_id)
 
     async def _claim(self) -> bool:
@@ -160,9 +162,9 @@ class GenerationWorker:
         claimed = await database.write(
             lambda c: self._leases.claim(
                 c, kinds, owner=self._owner, now=now, lease_s=LEASE_S, limit=1, passed_over=full
-            )
+            ),
+            at="generation.claimed",
         )
-        failpoint("generation.claimed")
         for generation, lease in claimed:
             self._projects[generation.project_id] += 1
             self._running[generation.id] = asyncio.create_task(self._work_on(generation, lease))
@@ -209,7 +211,7 @@ class GenerationWorker:
                 Generations().finish(connection, lease, to=State.FAILED, now=now, error=told)
 
         with suppress(PennyweightError):  # its lease runs out then
-            await self._desk.database.write(work)
+            await self._desk.database.write(work, at="generation.set_aside")
         self._desk.bell.ring(lease.generation_id)
 
     async def _answer(self, generation: Generation, lease: Lease, usage: GenerationUsage) -> None:
@@ -252,7 +254,8 @@ class GenerationWorker:
             await asyncio.sleep(_RENEWED_S)
             try:
                 await self._desk.database.write(
-                    lambda c: self._leases.renew(c, lease, now=int(time.time()), lease_s=LEASE_S)
+                    lambda c: self._leases.renew(c, lease, now=int(time.time()), lease_s=LEASE_S),
+                    at="generation.renewed",
                 )
             except LeaseLostError:
                 raise
@@ -261,4 +264,6 @@ class GenerationWorker:
 
     async def _release(self, lease: Lease) -> None:
         with suppress(PennyweightError):
-            await self._desk.database.write(lambda c: self._leases.release(c, lease))
+            await self._desk.database.write(
+                lambda c: self._leases.release(c, lease), at="generation.released"
+            )

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from pennyweight.core import Timings
 from pennyweight.cost.usage import Asked, AskedModel, Ended, refused_as, usage_row
 from pennyweight.store.batch_work import BatchWork, LineRow
-from pennyweight.store.failpoints import failpoint
 from pennyweight.store.usage import UsageRows
 
 if TYPE_CHECKING:
@@ -64,8 +63,7 @@ async def keep_lines(database: Database, lease: BatchLease, lines: Sequence[Kept
         BatchWork().add_lines(connection, lease, [kept.row for kept in lines])
         UsageRows().add(connection, [kept.usage for kept in lines])
 
-    await database.write(both)
-    failpoint("batch.lines")
+    await database.write(both, at="batch.lines")
 
 
 def kind_of(url: str) -> Kind:

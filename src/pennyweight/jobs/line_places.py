@@ -1,7 +1,8 @@
 """Places on the engine for lines under way, shared fairly: between projects first, then between batches.
 
 A line takes places by its weight. The last one may take more than are free, so that a heavy line is not
-overtaken for ever; then nobody gets any until enough have come back.
+overtaken for ever; then nobody gets any until enough have come back. One that must be alone takes all: it
+waits until all have come back, and is not overtaken meanwhile.
 
 A place that becomes free goes to the project that has the fewest, and within it to the batch that has the
 fewest. So a project that asks gets its equal part within the time of a line, and what nobody else wants is
@@ -14,10 +15,14 @@ import asyncio
 from collections import Counter, deque
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+
+Weight = int | Literal["all"]
+"""How many places."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,7 @@ class Holder:
 @dataclass(frozen=True, slots=True)
 class _Turn:
     weight: int
+    alone: bool
     granted: asyncio.Future[None]
 
 
@@ -38,28 +44,32 @@ class LinePlaces:
     """`count` places; used on one event loop."""
 
     def __init__(self, count: int) -> None:
-        self._free = count
+        self._count = self._free = count
         self._by_project: Counter[str] = Counter()
         self._by_batch: Counter[str] = Counter()
         self._waiting: dict[Holder, deque[_Turn]] = {}
 
     @asynccontextmanager
-    async def place(self, holder: Holder, weight: int) -> AsyncIterator[None]:
+    async def place(self, holder: Holder, weight: Weight) -> AsyncIterator[None]:
         """`weight` places, as long as this is open; waits for them."""
-        await self._take(holder, weight)
+        alone = weight == "all"
+        taken = self._count if weight == "all" else weight
+        await self._take(holder, taken, alone=alone)
         try:
             yield
         finally:
-            self._give_back(holder, weight)
+            self._give_back(holder, taken)
 
-    async def _take(self, holder: Holder, weight: int) -> None:
-        turn = _Turn(weight, asyncio.get_running_loop().create_future())
+    async def _take(self, holder: Holder, weight: int, *, alone: bool) -> None:
+        turn = _Turn(weight, alone, asyncio.get_running_loop().create_future())
         self._waiting.setdefault(holder, deque()).append(turn)
         self._hand_out()
         try:
             await turn.granted
         except asyncio.CancelledError:
-            if not turn.granted.cancelled():  # it was given while its task was being cancelled
+            if turn.granted.cancelled():
+                self._hand_out()  # others may have waited for it
+            else:  # it was given while its task was being cancelled
                 self._give_back(holder, weight)
             raise
 
@@ -69,7 +79,10 @@ class LinePlaces:
                 self._waiting, key=lambda each: (self._by_project[each.project], self._by_batch[each.batch])
             )
             turns = self._waiting[holder]
-            turn = turns.popleft()
+            turn = turns[0]
+            if turn.alone and self._free < self._count and not turn.granted.cancelled():
+                return
+            turns.popleft()
             if not turns:
                 del self._waiting[holder]
             if not turn.granted.cancelled():

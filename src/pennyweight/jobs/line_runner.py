@@ -13,7 +13,6 @@ from pennyweight.answers.account import FREE
 from pennyweight.answers.fields import ParameterError
 from pennyweight.errors import InsufficientQuotaError, PennyweightError, UnavailableError
 from pennyweight.jobs.line_result import LineResult, answered, refused
-from pennyweight.jobs.line_weight import weight_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from pennyweight.jobs.batch_line import BatchLine
 
     AccountFor = Callable[[str, str], Account]  # of a line's URL and the model that runs
-    Place = Callable[[int], AbstractAsyncContextManager[None]]  # of as many places as a line is worth
+    Place = Callable[[BatchLine], AbstractAsyncContextManager[None]]  # where a line is answered
 
 _log = logging.getLogger(__name__)
 _PATIENCE_S: Final = 1.0  # before a line the engine had no room for is tried again
@@ -67,13 +66,17 @@ class Ledger(Protocol):
         """The next line to run; None when there is none left."""
         ...
 
+    def refusal(self, line: BatchLine) -> PennyweightError | None:
+        """Why `line` is not to be run at all; None: it is."""
+        ...
+
     async def keep(self, line: BatchLine, result: LineResult) -> None:
         """Returns when `result` is durable, or sure to become so."""
         ...
 
 
 async def run_lines(ledger: Ledger, endpoints: Endpoints, *, window: int, place: Place) -> None:
-    """Run every line of `ledger`, `window` at a time, each attempt in places of its own.
+    """Run every line of `ledger`, `window` at a time, each attempt in a place of its own.
 
     What `ledger` raises, and UnavailableError, ends all and is raised here.
     """
@@ -110,10 +113,10 @@ class _LineRunner:
                     async with self._beginning:  # one at a time waits for its line's places
                         if (line := self._ledger.next_line()) is None:
                             return
-                        await stack.enter_async_context(self._place(weight_of(line)))
+                        await stack.enter_async_context(self._place(line))
                     attempts, started_s = 0, time.monotonic()
                 else:
-                    await stack.enter_async_context(self._place(weight_of(line)))
+                    await stack.enter_async_context(self._place(line))
                 if (asker := await self._ledger.asker()) is None:
                     return
                 attempts += 1
@@ -127,6 +130,8 @@ class _LineRunner:
     async def _attempt(self, line: BatchLine, asker: Asker, attempts: int) -> LineResult | _Later:
         """What a route would answer to `line`. Raises UnavailableError only if the engine is gone."""
         model = None
+        if (refusal := self._ledger.refusal(line)) is not None:
+            return refused(line.custom_id, refusal)
         try:
             exchange = self._endpoints[line.url](line.body)
             model = exchange.model

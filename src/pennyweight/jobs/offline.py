@@ -12,16 +12,17 @@ import json
 import os
 import time
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from pennyweight.errors import ConfigError
 from pennyweight.jobs.batch_input import InputLimits, id_digest, read_input
 from pennyweight.jobs.batch_line import ENDPOINTS
+from pennyweight.jobs.batch_places import BatchPlaces
 from pennyweight.jobs.journal import Journal
 from pennyweight.jobs.json_lines import read_lines
 from pennyweight.jobs.line_places import Holder, LinePlaces
 from pennyweight.jobs.line_runner import MAX_LINES, Asker, run_lines, window_for
+from pennyweight.jobs.lines_under_way import LinesUnderWay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from pennyweight.jobs.batch_input import BatchInput, InputError
     from pennyweight.jobs.batch_line import BatchLine
     from pennyweight.jobs.line_result import LineResult
+    from pennyweight.jobs.lines_under_way import DeadlyLineError
 
 _SYNC_S: Final = 1.0  # what a power cut may undo; a killed process undoes nothing
 _UNLIMITED: Final = 2**62
@@ -63,6 +65,10 @@ class OfflineFiles:
     def partial(self) -> Path:
         return self.output.with_name(f"{self.output.name}.partial")
 
+    @property
+    def under_way(self) -> Path:
+        return self.output.with_name(f"{self.output.name}.under-way")
+
 
 class OfflineBatch:
     """One input, checked; `run` answers what is left of it. Raises ConfigError, InputRefusedError."""
@@ -91,12 +97,14 @@ class OfflineBatch:
         with (
             self.files.input.open("rb") as source,
             Journal(self.files.partial, digest=_digest(self.files.input)) as journal,
+            LinesUnderWay(self.files.under_way) as under_way,
         ):
-            ledger = _JournalLedger(self.input, source, journal, progress, Asker(principal=principal))
+            places = BatchPlaces(LinePlaces(MAX_LINES), under_way, Holder(principal.project, "offline"))
+            ledger = _JournalLedger(self.input, source, journal, places, Asker(principal=principal), progress)
             window = window_for(max(self.input.lengths))
-            place = partial(LinePlaces(MAX_LINES).place, Holder(principal.project, str(self.files.input)))
-            asyncio.run(run_lines(ledger, endpoints, window=window, place=place))
+            asyncio.run(run_lines(ledger, endpoints, window=window, place=places.place))
             self._assemble(journal)
+        self.files.under_way.unlink()
         self.files.partial.unlink()
 
     def counts(self) -> tuple[int, int]:
@@ -134,15 +142,18 @@ class _JournalLedger:
         batch: BatchInput,
         source: BinaryIO,
         journal: Journal,
-        progress: Callable[[int], None],
+        places: BatchPlaces,
         asker: Asker,
+        progress: Callable[[int], None],
     ) -> None:
         self._batch = batch
         self._asker = asker
         self._source = source
         self._journal = journal
         self._progress = progress
-        self._left = iter([i for i in batch.order if batch.numbers[i] not in journal.done])
+        self._places = places
+        left = [index for index in batch.order if batch.numbers[index] not in journal.done]
+        self._left = iter(places.in_order(left, batch.numbers.__getitem__))
         self._synced_s = time.monotonic()
         progress(len(journal.done))
 
@@ -152,6 +163,9 @@ class _JournalLedger:
     def next_line(self) -> BatchLine | None:
         index = next(self._left, None)
         return None if index is None else self._batch.line(self._source, index)
+
+    def refusal(self, line: BatchLine) -> DeadlyLineError | None:
+        return self._places.refusal(line.number)
 
     async def keep(self, line: BatchLine, result: LineResult) -> None:
         self._journal.add(line.number, result.line(), succeeded=result.succeeded)

@@ -80,14 +80,14 @@ class Budgets:
     async def flush(self) -> None:
         """Wait until everything settled is durable; raises what keeps it from being."""
         while owed := self._owed():
-            await self._database.write(self._putting(owed))
+            await self._database.write(self._putting(owed), at="spending.counted")
             self._written |= owed
 
     def close(self) -> None:
         """Write what is owed; for the end of the program, when no event loop runs any more."""
         self._stamp.close()
         if owed := self._owed():
-            self._database.write_now(self._putting(owed))
+            self._database.write_now(self._putting(owed), at="spending.counted")
             self._written |= owed
 
     async def _write(self) -> None:

@@ -26,7 +26,6 @@ from pennyweight.retrieval.extraction import extract
 from pennyweight.retrieval.metering import INGESTION, Client
 from pennyweight.retrieval.words import words_of
 from pennyweight.store.chunk_removal import Removal
-from pennyweight.store.failpoints import failpoint
 from pennyweight.store.generation import LeaseLostError
 from pennyweight.store.ingestion_work import MAX_ATTEMPTS, IngestionWork, NewChunk, Portion
 from pennyweight.store.text_index import TextIndex
@@ -83,7 +82,7 @@ class IngestionWorker:
 
     def start(self) -> None:
         if self._alone:
-            self._library.database.write_now(self._work.forget_leases)
+            self._library.database.write_now(self._work.forget_leases, at="chunks.leases_forgotten")
         for thread in self._threads:
             thread.start()
 
@@ -122,10 +121,12 @@ class IngestionWorker:
         now = int(time.time())
         if database.read_now(lambda c: removal.waits(c, now=now)):
             self._is_untidy = True
-            while not self._stopping and database.write_now(lambda c: removal.remove(c, now=now)):
-                failpoint("chunks.removed")
+            while not self._stopping and database.write_now(
+                lambda c: removal.remove(c, now=now), at="chunks.removed"
+            ):
+                pass
         if self._is_untidy and time.monotonic() - self._tidied_at >= _TIDY_S:
-            while not self._stopping and database.write_now(TextIndex().tidy):
+            while not self._stopping and database.write_now(TextIndex().tidy, at="chunks.tidied"):
                 pass
             self._is_untidy, self._tidied_at = self._stopping, time.monotonic()
 
@@ -134,7 +135,9 @@ class IngestionWorker:
         database, now = self._library.database, int(time.time())
         if not database.read_now(lambda c: self._work.waits(c, now=now)):
             return False
-        work = database.write_now(lambda c: self._work.claim(c, now=now, lease_s=LEASE_S))
+        work = database.write_now(
+            lambda c: self._work.claim(c, now=now, lease_s=LEASE_S), at="chunks.claimed"
+        )
         if work is None:
             return False
         try:
@@ -153,7 +156,9 @@ class IngestionWorker:
     def _give_back(self, work: FileWork, *, again_in_s: int) -> None:
         again_at = int(time.time()) + again_in_s
         try:
-            self._library.database.write_now(lambda c: self._work.give_back(c, work.lease, again_at=again_at))
+            self._library.database.write_now(
+                lambda c: self._work.give_back(c, work.lease, again_at=again_at), at="chunks.given_back"
+            )
         except (LeaseLostError, PennyweightError) as error:
             _log.info("%s keeps its lease until it runs out: %s", work.file.id, error)
 
@@ -183,8 +188,7 @@ class FileReading:
         except _NO_ENCODER as error:
             self._fail("server_error", f"The embedding model cannot be opened: {error.message}")
             return
-        self._library.database.write_now(lambda c: self._work.complete(c, self._lease))
-        failpoint("chunks.completed")
+        self._library.database.write_now(lambda c: self._work.complete(c, self._lease), at="chunks.completed")
 
     def _text(self) -> str:
         try:
@@ -200,7 +204,7 @@ class FileReading:
         sizes = file.chunking or automatic(encoder.window)
         recipe = f"{_READING} {encoder.name} {sizes.max_tokens} {sizes.overlap_tokens}"
         done = self._library.database.write_now(
-            lambda c: self._work.begin(c, self._lease, recipe=recipe, sizes=sizes)
+            lambda c: self._work.begin(c, self._lease, recipe=recipe, sizes=sizes), at="chunks.begun"
         )
         texts = chunks_of(text, sizes, encoder.num_tokens)
         for _ in islice(texts, done):  # made before the last crash
@@ -209,8 +213,10 @@ class FileReading:
             self._keep_on()
             vectors = encoder.encode(portion, client)
             made = Portion(chunks=list(chunks_from(portion)), encoder=encoder.name, vectors=vectors)
-            self._library.database.write_now(lambda c, made=made: self._work.add(c, file, self._lease, made))  # type: ignore[misc]
-            failpoint("chunks.stored")
+            self._library.database.write_now(
+                lambda c, made=made: self._work.add(c, file, self._lease, made),  # type: ignore[misc]
+                at="chunks.stored",
+            )
 
     def _keep_on(self) -> None:
         """Raises LeaseLostError, _StoppingError."""
@@ -219,14 +225,13 @@ class FileReading:
         now = int(time.time())
         if self._lease.expires_at - now < LEASE_S // 2:
             self._lease = self._library.database.write_now(
-                lambda c: self._work.renew(c, self._lease, now=now, lease_s=LEASE_S)
+                lambda c: self._work.renew(c, self._lease, now=now, lease_s=LEASE_S), at="chunks.renewed"
             )
 
     def _fail(self, code: str, message: str) -> None:
         self._library.database.write_now(
-            lambda c: self._work.fail(c, self._lease, code=code, message=message)
+            lambda c: self._work.fail(c, self._lease, code=code, message=message), at="chunks.failed"
         )
-        failpoint("chunks.failed")
 
 
 def chunks_from(texts: Iterable[str]) -> Iterator[NewChunk]:

@@ -63,7 +63,9 @@ class Searcher:
         if not stores:
             return
         try:
-            await self._database.write(lambda c: VectorStores().touch(c, stores, now=now))
+            await self._database.write(
+                lambda c: VectorStores().touch(c, stores, now=now), at="vector_store.used"
+            )
         except PennyweightError as error:  # a full disk takes no answer away
             _log.warning("the use of a vector store could not be written down: %s", error.message)
 

@@ -217,6 +217,7 @@ def _add_jobs(app: FastAPI, house: Serving, services: Services, settings: Settin
         check_model=house.check_model,
         limits=limits,
         accounts=services.accounts,
+        under_way=services.folder / "lines-under-way",
     )
     worker = BatchWorker(workshop, alone=_is_alone(services))
     app.state.workers.append(worker)

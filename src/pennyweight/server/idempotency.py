@@ -112,7 +112,8 @@ class Idempotency:
             made = KeptAnswer(fingerprint=fingerprint, status=status, headers=headers, body=body)
             at, told = int(self._clock()), told_objects(scope["path"], body or b"")
             await self._database.write(
-                lambda link: self._answers.put(link, *place, made, now=at, objects=told)
+                lambda link: self._answers.put(link, *place, made, now=at, objects=told),
+                at="idempotent_answer.kept",
             )
 
         recording = Recording(send, keep)

@@ -120,7 +120,7 @@ class KeyRing:
 
     async def _write_use(self, times: dict[str, int]) -> None:
         try:
-            await self._database.write(lambda connection: self._keys.used(connection, times))
+            await self._database.write(lambda link: self._keys.used(link, times), at="key.used")
         except PennyweightError as error:  # a full disk must not keep anybody out
             _log.warning("when a key was last used could not be written: %s", error.message)
 

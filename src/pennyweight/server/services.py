@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from pennyweight.config import Settings
     from pennyweight.cost.usage_journal import UsageJournal
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 class Services:
     """Handed to the routes that need one of them."""
 
+    folder: Path
     database: Database
     blobs: BlobStore
     keys: KeyRing
@@ -65,4 +67,6 @@ def open_services(settings: Settings) -> Iterator[Services]:
             usage_days=settings.keep_usage_days,
         )
         stack.enter_context(closing(Housekeeper(database, blobs, retention).start()))
-        yield Services(database=database, blobs=blobs, keys=keys, accounts=accounts, usage=usage)
+        yield Services(
+            folder=folder.path, database=database, blobs=blobs, keys=keys, accounts=accounts, usage=usage
+        )

@@ -82,7 +82,9 @@ def _snapshot(url: URL, target: Path) -> None:
     copy = URL.create("sqlite", database=str(rows)).render_as_string()
     original = url.render_as_string(hide_password=False)
     with Database.open(original) as source, Database.open(copy) as into:
-        source.read_now(lambda reading: into.write_now(lambda writing: copy_rows(reading, writing)))
+        source.read_now(
+            lambda reading: into.write_now(lambda writing: copy_rows(reading, writing), at="backup.filled")
+        )
     copy_database(rows, target)
     for left in target.parent.glob("rows.db*"):
         left.unlink()

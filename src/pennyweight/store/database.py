@@ -16,6 +16,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from pennyweight.errors import ConfigError, StorageFullError
+from pennyweight.store.failpoints import ANY_WRITE
 from pennyweight.store.failures import translated
 from pennyweight.store.migrate import migrate
 from pennyweight.store.writer import Writer
@@ -64,18 +65,18 @@ class Database:
         """Where the database is."""
         return self._engines.url
 
-    async def write(self, work: Callable[[Connection], T]) -> T:
-        """Run `work` in a transaction; return when it is durable.
+    async def write(self, work: Callable[[Connection], T], *, at: str = ANY_WRITE) -> T:
+        """Run `work` in a transaction; return when it is durable. `at` is the failpoint it then passes.
 
         What `work` raises undoes it and is raised here, other works being untouched. Raises
         StorageFullError if the disk takes nothing more, DatabaseUnavailableError if the database is away.
         """
-        result: T = await asyncio.wrap_future(self._writer.enqueue(work))
+        result: T = await asyncio.wrap_future(self._writer.enqueue(work, at=at))
         return result
 
-    def write_now(self, work: Callable[[Connection], T]) -> T:
+    def write_now(self, work: Callable[[Connection], T], *, at: str = ANY_WRITE) -> T:
         """As `write`, for threads without an event loop."""
-        result: T = self._writer.enqueue(work).result()
+        result: T = self._writer.enqueue(work, at=at).result()
         return result
 
     async def read(self, work: Callable[[Connection], T]) -> T:

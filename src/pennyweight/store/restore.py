@@ -64,7 +64,11 @@ def _fill(url: str, source: Path) -> None:
             raise ConfigError(
                 f"the database {place_name} is not empty; a backup is restored into an empty one"
             )
-        rows.read_now(lambda reading: target.write_now(lambda writing: copy_rows(reading, writing)))
+        rows.read_now(
+            lambda reading: target.write_now(
+                lambda writing: copy_rows(reading, writing), at="database.filled"
+            )
+        )
     for left in source.parent.glob(source.name + "*"):
         left.unlink()
 

@@ -69,13 +69,20 @@ class Housekeeper:
         oldest = now - kept.generations_days * _DAY_S
         return (
             self._database.write_now(
-                lambda c: Events().forget(c, before=now - kept.events_days * _DAY_S, limit=_PORTION)
+                lambda c: Events().forget(c, before=now - kept.events_days * _DAY_S, limit=_PORTION),
+                at="events.forgotten",
             )
             + self._database.write_now(
-                lambda c: Generations().forget(c, before=oldest, now=now, limit=_PORTION)
+                lambda c: Generations().forget(c, before=oldest, now=now, limit=_PORTION),
+                at="generations.forgotten",
             )
-            + self._database.write_now(lambda c: IdempotentAnswers().forget(c, now=now, limit=_PORTION))
-            + self._database.write_now(lambda c: UsageRows().forget(c, before=now - kept.usage_days * _DAY_S))
+            + self._database.write_now(
+                lambda c: IdempotentAnswers().forget(c, now=now, limit=_PORTION),
+                at="idempotent_answers.forgotten",
+            )
+            + self._database.write_now(
+                lambda c: UsageRows().forget(c, before=now - kept.usage_days * _DAY_S), at="usage.forgotten"
+            )
         )
 
     def _run(self) -> None:

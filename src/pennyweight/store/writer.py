@@ -2,7 +2,8 @@
 
 Whatever waits when the writer is free becomes one transaction (group commit): one sync of the disk for all,
 and works of one process never race each other, on SQLite and PostgreSQL alike. Each work has a savepoint;
-what it raises undoes that work alone. Nobody is told of success before the commit is durable.
+what it raises undoes that work alone. Nobody is told of success before the commit is durable; in between
+lies the failpoint of each work, where a test kills the process.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.exc import DBAPIError
 
 from pennyweight.errors import DatabaseUnavailableError
-from pennyweight.store.failpoints import failpoint
+from pennyweight.store.failpoints import ANY_WRITE, failpoint
 from pennyweight.store.failures import failure_of, translated
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ _BACKOFF_S = 0.01
 @dataclass(frozen=True, slots=True)
 class _Job:
     work: Work
+    at: str
     future: Future[Any] = field(default_factory=Future)
 
 
@@ -59,9 +61,12 @@ class Writer:
         self._thread = Thread(target=self._run, name="pennyweight-writer", daemon=True)
         self._thread.start()
 
-    def enqueue(self, work: Work) -> Future[Any]:
-        """The future result of `work`. Cancelled before its turn comes, the work is never run."""
-        job = _Job(work)
+    def enqueue(self, work: Work, *, at: str = ANY_WRITE) -> Future[Any]:
+        """The future result of `work`, which passes the failpoint `at` once it is durable.
+
+        Cancelled before its turn comes, the work is never run.
+        """
+        job = _Job(work, at)
         with self._gate:  # nothing enters behind the mark that ends the thread
             if self._closed:
                 raise DatabaseUnavailableError("The database is closed: the server is stopping.")
@@ -126,9 +131,17 @@ class Writer:
                     raise (translated(error) or error) from error
                 time.sleep(random.uniform(0, _BACKOFF_S * attempt))
             else:
-                failpoint("database.committed")
+                _pass_failpoints(group, outcomes)
                 return outcomes
         raise AssertionError("the last attempt returns or raises")
+
+
+def _pass_failpoints(group: list[_Job], outcomes: list[_Outcome]) -> None:
+    """Everything is durable, nobody was told."""
+    failpoint("database.committed")
+    for job, outcome in zip(group, outcomes, strict=True):
+        if outcome.error is None and job.at != ANY_WRITE:
+            failpoint(job.at)
 
 
 def _run_all(connection: Connection, group: list[_Job]) -> list[_Outcome]:

@@ -14,8 +14,8 @@ import httpx2
 import pytest
 
 from pennyweight.store.database import Database
-from pennyweight.store.failpoints import FAILPOINTS
 from pennyweight.store.verify import verify
+from tests.jobs.places import ASSISTANTS, of_today
 from tests.jobs.service import GONE, Service
 from tests.models.tiny import write_tiny_llama
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
     import openai
 
-OWN = tuple(name for name in FAILPOINTS if name.startswith("run."))
-PLACES = (*OWN, "generation.claimed", "generation.events", "generation.events@2", "generation.ended@2")
+PLACES = ("generation.claimed", "generation.events", "generation.events@2", "generation.ended@2")
 BROKEN = (*GONE, httpx2.HTTPError)  # a stream breaks off without the client's own error
 ENDED = ("completed", "incomplete")
 ROUNDS = int(os.environ.get("CRASH_ROUNDS", "3"))  # `make crash` runs 50
+TOOL: Any = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
 
 
 @pytest.fixture
@@ -90,11 +90,51 @@ def begun(service: Service, **fields: Any) -> tuple[str, threading.Thread]:
     return thread_id, asking
 
 
-@pytest.mark.parametrize("place", PLACES)
+def exercise_all(client: openai.OpenAI) -> None:
+    """Everything about assistants, threads and messages; returns early when the server has gone."""
+    beta: Any = client.beta
+    with suppress(*BROKEN):
+        thread_id, assistant_id = a_thread(client)
+        beta.assistants.update(assistant_id, name="x")
+        beta.threads.update(thread_id, metadata={"a": "b"})
+        message = beta.threads.messages.create(thread_id, role="user", content="More.").id
+        beta.threads.messages.update(message, thread_id=thread_id, metadata={"a": "b"})
+        beta.threads.messages.delete(message, thread_id=thread_id)
+        run = beta.threads.runs.create_and_poll(
+            thread_id=thread_id, assistant_id=assistant_id, max_completion_tokens=8
+        )
+        beta.threads.runs.update(run.id, thread_id=thread_id, metadata={"a": "b"})
+        exercise(client)
+        beta.assistants.delete(assistant_id)
+        beta.threads.delete(thread_id)
+
+
+def overdue(service: Service) -> tuple[str, str]:
+    """A thread, and its run that waited for its tools for too long."""
+    service.start()
+    with service.client as client:
+        assistant = client.beta.assistants.create(model="gpt-4o-mini", tools=[TOOL], temperature=0)
+        run = client.beta.threads.create_and_run_poll(
+            assistant_id=assistant.id,
+            thread={"messages": [{"role": "user", "content": "Hi"}]},
+            tool_choice="required",
+        )
+        assert run.status == "requires_action"
+    service.kill()
+    service.sql("UPDATE runs SET expires_at = 1")
+    return run.thread_id, run.id
+
+
+@pytest.mark.parametrize("place", [*of_today(ASSISTANTS), *PLACES])
 def test_killed_after_a_durable_write(service: Service, place: str) -> None:
+    late = overdue(service) if place == "run.expired" else None
     service.start(failpoint=place)
     with service.client as first:
-        exercise(first)
+        if late is None:
+            exercise_all(first)
+        else:
+            with suppress(*BROKEN):
+                first.beta.threads.runs.retrieve(late[1], thread_id=late[0])
     assert service.wait_until_dead() == -signal.SIGKILL, f"{place} was not reached"
     settled(service)
 
@@ -113,7 +153,7 @@ def settled(service: Service) -> dict[str, str]:
             run.id: client.beta.threads.runs.poll(run.id, thread_id=thread_id).status
             for run in client.beta.threads.runs.list(thread_id)
         }
-        assert set(own.values()) <= {*ENDED, "failed", "cancelled"}
+        assert set(own.values()) <= {*ENDED, "failed", "cancelled", "expired"}
         assert num_answers(client, thread_id) == sum(end in ENDED for end in own.values())
         ends |= own
     return ends
@@ -177,8 +217,7 @@ def test_a_restart_in_between(service: Service) -> None:
     """Calls that wait for their results wait on."""
     service.start()
     client = service.client
-    tool: Any = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
-    assistant = client.beta.assistants.create(model="gpt-4o-mini", tools=[tool], temperature=0)
+    assistant = client.beta.assistants.create(model="gpt-4o-mini", tools=[TOOL], temperature=0)
     run = client.beta.threads.create_and_run_poll(
         assistant_id=assistant.id,
         thread={"messages": [{"role": "user", "content": "Hi"}]},

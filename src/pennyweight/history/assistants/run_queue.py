@@ -18,7 +18,6 @@ from pennyweight.history.assistants.run_settings import RunSettings
 from pennyweight.history.assistants.thread_creation import create_thread
 from pennyweight.history.assistants.tools import FILE_SEARCH, check_choice
 from pennyweight.store.assistants import Assistants
-from pennyweight.store.failpoints import failpoint
 from pennyweight.store.generation import NewGeneration, State, WrongStateError
 from pennyweight.store.generations import Generations
 from pennyweight.store.identifiers import new_id
@@ -66,7 +65,7 @@ class RunQueue:
             write_messages(connection, principal.project, thread_id, more, now=now)
             return run
 
-        return self._begun(await self._database.write(work))
+        return self._begun(await self._database.write(work, at="run.queued"))
 
     async def create_with_thread(self, principal: Principal, values: Mapping[str, Any]) -> tuple[Thread, Run]:
         """A new thread and its run. Raises as `create`."""
@@ -77,7 +76,7 @@ class RunQueue:
             thread = create_thread(connection, principal.project, wanted, now)
             return thread, self._queue(connection, principal, thread.id, settings, values, now)
 
-        thread, run = await self._database.write(work)
+        thread, run = await self._database.write(work, at="run.queued")
         return thread, self._begun(run)
 
     async def give_outputs(
@@ -103,7 +102,7 @@ class RunQueue:
             done = [self._steps.get(connection, run_id, step.id) for step in open_steps]
             return self._runs.get(connection, principal.project, thread_id, run_id), done
 
-        run, steps = await self._database.write(work)
+        run, steps = await self._database.write(work, at="run.queued")
         return self._begun(run), steps
 
     async def cancel(self, principal: Principal, thread_id: str, run_id: str) -> Run:
@@ -119,14 +118,15 @@ class RunQueue:
             self._runs.cancel(connection, principal.project, run_id, now=now)
             return self._runs.get(connection, principal.project, thread_id, run_id)
 
-        run = await self._database.write(work)
-        failpoint("run.cancelled")
+        run = await self._database.write(work, at="run.cancelled")
         self._drop(run_id)
         return run
 
     async def delete_thread(self, project_id: str, thread_id: str) -> None:
         """With all that belongs to it; nobody works on it any more. Raises NotFoundError."""
-        run_ids = await self._database.write(lambda c: self._threads.delete(c, project_id, thread_id))
+        run_ids = await self._database.write(
+            lambda c: self._threads.delete(c, project_id, thread_id), at="thread.deleted"
+        )
         for run_id in run_ids:
             self._drop(run_id)
 
@@ -164,7 +164,7 @@ class RunQueue:
                 self._generations.set_metadata(connection, project_id, run_id, metadata)
             return self._runs.get(connection, project_id, thread_id, run_id)
 
-        return await self._database.write(work)
+        return await self._database.write(work, at="run.labelled")
 
     def follow(self, run: Run, first: Sequence[dict[str, Any]]) -> AsyncGenerator[dict[str, Any]]:
         """The events of a run, `first` before them."""
@@ -209,7 +209,6 @@ class RunQueue:
         )
 
     def _begun(self, run: Run) -> Run:
-        failpoint("run.queued")
         self._shelf.read_files()
         self._later.wake()
         return run

@@ -41,7 +41,6 @@ from pennyweight.history.assistants.tool_resources import stores_of
 from pennyweight.history.assistants.truncation import fitting, last_messages, prompt_budget
 from pennyweight.history.event_journal import EventJournal
 from pennyweight.store.events import Event, Events
-from pennyweight.store.failpoints import failpoint
 from pennyweight.store.generation import LeaseLostError, State
 from pennyweight.store.generations import Generations
 from pennyweight.store.run_steps import RunSteps
@@ -232,8 +231,7 @@ class RunWork:
             if ending.state is State.REQUIRES_ACTION:
                 self._runs.extend(connection, run.id, expires_at=now + RUN_PATIENCE_S)
 
-        await self._database.write(work)
-        failpoint("generation.ended")
+        await self._database.write(work, at="generation.ended")
         claimed.told()
 
 

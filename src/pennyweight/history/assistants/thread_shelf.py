@@ -31,7 +31,9 @@ class ThreadShelf:
     async def create(self, project_id: str, values: Mapping[str, Any]) -> Thread:
         """`values` were read by `CREATE_THREAD`. Raises NotFoundError."""
         now = int(time.time())
-        thread = await self._database.write(lambda c: create_thread(c, project_id, values, now))
+        thread = await self._database.write(
+            lambda c: create_thread(c, project_id, values, now), at="thread.made"
+        )
         self.read_files()
         return thread
 
@@ -53,7 +55,7 @@ class ThreadShelf:
                 tool_resources=resources,
             )
 
-        return await self._database.write(work)
+        return await self._database.write(work, at="thread.changed")
 
     async def add_message(self, project_id: str, thread_id: str, values: Mapping[str, Any]) -> ThreadMessage:
         """`values` were read by `CREATE_MESSAGE`. Raises NotFoundError, ActiveRunError."""
@@ -66,6 +68,6 @@ class ThreadShelf:
             (new,) = write_messages(connection, project_id, thread_id, [values], now=now)
             return new
 
-        message = await self._database.write(work)
+        message = await self._database.write(work, at="message.added")
         self.read_files()
         return message

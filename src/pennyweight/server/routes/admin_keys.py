@@ -24,7 +24,9 @@ def admin_key_routes(office: Office) -> APIRouter:
     async def create(request: Request) -> Response:
         asked = await office.fields(request, CREATE_ADMIN_KEY)
         wanted = NewKey(name=asked["name"], scopes=ADMIN_SCOPES, expires_at=office.expiry(asked))
-        issued = await database.write(lambda link: organization.issue_admin(link, wanted, now=office.now))
+        issued = await database.write(
+            lambda link: organization.issue_admin(link, wanted, now=office.now), at="admin_key.issued"
+        )
         return json_response({**admin_key_object(issued.key), "value": issued.secret.text})
 
     @router.get(_PATH, summary="List admin keys", response_model=None)
@@ -42,7 +44,9 @@ def admin_key_routes(office: Office) -> APIRouter:
     @router.delete(_PATH + "/{key_id}", summary="Revoke an admin key", response_model=None)
     async def delete(request: Request) -> Response:
         own = request.path_params["key_id"]
-        await database.write(lambda link: organization.keys.revoke(link, None, own, now=office.now))
+        await database.write(
+            lambda link: organization.keys.revoke(link, None, own, now=office.now), at="admin_key.revoked"
+        )
         return json_response(deleted_object("organization.admin_api_key", own))
 
     return router

@@ -53,7 +53,7 @@ def assistant_routes(database: Database, backend: Backend, *, max_body_bytes: in
             assistants.add(connection, project, new)
             return new
 
-        return json_response(assistant_object(await database.write(work)))
+        return json_response(assistant_object(await database.write(work, at="assistant.made")))
 
     @router.get("", summary="List assistants", response_model=None)
     async def list_assistants(request: Request) -> Response:
@@ -93,11 +93,13 @@ def _add_changes(router: APIRouter, database: Database, backend: Backend, *, max
             check_stores(connection, project, changes.get("tool_resources") or {})
             return assistants.change(connection, project, own_id, changes)
 
-        return json_response(assistant_object(await database.write(work)))
+        return json_response(assistant_object(await database.write(work, at="assistant.changed")))
 
     @router.delete("/{assistant_id}", summary="Delete an assistant", response_model=None)
     async def delete(request: Request) -> Response:
         own_id: str = request.path_params["assistant_id"]
         project = principal_of(request).project
-        await database.write(lambda connection: assistants.delete(connection, project, own_id))
+        await database.write(
+            lambda connection: assistants.delete(connection, project, own_id), at="assistant.deleted"
+        )
         return json_response(deleted_object("assistant", own_id))

@@ -18,7 +18,6 @@ from pennyweight.server.envelope import json_response
 from pennyweight.server.organization_shapes import list_object
 from pennyweight.server.paging import read_page, read_query
 from pennyweight.store.batches import Batches, NewBatch
-from pennyweight.store.failpoints import failpoint
 from pennyweight.store.identifiers import new_id
 
 if TYPE_CHECKING:
@@ -54,8 +53,7 @@ def batch_routes(
             metadata=values.get("metadata"),
             output_expires_after=values.get("output_expires_after"),
         )
-        batch = await database.write(lambda connection: add_batch(connection, new, limits))
-        failpoint("batch.added")
+        batch = await database.write(lambda connection: add_batch(connection, new, limits), at="batch.added")
         worker.wake()
         return json_response(batch_object(batch))
 
@@ -78,9 +76,8 @@ def batch_routes(
         batch_id: str = request.path_params["batch_id"]
         project, now = principal_of(request).project, int(time.time())
         batch = await database.write(
-            lambda connection: batches.cancel(connection, project, batch_id, now=now)
+            lambda connection: batches.cancel(connection, project, batch_id, now=now), at="batch.cancelling"
         )
-        failpoint("batch.cancelling")
         worker.wake()
         return json_response(batch_object(batch))
 

@@ -18,7 +18,6 @@ from pennyweight.server.openapi_files import UPLOAD_BODY
 from pennyweight.server.organization_shapes import list_object
 from pennyweight.server.paging import read_page, read_query
 from pennyweight.server.upload import MAX_FILE_BYTES, PURPOSES, receive_upload
-from pennyweight.store.failpoints import failpoint
 from pennyweight.store.files import Files, StoredFile
 from pennyweight.store.identifiers import new_id
 
@@ -53,8 +52,7 @@ def file_routes(services: Services) -> APIRouter:
                 created_at=now,
                 expires_at=None if uploaded.expires_after is None else now + uploaded.expires_after,
             )
-            await database.write(lambda connection: files.add(connection, file, blob))
-        failpoint("file.added")
+            await database.write(lambda connection: files.add(connection, file, blob), at="file.added")
         return json_response(file_object(file))
 
     @router.get("", summary="List files", response_model=None)
@@ -106,8 +104,9 @@ def _add_content_and_deletion(router: APIRouter, services: Services) -> None:
     async def delete(request: Request) -> Response:
         file_id: str = request.path_params["file_id"]
         project, now = principal_of(request).project, int(time.time())
-        unused = await database.write(lambda connection: files.delete(connection, project, file_id, now=now))
-        failpoint("file.deleted")
+        unused = await database.write(
+            lambda connection: files.delete(connection, project, file_id, now=now), at="file.deleted"
+        )
         for blob in unused:
             await asyncio.to_thread(blobs.collect, blob)
         return json_response(deleted_object(file_id))

@@ -63,12 +63,12 @@ def project_key_routes(office: Office) -> APIRouter:
             key = keys.update(link, project, own, scopes=scopes, expires_at=expires_at)
             return key_object(key, _owners(link, office, [key]))
 
-        return json_response(await database.write(work))
+        return json_response(await database.write(work, at="key.changed"))
 
     @router.delete(_ONE, summary="Revoke a key", response_model=None)
     async def delete(request: Request) -> Response:
         project, own = _place(request)
-        await database.write(lambda link: keys.revoke(link, project, own, now=office.now))
+        await database.write(lambda link: keys.revoke(link, project, own, now=office.now), at="key.revoked")
         return json_response(deleted_object("organization.project.api_key", own))
 
     return router

@@ -30,7 +30,9 @@ def project_routes(office: Office) -> APIRouter:
     @router.post(_PATH, summary="Create a project", response_model=None)
     async def create(request: Request) -> Response:
         name = (await office.fields(request, CREATE_PROJECT))["name"]
-        made = await database.write(lambda link: projects.create(link, name=name, now=office.now))
+        made = await database.write(
+            lambda link: projects.create(link, name=name, now=office.now), at="project.made"
+        )
         return json_response(project_object(made))
 
     @router.get(_PATH, summary="List projects", response_model=None)
@@ -48,13 +50,17 @@ def project_routes(office: Office) -> APIRouter:
     async def rename(request: Request) -> Response:
         own = request.path_params["project_id"]
         name = (await office.fields(request, UPDATE_PROJECT)).get("name")
-        changed = await database.write(lambda link: projects.rename(link, own, name=name))
+        changed = await database.write(
+            lambda link: projects.rename(link, own, name=name), at="project.renamed"
+        )
         return json_response(project_object(changed))
 
     @router.post(_PATH + "/{project_id}/archive", summary="Archive a project", response_model=None)
     async def archive(request: Request) -> Response:
         own = request.path_params["project_id"]
-        changed = await database.write(lambda link: office.organization.archive(link, own, now=office.now))
+        changed = await database.write(
+            lambda link: office.organization.archive(link, own, now=office.now), at="project.archived"
+        )
         return json_response(project_object(changed))
 
     _add_spend_limit(router, office)
@@ -81,7 +87,7 @@ def _add_spend_limit(router: APIRouter, office: Office) -> None:
             organization.allowances.put(link, changed)
             return _spend_limit(link, office, own)
 
-        return json_response(await database.write(work))
+        return json_response(await database.write(work, at="spend_limit.set"))
 
     @router.delete(path, summary="Let a project spend without limit", response_model=None)
     async def delete(request: Request) -> Response:
@@ -91,7 +97,7 @@ def _add_spend_limit(router: APIRouter, office: Office) -> None:
             _spend_limit(link, office, own)
             organization.allowances.put(link, replace(organization.allowance(link, own), budget=None))
 
-        await database.write(work)
+        await database.write(work, at="spend_limit.lifted")
         return json_response({"object": "project.spend_limit.deleted", "deleted": True})
 
 

@@ -63,7 +63,7 @@ def rate_limit_routes(office: Office) -> APIRouter:
             organization.allowances.put(link, changed)
             return changed
 
-        return json_response(rate_limit_object(await database.write(work)))
+        return json_response(rate_limit_object(await database.write(work, at="rate_limit.set")))
 
     return router
 

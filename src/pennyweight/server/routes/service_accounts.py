@@ -40,14 +40,18 @@ def service_account_routes(office: Office) -> APIRouter:
         asked = await office.fields(request, UPDATE_ACCOUNT)
         name, role = asked.get("name"), asked.get("role")
         changed = await database.write(
-            lambda link: organization.accounts.update(link, project, own, name=name, role=role)
+            lambda link: organization.accounts.update(link, project, own, name=name, role=role),
+            at="service_account.changed",
         )
         return json_response(account_object(changed))
 
     @router.delete(_ONE, summary="Delete a service account and its keys", response_model=None)
     async def delete(request: Request) -> Response:
         project, own = _place(request)
-        await database.write(lambda link: organization.delete_account(link, project, own, now=office.now))
+        await database.write(
+            lambda link: organization.delete_account(link, project, own, now=office.now),
+            at="service_account.deleted",
+        )
         return json_response(deleted_object("organization.project.service_account", own))
 
     return router
@@ -95,7 +99,7 @@ def _add_issuing(router: APIRouter, office: Office) -> None:
             issued = organization.issue(link, project, wanted, now=office.now, account=account)
             return {**account_object(account), "api_key": issued_key_object(issued)}
 
-        return json_response(await database.write(work))
+        return json_response(await database.write(work, at="service_account.made"))
 
     @router.post(_ONE + "/api_keys", summary="Create a key", response_model=None)
     async def create_key(request: Request) -> Response:
@@ -109,7 +113,7 @@ def _add_issuing(router: APIRouter, office: Office) -> None:
             wanted = NewKey(name=asked.get("name", account.name), scopes=scopes, expires_at=expires_at)
             return organization.issue(link, project, wanted, now=office.now, account=account)
 
-        return json_response(issued_key_object(await database.write(work)))
+        return json_response(issued_key_object(await database.write(work, at="key.issued")))
 
 
 def _place(request: Request) -> tuple[str, str]:

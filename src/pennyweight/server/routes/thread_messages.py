@@ -92,7 +92,7 @@ def _add_single_messages(router: APIRouter, database: Database, *, max_body_byte
                 messages.set_metadata(connection, thread_id, message_id, metadata)
             return messages.get(connection, thread_id, message_id)
 
-        return json_response(message_object(await database.write(work)))
+        return json_response(message_object(await database.write(work, at="message.labelled")))
 
     @router.delete(_ONE, summary="Delete a message", response_model=None)
     async def delete(request: Request) -> Response:
@@ -103,7 +103,7 @@ def _add_single_messages(router: APIRouter, database: Database, *, max_body_byte
             threads.get(connection, project, thread_id)
             messages.remove(connection, project, thread_id, message_id)
 
-        await database.write(work)
+        await database.write(work, at="message.deleted")
         return json_response(deleted_object("thread.message", message_id))
 
 

@@ -28,7 +28,6 @@ from pennyweight.server.vector_store_shapes import (
     deleted_object,
     store_file_object,
 )
-from pennyweight.store.failpoints import failpoint
 from pennyweight.store.identifiers import new_id
 from pennyweight.store.vector_store import FileState
 from pennyweight.store.vector_store_files import VectorStoreBatches, VectorStoreFiles
@@ -59,8 +58,8 @@ class _Inside:
     async def read(self, request: Request, work: Callable[[Connection, VectorStore], T]) -> T:
         return await self._database.read(_in_store(request, work))
 
-    async def write(self, request: Request, work: Callable[[Connection, VectorStore], T]) -> T:
-        return await self._database.write(_in_store(request, work))
+    async def write(self, request: Request, work: Callable[[Connection, VectorStore], T], *, at: str) -> T:
+        return await self._database.write(_in_store(request, work), at=at)
 
 
 def _in_store(request: Request, work: Callable[[Connection, VectorStore], T]) -> Callable[[Connection], T]:
@@ -86,8 +85,7 @@ def vector_store_file_routes(retrieval: Retrieval) -> APIRouter:
             VectorStores().touch(connection, [store], now=now)
             return files.get(connection, store, new.id)
 
-        file = await inside.write(request, put)
-        failpoint("vector_store.changed")
+        file = await inside.write(request, put, at="vector_store_file.added")
         retrieval.worker.wake()
         return json_response(store_file_object(file))
 
@@ -114,9 +112,10 @@ def vector_store_file_routes(retrieval: Retrieval) -> APIRouter:
             raise missing("attributes")
         values = {"attributes": None} if body == {"attributes": None} else UPDATE_FILE.read(body)
         file = await inside.write(
-            request, lambda link, store: files.set_attributes(link, store, file_id, values["attributes"])
+            request,
+            lambda link, store: files.set_attributes(link, store, file_id, values["attributes"]),
+            at="vector_store_file.changed",
         )
-        failpoint("vector_store.changed")
         return json_response(store_file_object(file))
 
     _add_content_and_removal(router, retrieval)
@@ -137,8 +136,9 @@ def _add_content_and_removal(router: APIRouter, retrieval: Retrieval) -> None:
     @router.delete("/{file_id}", summary="Take a file out of a vector store", response_model=None)
     async def remove(request: Request) -> Response:
         file_id: str = request.path_params["file_id"]
-        await inside.write(request, lambda link, store: files.remove(link, store, file_id))
-        failpoint("vector_store.changed")
+        await inside.write(
+            request, lambda link, store: files.remove(link, store, file_id), at="vector_store_file.removed"
+        )
         retrieval.worker.wake()
         return json_response(deleted_object(file_id, "vector_store.file"))
 
@@ -154,8 +154,9 @@ def vector_store_batch_routes(retrieval: Retrieval) -> APIRouter:
     async def create(request: Request) -> Response:
         values = ADD_BATCH.read(await read_object(request, limit=retrieval.max_body_bytes))
         new, now = read_batch_files(values), int(time.time())
-        batch = await inside.write(request, lambda link, store: _added(link, store, new, now))
-        failpoint("vector_store.changed")
+        batch = await inside.write(
+            request, lambda link, store: _added(link, store, new, now), at="vector_store_batch.added"
+        )
         retrieval.worker.wake()
         return json_response(batch_object(batch))
 
@@ -168,8 +169,11 @@ def vector_store_batch_routes(retrieval: Retrieval) -> APIRouter:
     @router.post("/{batch_id}/cancel", summary="Cancel a batch of files", response_model=None)
     async def cancel(request: Request) -> Response:
         batch_id: str = request.path_params["batch_id"]
-        batch = await inside.write(request, lambda link, store: batches.cancel(link, store, batch_id))
-        failpoint("vector_store.changed")
+        batch = await inside.write(
+            request,
+            lambda link, store: batches.cancel(link, store, batch_id),
+            at="vector_store_batch.cancelled",
+        )
         retrieval.worker.wake()
         return json_response(batch_object(batch))
 

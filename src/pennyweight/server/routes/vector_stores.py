@@ -17,7 +17,6 @@ from pennyweight.server.envelope import json_response
 from pennyweight.server.organization_shapes import list_object
 from pennyweight.server.paging import read_page, read_query
 from pennyweight.server.vector_store_shapes import deleted_object, search_page, store_object
-from pennyweight.store.failpoints import failpoint
 from pennyweight.store.identifiers import new_id
 from pennyweight.store.vector_store import NewVectorStore
 from pennyweight.store.vector_store_files import VectorStoreFiles
@@ -72,8 +71,7 @@ def vector_store_routes(retrieval: Retrieval) -> APIRouter:
             VectorStoreFiles().add(connection, made, files_alike(values), now=now)
             return stores.get(connection, new.project_id, new.id)
 
-        store = await database.write(add)
-        failpoint("vector_store.added")
+        store = await database.write(add, at="vector_store.added")
         worker.wake()
         return json_response(store_object(store, now=now))
 
@@ -113,17 +111,18 @@ def _add_changes(router: APIRouter, retrieval: Retrieval) -> None:
         if "expires_after" in values:
             values["expires_after_days"] = values.pop("expires_after")
         store = await database.write(
-            lambda connection: stores.update(connection, project, store_id, values, now=now)
+            lambda connection: stores.update(connection, project, store_id, values, now=now),
+            at="vector_store.changed",
         )
-        failpoint("vector_store.changed")
         return json_response(store_object(store, now=now))
 
     @router.delete("/{vector_store_id}", summary="Delete a vector store", response_model=None)
     async def delete(request: Request) -> Response:
         store_id: str = request.path_params["vector_store_id"]
         project = principal_of(request).project
-        await database.write(lambda connection: stores.delete(connection, project, store_id))
-        failpoint("vector_store.deleted")
+        await database.write(
+            lambda connection: stores.delete(connection, project, store_id), at="vector_store.deleted"
+        )
         retrieval.worker.wake()
         return json_response(deleted_object(store_id, "vector_store"))
 
