@@ -244,7 +244,8 @@ class GenerationWorker:
         """It fails, under the code of clients' that says: not again in this form."""
         told, now = {"code": "invalid_prompt", "message": stop.message}, int(time.time())
         await self._desk.database.write(
-            lambda c: Generations().finish(c, lease, to=State.FAILED, now=now, error=told)
+            lambda c: Generations().finish(c, lease, to=State.FAILED, now=now, error=told),
+            at="generation.ended",
         )
         self._desk.bell.ring(lease.generation_id)
 
