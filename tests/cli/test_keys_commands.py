@@ -153,10 +153,12 @@ def test_what_cannot_be_had_is_told_in_one_line(
     assert done.returncode == 1
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
-    assert listed(penny) == []
+    created(penny, "first")
+    assert [key["name"] for key in listed(penny)] == ["first"]
 
 
 def test_a_key_that_is_not_there(penny: Penny) -> None:
+    created(penny, "first")
     done = penny.run("keys", "revoke", "key_none")
     assert done.returncode == 1
     assert "penny keys list" in done.stderr
