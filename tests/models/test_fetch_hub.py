@@ -25,6 +25,7 @@ from pennyweight.models.delivery import deliver
 from pennyweight.models.fetch_hub import hub_order, offer
 from pennyweight.models.local import installed_models, remove, resolve
 from pennyweight.models.pulled import read_pulled
+from pennyweight.models.registry import register
 from tests.models.fake_hugging_face import COMMIT, HuggingFace, Repository, repository, serving
 from tests.models.huggingface.tiny_folder import write_folder
 from tests.models.tiny import llama_shape, write_tiny_llama
@@ -356,6 +357,29 @@ def test_replacing_a_folder_leaves_nothing_of_the_old_one(hub: HuggingFace) -> N
     path = fetch("hf:owner/Folder", replace=True)
     assert sorted(file.name for file in path.parent.iterdir()) == ["config.json", "model.safetensors"]
     assert contents() == ["Folder"]
+
+
+@pytest.mark.parametrize("source", ["hf:owner/Folder", f"hf:{REPO}"])
+@pytest.mark.parametrize("of_folder", [True, False])
+def test_replacing_a_registered_model_leaves_what_it_stood_for(
+    hub: HuggingFace, tmp_path: Path, source: str, of_folder: bool
+) -> None:
+    hub.repositories["owner/Folder"] = repository({"config.json": ENCODER, "model.safetensors": DATA})
+    shape = llama_shape(kind="F16", kinds={})
+    own = write_folder(tmp_path / "own", shape) if of_folder else write_tiny_llama(tmp_path / "own.gguf")
+    before = {path: path.read_bytes() for path in tmp_path.glob("own*/*")} | (
+        {} if of_folder else {own: own.read_bytes()}
+    )
+    register("mine", own)
+    with pytest.raises(FetchError, match="--replace takes"):
+        fetch(source, name="mine")
+    path = fetch(source, name="mine", replace=True)
+    assert resolve("mine") == path
+    assert not path.is_symlink()
+    assert not path.parent.is_symlink()
+    assert len(contents()) == 1
+    assert before
+    assert {path: path.read_bytes() for path in before} == before
 
 
 def test_a_model_of_this_engine_is_usable_at_once(hub: HuggingFace, tmp_path: Path) -> None:

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Final
 from pennyweight.errors import FetchError
 from pennyweight.models.cache import models_folder, place, resumable_folder
 from pennyweight.models.catalog import CATALOG
-from pennyweight.models.local import installed_paths, model_files
+from pennyweight.models.gguf import shard_paths
+from pennyweight.models.huggingface.shards import is_folder
+from pennyweight.models.local import installed_paths
 from pennyweight.models.pulled import Pulled, PulledFile, read_pulled, write_pulled
 from pennyweight.models.receiver import Receiver, file_sha256
 
@@ -181,19 +183,29 @@ def _bytes_in(work: Path) -> int:
 def _place_all(order: Order, work: Path, folder: Path) -> None:
     """The file a model is opened by comes last: who finds it finds the others."""
     former = installed_paths().get(order.name)
-    stale = [] if former is None else model_files(former)
     tops = {item.target.split("/")[0] for item in order.items if "/" in item.target}
     for top in tops:
-        if (folder / top).exists():
-            os.rename(folder / top, work / f"{top}.replaced")
+        _put_aside(folder / top, work)
         place(work / top, folder / top)
     for item in reversed(order.items):
         if "/" not in item.target:
             place(work / item.target, folder / item.target)
+    if former is None:
+        return
+    if is_folder(former):
+        if former.parent.name not in tops:
+            _put_aside(former.parent, work)
+        return
     new = {folder / item.target for item in order.items}
-    for path in stale:
+    for path in shard_paths(former):
         if path not in new:
             path.unlink(missing_ok=True)
+
+
+def _put_aside(folder: Path, work: Path) -> None:
+    """Move a folder, or a registered one's link, to where it is deleted; what the link leads to stays."""
+    if os.path.lexists(folder):
+        os.rename(folder, work / f"{folder.name}.replaced")
 
 
 def _record(order: Order, files: tuple[PulledFile, ...]) -> Pulled:
