@@ -149,6 +149,7 @@ ROPE = "rope.scaling."
         ("mixtral", "expert_used_count", 5, "an integer from 1 to 4"),
         ("mixtral", "expert_used_count", None, "expert_used_count is missing"),
         ("mixtral", "expert_gating_func", 2, "expert_gating_func is 2"),
+        ("mixtral", "expert_weights_norm", "yes", "expected true or false"),
         ("mixtral", "expert_shared_count", 1, "expert_shared_count is 1"),
         ("mixtral", "expert_count", 2**30, "an integer from 0 to 1024"),
         ("mixtral", "expert_count", 8, r"ffn_gate_inp.weight' has the shape \(4, 64\)"),

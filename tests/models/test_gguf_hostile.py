@@ -34,7 +34,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def sound_files() -> list[bytes]:
-    """Two small models with every kind of value in them, and one with awkward alignment."""
+    """Small models with every kind of value in two of them, and a file with awkward alignment."""
     numbers = {
         "many": Typed("f64", [1.0, 2.0]),
         "flags": Typed("bool", [True, False]),
@@ -43,7 +43,23 @@ def sound_files() -> list[bytes]:
     return [
         gguf_bytes(tiny_metadata(shape) | numbers, tiny_tensors(shape))
         for shape in (llama_shape(num_layers=1), gemma_shape(num_layers=1))
-    ] + [gguf_bytes(numbers, {"a": RawTensor("Q8_0", (2, 32), bytes(68))}, alignment=256, version=2)]
+    ] + [
+        gguf_bytes(numbers, {"a": RawTensor("Q8_0", (2, 32), bytes(68))}, alignment=256, version=2),
+        *_scaled_files(),
+    ]
+
+
+def _scaled_files() -> list[bytes]:
+    """A rotation scaled by keys, and one by tensors."""
+    shape = llama_shape(num_layers=1)
+    keys = {"type": "yarn", "factor": 4.0, "original_context_length": 64, "yarn_beta_fast": 8.0}
+    yarn = {f"llama.rope.scaling.{key}": value for key, value in keys.items()}
+    divisors = RawTensor("F32", (8,), struct.pack("<8f", *range(1, 9)))
+    tensors = {f"rope_factors_{name}.weight": divisors for name in ("long", "short")}
+    return [
+        gguf_bytes(tiny_metadata(shape) | yarn, tiny_tensors(shape)),
+        gguf_bytes(tiny_metadata(shape), tensors | tiny_tensors(shape)),
+    ]
 
 
 def open_and_use(path: Path, data: bytes) -> None:

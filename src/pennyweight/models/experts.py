@@ -22,11 +22,14 @@ def read_experts(keys: Hyperparameters, d_ff: int) -> ExpertSpec | None:
     keys.only("expert_gating_func", 0, _SOFTMAX)
     keys.only("expert_shared_count", 0)
     keys.only("expert_shared_feed_forward_length", 0)
+    normalize = keys.take("expert_weights_norm")
+    if normalize not in (None, True, False):
+        raise keys.fail("expert_weights_norm", normalize, "true or false")
     return ExpertSpec(
         count=count,
         used=keys.integer("expert_used_count", high=count),
         d_ff=keys.integer("expert_feed_forward_length", default=d_ff),
         # Files seldom say; both families that have experts are published with weights that add up to 1.
-        normalize=keys.take("expert_weights_norm") is not False,
+        normalize=normalize is None or bool(normalize),
         scale=keys.number("expert_weights_scale", default=1.0, low=0.0, high=1e3) or 1.0,  # 0: not said
     )
