@@ -172,7 +172,7 @@ def _values(name: str, shape: tuple[int, ...], *, shift: float) -> np.ndarray:
     # small embeddings, or a tied head would answer each token with itself
     gain = 0.5 if "embed" in name or "lm_head" in name else 1.5
     values = (random.normal(size=shape) * gain / sqrt(shape[-1])).astype(np.float32)
-    if name.endswith(("mlp.gate.weight",)):
+    if name.endswith("mlp.gate.weight"):
         return values  # a router stays in floats
     rows = values.reshape(-1, shape[-1])
     blocks = decode(quantise(rows, "Q8_0"), type="Q8_0", rows=len(rows), columns=shape[-1])

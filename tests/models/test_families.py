@@ -2,7 +2,8 @@
 
 Floats: the NumPy reference reads spec and roles of the file and agrees to 1e-4. The engine rounds
 activations, keys and values to int8: its distributions, from floats and from Q8_0, are within 0.007 nats.
-Positions go to five times those that scaled rotations were trained on.
+With random experts, where a near tie lets another one answer, within 0.02. Positions go to five times those
+that scaled rotations were trained on.
 """
 
 from __future__ import annotations
@@ -27,10 +28,7 @@ VOCAB_SIZE = 265  # of the tiny vocabulary
 LENGTH = 5 * ORIGINAL_CONTEXT
 
 
-NATIVE = [name for name in FAMILIES if name not in ("mixtral", "qwen3 moe")]
-
-
-@pytest.fixture(scope="module", params=NATIVE)
+@pytest.fixture(scope="module", params=FAMILIES)
 def made(request: pytest.FixtureRequest) -> Made:
     pytest.importorskip("torch", reason="torch is a development dependency")
     pytest.importorskip("transformers", reason="transformers is a development dependency")
@@ -46,6 +44,7 @@ class Made:
         length = self.family.context or LENGTH
         self.tokens = [int(token) for token in np.random.default_rng(7).integers(0, VOCAB_SIZE, length)]
         self.logits = self.score(self.tokens)
+        self.has_experts = "num_experts_per_tok" in self.family.settings
 
     def score(self, tokens: list[int]) -> np.ndarray:
         import torch
@@ -67,8 +66,8 @@ def test_the_engine_is_near_the_model(made: Made, kind: str, tmp_path: Path) -> 
     path = convert(made.model, tmp_path / "packed.gguf", kind=kind)
     driver = Driver(load(path, context=made.family.context).model, vocab_size=VOCAB_SIZE)
     ours = driver.score(made.tokens)
-    assert divergence(made.logits, ours) < 0.007
-    assert (margins_lost(made.logits, ours) < 0.5).all()
+    assert divergence(made.logits, ours) < (0.02 if made.has_experts else 0.007)
+    assert made.has_experts or (margins_lost(made.logits, ours) < 0.5).all()
 
 
 def test_greedy_texts_part_only_at_near_ties(made: Made, tmp_path: Path) -> None:
@@ -80,8 +79,8 @@ def test_greedy_texts_part_only_at_near_ties(made: Made, tmp_path: Path) -> None
     ours = np.zeros_like(theirs)
     ours[np.arange(len(text)), text] = 1
     lost = margins_lost(theirs, ours)
-    assert len(lost) <= 2
-    assert (lost < 0.2).all()
+    assert len(lost) <= (6 if made.has_experts else 2)
+    assert (lost < (0.5 if made.has_experts else 0.2)).all()
 
 
 def greedy(driver: Driver, prompt: list[int], *, length: int) -> list[int]:
