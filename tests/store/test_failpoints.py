@@ -8,15 +8,23 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import pennyweight
+from pennyweight.store.backup import back_up
 from pennyweight.store.blobs import BlobStore, stored_blobs
+from pennyweight.store.data_folder import DataFolder
 from pennyweight.store.database import Database
 from pennyweight.store.failpoints import FAILPOINTS, failpoint
+from pennyweight.store.projects import Projects
+from pennyweight.store.restore import restore
 from tests.jobs import places
 from tests.store.test_database import count
+
+if TYPE_CHECKING:
+    from tests.store.postgres_server import PostgresServer
 
 # What a process does until it dies; it prints each thing it may rely on.
 _WRITING = """
@@ -40,6 +48,7 @@ _STORING = """
 import sys
 from pathlib import Path
 from pennyweight.store.blob import BlobUses
+from pennyweight.store.backup import back_up
 from pennyweight.store.blobs import BlobStore
 from pennyweight.store.database import Database
 database, uses = Database.open(sys.argv[1]), BlobUses()
@@ -67,6 +76,15 @@ new = DataFolder.open(str(folder.path / "restored"))
 restore(folder.path / "backup", new, new.database_url)
 """
 )
+_MOVING = """
+import sys
+from pennyweight.store.backup import back_up
+from pennyweight.store.data_folder import DataFolder
+from pennyweight.store.restore import restore
+folder = DataFolder.open(sys.argv[1])
+back_up(folder, sys.argv[2], folder.path / "backup")
+restore(folder.path / "backup", DataFolder.open(sys.argv[3]), sys.argv[4])
+"""
 _PROGRAMS = {
     "backup.placed": _BACKING_UP,
     "database.restored": _RESTORING,
@@ -123,6 +141,25 @@ def test_it_dies_there_and_the_next_start_works(name: str, sqlite_url: str, tmp_
         BlobStore(tmp_path, database).sweep()
     assert not list(stored_blobs(tmp_path / "blobs"))
     assert not list((tmp_path / "incoming").iterdir())
+
+
+@pytest.mark.parametrize("name", places.POSTGRESQL)
+def test_killed_between_postgresql_and_a_file(name: str, postgres: PostgresServer, tmp_path: Path) -> None:
+    """A backup is whole or not there, and so are the rows that one restores."""
+    source, target = postgres.new_database(), postgres.new_database()
+    folder, new = DataFolder.open(str(tmp_path / "old")), DataFolder.open(str(tmp_path / "new"))
+    with Database.open(source) as database:
+        database.write_now(lambda c: Projects().create(c, name="kept", now=1))
+    killed(_MOVING, name, str(folder.path), source, str(new.path), target)
+    backup = folder.path / "backup"
+    with Database.open(target) as database:
+        rows = database.read_now(count)
+    if name == "backup.filled":
+        assert (backup.exists(), rows) == (False, 1)
+        back_up(folder, source, backup)
+        restore(backup, new, target)
+    with Database.open(target) as database:
+        assert database.read_now(count) == 2
 
 
 @pytest.mark.parametrize("hit", [1, 4])
