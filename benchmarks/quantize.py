@@ -25,11 +25,13 @@ from benchmarks.quality import DEFAULT_MODEL, ROOT, TEXT, WINDOW, Engine, compar
 from benchmarks.shuffled_model import write_shuffled
 from pennyweight.models.load import load
 from pennyweight.models.local import resolve
+from pennyweight.quantize.importance import measure as measure_inputs
 from pennyweight.quantize.quantize import quantize
 from pennyweight.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from benchmarks.quality import Agreement
+    from pennyweight.quantize.importance import Importance
     from pennyweight.quantize.recipe import Kind
 
 RESULTS = ROOT / "benchmarks" / "results" / "quantize.json"
@@ -57,15 +59,23 @@ class Workshop:
     ) -> None:
         self.folder, self.source, self.text = folder, source, text
         self.llama, self.imatrix = llama, imatrix
+        self._known: Importance | None = None
+
+    def _importance(self) -> Importance:
+        if self._known is None:
+            self._known = measure_inputs(self.source, self.text, progress=lambda *_: None)
+        return self._known
 
     def ours(self, kind: Kind, *, importance: bool) -> Made:
         path = self.folder / f"ours-{kind}{'-imatrix' if importance else ''}.gguf"
+        if importance:
+            self._importance()
         started = time.process_time()
         quantize(
             self.source,
             path,
             kind,
-            text=self.text if importance else None,
+            importance=lambda: self._importance() if importance else None,
             replace=True,
             progress=lambda *_: None,
         )

@@ -30,6 +30,14 @@ def test_a_model_is_quantised_and_answers(penny: Penny, floats: str, tmp_path: P
     assert answered.stdout
 
 
+def test_the_page_that_comes_with_it_is_read(penny: Penny, floats: str, tmp_path: Path) -> None:
+    runs = ((), ("--imatrix", "none"))
+    for number, options in enumerate(runs):
+        done = penny.run("quantize", floats, str(tmp_path / f"{number}.gguf"), "--type", "q4_0", *options)
+        assert done.returncode == 0
+    assert (tmp_path / "0.gguf").read_bytes() != (tmp_path / "1.gguf").read_bytes()
+
+
 def test_lost_bits_are_told(penny: Penny, floats: str, tmp_path: Path) -> None:
     assert penny.run("quantize", floats, str(tmp_path / "a.gguf"), "--type", "q8_0").returncode == 0
     done = penny.run("quantize", str(tmp_path / "a.gguf"), str(tmp_path / "b.gguf"), "--type", "q4_0")

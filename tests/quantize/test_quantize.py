@@ -27,13 +27,12 @@ if TYPE_CHECKING:
 
 F32 = np.float32
 KINDS: tuple[Kind, ...] = ("q4_0", "q4_1", "q8_0", "mixed")
-NARROW = {"q4_0": "Q4_0", "q4_1": "Q4_1", "q8_0": "Q8_0", "mixed": "IQ4_NL"}
+NARROW = {"q4_0": "Q4_0", "q4_1": "Q4_1", "q8_0": "Q8_0", "mixed": "Q4_1"}
 WIDE = {"q4_0": "Q4_0", "q4_1": "Q4_1", "q8_0": "Q8_0", "mixed": "Q4_K"}
 LONG = "the little lions in the hills tell thee all. " * 20
 
 
-def quiet(stage: str, done: int, total: int) -> None:
-    assert stage in ("importance", "quantize")
+def quiet(done: int, total: int) -> None:
     assert 0 < done <= total
 
 
@@ -88,7 +87,13 @@ def test_it_is_the_same_model_in_fewer_bits(kind: Kind, source: Path, tmp_path: 
 def test_the_formats_package_reads_it(kind: Kind, wide_source: Path, tmp_path: Path) -> None:
     gguf = pytest.importorskip("gguf", reason="the gguf package is not installed")
     destination = tmp_path / "out.gguf"
-    quantize(wide_source, destination, kind, text=LONG, progress=quiet)
+    quantize(
+        wide_source,
+        destination,
+        kind,
+        importance=lambda: measure(wide_source, LONG, progress=quiet),
+        progress=quiet,
+    )
     reader = gguf.GGUFReader(destination)
     ours = values_of(destination)
     for tensor in reader.tensors:
@@ -105,11 +110,13 @@ def test_types(kind: Kind, source: Path, wide_source: Path, tmp_path: Path) -> N
     quantize(source, tmp_path / "narrow-out.gguf", kind, progress=quiet)
     quantize(wide_source, tmp_path / "wide-out.gguf", kind, progress=quiet)
     narrow, wide = types_in(tmp_path / "narrow-out.gguf"), types_in(tmp_path / "wide-out.gguf")
-    assert narrow["token_embd.weight"] == "Q8_0"  # it is the head as well
+    assert narrow["token_embd.weight"] == ("Q5_1" if kind == "mixed" else "Q8_0")  # it is the head as well
     assert wide["output.weight"] == ("Q8_0" if kind == "q8_0" else "Q6_K")
     assert wide["token_embd.weight"] == WIDE[kind]
-    assert narrow["blk.1.attn_k.weight"] == NARROW[kind]
-    assert wide["blk.1.attn_k.weight"] == WIDE[kind]
+    assert narrow["blk.1.ffn_down.weight"] == NARROW[kind]
+    assert wide["blk.1.ffn_down.weight"] == WIDE[kind]
+    assert narrow["blk.1.attn_v.weight"] == ("Q5_1" if kind == "mixed" else NARROW[kind])
+    assert wide["blk.1.attn_v.weight"] == ("Q6_K" if kind == "mixed" else WIDE[kind])
     assert {narrow[name] for name in narrow if name.endswith("_norm.weight")} == {"F32"}
 
 
@@ -161,9 +168,9 @@ def test_rows_that_are_no_whole_blocks_stay_floats(tmp_path: Path) -> None:
 
 def test_a_text_tells_what_matters(source: Path, tmp_path: Path) -> None:
     """The weighted error of every matrix falls, by the importance that is measured here once more."""
-    importance = measure(source, LONG, progress=lambda *_: None)
+    importance = measure(source, LONG, progress=quiet)
     quantize(source, tmp_path / "plain.gguf", "q4_0", progress=quiet)
-    quantize(source, tmp_path / "told.gguf", "q4_0", text=LONG, progress=quiet)
+    quantize(source, tmp_path / "told.gguf", "q4_0", importance=lambda: importance, progress=quiet)
     floats, plain, told = (values_of(tmp_path / name) for name in ("tiny.gguf", "plain.gguf", "told.gguf"))
     falls = []
     for name, values in floats.items():
@@ -181,7 +188,7 @@ def test_a_text_tells_what_matters(source: Path, tmp_path: Path) -> None:
 def test_importance_is_the_mean_square_of_what_goes_in(source: Path) -> None:
     """The first layer's queries, keys and values read the normed embedding of the text."""
     text = "in the hills " * 40
-    importance = measure(source, text, progress=lambda *_: None)
+    importance = measure(source, text, progress=quiet)
     loaded = load(source)
     from pennyweight.text.tokenizer import Tokenizer
 
@@ -278,16 +285,23 @@ def test_sources_that_cannot_be_quantised(tmp_path: Path) -> None:
 
 def test_texts_that_tell_nothing(source: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidRequestError, match="the text has 0 tokens; at least 256"):
-        quantize(source, tmp_path / "out.gguf", "q4_0", text="", progress=quiet)
+        measure(source, "", progress=quiet)
     odd = write_gguf(
         tmp_path / "odd.gguf",
         {"general.architecture": "mamba"},
         {"a.weight": RawTensor("F32", (1, 32), bytes(128))},
     )
     with pytest.raises(ModelFileError, match="the architecture 'mamba' is not supported"):
-        quantize(odd, tmp_path / "out.gguf", "q4_0", text=LONG, progress=quiet)
-    assert not (tmp_path / "out.gguf").exists()
+        measure(odd, LONG, progress=quiet)
     quantize(odd, tmp_path / "out.gguf", "q4_0", progress=quiet)
+
+
+def test_what_matters_is_asked_when_nothing_else_is_wrong(source: Path, tmp_path: Path) -> None:
+    def asked() -> None:
+        raise AssertionError("too early")
+
+    with pytest.raises(InvalidRequestError, match="is a folder"):
+        quantize(source, tmp_path, "q4_0", importance=asked, progress=quiet)
 
 
 def test_a_file_that_was_made_meanwhile_is_left_alone(tmp_path: Path) -> None:

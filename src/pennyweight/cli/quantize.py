@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003  typer reads the annotations at run time
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from pennyweight.cli.options import Threads  # noqa: TC001
+
+if TYPE_CHECKING:
+    from pennyweight.quantize.importance import Importance
 
 
 def quantize(
@@ -21,9 +24,11 @@ def quantize(
         typer.Option("--type", help="Type of the weights; mixed gives sensitive ones more bits."),
     ],
     imatrix: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            metavar="TEXT", help="A text file; what it does in the model tells which weights matter."
+            metavar="TEXT",
+            help="A text file; what it does in the model tells which weights matter. By default a page that "
+            "comes with this program; `none`: all weights matter the same, and the model need not run here.",
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace DST if it exists.")] = False,
@@ -34,15 +39,27 @@ def quantize(
     from pennyweight.models.local import resolve
     from pennyweight.quantize.quantize import quantize as write
 
+    path = resolve(source)
+    text = _text(imatrix, kind)
     with progress_bars() as progress:
+
+        def importance() -> Importance | None:
+            if text is None:
+                return None
+            from pennyweight.quantize.importance import measure
+
+            return measure(
+                path, text, progress=lambda done, total: progress("importance", done, total), threads=threads
+            )
+
         report = write(
-            resolve(source),
+            path,
             destination,
             kind,
-            text=None if imatrix is None else _read(imatrix),
+            importance=importance,
             replace=force,
             threads=threads,
-            progress=progress,
+            progress=lambda done, total: progress("quantize", done, total),
         )
     if report.source_types:
         types = ", ".join(report.source_types)
@@ -51,6 +68,17 @@ def quantize(
         f"{destination}: {report.num_tensors} tensors, {report.num_bytes / 1e6:,.1f} MB "
         f"instead of {report.source_bytes / 1e6:,.1f}"
     )
+
+
+def _text(imatrix: str | None, kind: str) -> str | None:
+    """What runs through the model; None: nothing does, as eight bits lose too little to be worth the wait."""
+    if imatrix == "none" or (imatrix is None and kind == "q8_0"):
+        return None
+    if imatrix is None:
+        from pennyweight.quantize.importance import calibration_text
+
+        return calibration_text()
+    return _read(Path(imatrix))
 
 
 def _read(path: Path) -> str:

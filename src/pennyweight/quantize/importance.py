@@ -7,6 +7,7 @@ times. The text runs through the packed decoder; the linear stages add up the sq
 from __future__ import annotations
 
 from array import array
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
 from pennyweight.core import PAGE_TOKENS
@@ -24,6 +25,14 @@ if TYPE_CHECKING:
 WINDOW: Final = 512  # tokens that see each other
 LEAST_TOKENS: Final = 256
 _CHUNK: Final = 2 * PAGE_TOKENS  # tokens whose logits are in memory at once
+
+
+def calibration_text() -> str:
+    """A page of prose, conversation, code, tables and several languages, for whoever has no better text.
+
+    A few thousand tokens tell nearly all: which columns carry the largest values hardly depends on the text.
+    """
+    return files("pennyweight.quantize").joinpath("calibration.txt").read_text(encoding="utf-8")
 
 
 class Importance:

@@ -12,7 +12,6 @@ from pennyweight.models.gguf_metadata import raw_metadata
 from pennyweight.models.gguf_writer import NewTensor, encode_value, file_bytes, write_gguf
 from pennyweight.models.huggingface.shards import is_folder
 from pennyweight.quantize.conversion import Conversion
-from pennyweight.quantize.importance import measure
 from pennyweight.quantize.new_file import check_destination, new_file
 from pennyweight.quantize.recipe import FILE_TYPES, is_quantised, types_of
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pennyweight.models.source import WeightSource
+    from pennyweight.quantize.importance import Importance
     from pennyweight.quantize.recipe import Kind
 
 _QUANTIZATION_VERSION = 2  # of ggml's block layouts
@@ -41,16 +41,15 @@ def quantize(
     destination: Path,
     kind: Kind,
     *,
-    text: str | None = None,
+    importance: Callable[[], Importance | None] = lambda: None,
     replace: bool = False,
     threads: int | None = None,
-    progress: Callable[[str, int, int], None],
+    progress: Callable[[int, int], None],
 ) -> Report:
     """Write the model at `source_path` to `destination` in fewer bits.
 
-    `text` runs through the model first to find out which weights matter; None: all matter the same.
-    `progress` is told "importance" (bytes of text) or "quantize" (bytes written), how much is done and in
-    total.
+    `importance` tells which weights matter, None: all the same; it is asked when all else is known to be
+    right. `progress` is told bytes written, and in total.
     Raises ModelFileError, InvalidRequestError; nothing is left of a file that was not finished.
     """
     from pennyweight.native import _native
@@ -65,17 +64,9 @@ def quantize(
         metadata = _metadata(source_path, kind)
         tensors = _new_tensors(source, kind)
         check_destination(destination, num_bytes=file_bytes(metadata, tensors), replace=replace)
-        importance = None
-        if text is not None:
-            importance = measure(
-                source_path,
-                text,
-                progress=lambda done, total: progress("importance", done, total),
-                threads=threads,
-            )
-        cores = threads or _native.useful_threads()
+        known = importance()
         with (
-            Conversion(source, importance, threads=cores) as conversion,
+            Conversion(source, known, threads=threads or _native.useful_threads()) as conversion,
             new_file(destination, replace=replace) as file,
         ):
             told = _Told(conversion, sum(tensor.nbytes for tensor in tensors), progress)
@@ -127,7 +118,7 @@ def _refuse_itself(source_path: Path, destination: Path) -> None:
 class _Told:
     """Tells how much has been written."""
 
-    def __init__(self, conversion: Conversion, total: int, progress: Callable[[str, int, int], None]) -> None:
+    def __init__(self, conversion: Conversion, total: int, progress: Callable[[int, int], None]) -> None:
         self._conversion = conversion
         self._total = total
         self._progress = progress
@@ -137,4 +128,4 @@ class _Told:
         for piece in self._conversion.pieces(tensor):
             yield piece
             self._done += len(piece)
-            self._progress("quantize", self._done, self._total)
+            self._progress(self._done, self._total)

@@ -1,7 +1,8 @@
 """Which type each tensor of a quantised model gets.
 
 Vectors (norms, biases), routers and rotary tables stay as they are: they are small, and everything depends on
-them. Of the others the head, and what `mixed` calls sensitive, get more bits than the rest.
+them. Of the others the head gets more bits than the rest, and `mixed` gives each part of a layer bits where
+they count.
 """
 
 from __future__ import annotations
@@ -45,11 +46,23 @@ _PLAIN: Final[Mapping[str, Choice]] = {
     "q4_0": Choice(wide="Q4_0", narrow="Q4_0"),
     "q4_1": Choice(wide="Q4_1", narrow="Q4_1"),
     "q8_0": Choice(wide="Q8_0", narrow="Q8_0"),
-    "mixed": Choice(wide="Q4_K", narrow="IQ4_NL"),
+    "mixed": Choice(wide="Q4_K", narrow="Q4_1"),
 }
-_CAREFUL: Final = Choice(wide="Q6_K", narrow="Q8_0")  # of the head
-_SENSITIVE: Final = Choice(wide="Q6_K", narrow="Q5_1")  # in a mixed file
-_SENSITIVE_PARTS: Final = ("attn_v.weight", "ffn_down.weight")
+_HEADS: Final[Mapping[str, Choice]] = {
+    "q4_0": Choice(wide="Q6_K", narrow="Q8_0"),
+    "q4_1": Choice(wide="Q6_K", narrow="Q8_0"),
+    "q8_0": Choice(wide="Q8_0", narrow="Q8_0"),
+    "mixed": Choice(wide="Q6_K", narrow="Q5_1"),
+}
+_MIXED: Final[Mapping[str, Choice]] = {
+    "attn_v.weight": Choice(wide="Q6_K", narrow="Q5_1"),
+    "attn_k.weight": Choice(wide="Q6_K", narrow="Q5_1"),
+    "attn_output.weight": Choice(wide="Q4_K", narrow="Q5_1"),
+    "ffn_up.weight": Choice(wide="Q4_K", narrow="Q5_1"),
+    "attn_q.weight": Choice(wide="Q4_K", narrow="IQ4_NL"),
+    "ffn_gate.weight": Choice(wide="Q4_K", narrow="IQ4_NL"),
+}
+"""Parts of a layer whose bits save more divergence per byte than others', or less: docs/log.md."""
 
 
 def types_of(tensors: Mapping[str, TensorInfo], kind: Kind) -> dict[str, str]:
@@ -72,10 +85,7 @@ def is_quantised(tensor: TensorInfo) -> bool:
 
 
 def _choice(name: str, kind: Kind, *, tied: bool) -> Choice:
-    if kind == "q8_0":
-        return _PLAIN[kind]
-    if name == _HEAD or (tied and name == _EMBEDDING):
-        return _CAREFUL
-    if kind == "mixed" and name.endswith(_SENSITIVE_PARTS):
-        return _SENSITIVE
-    return _PLAIN[kind]
+    if name == (_EMBEDDING if tied else _HEAD):
+        return _HEADS[kind]
+    part = ".".join(name.split(".")[-2:])
+    return _MIXED.get(part, _PLAIN[kind]) if kind == "mixed" else _PLAIN[kind]
