@@ -51,7 +51,9 @@ void round_codes(const Levels& levels, const float* y, int n, float* codes) {
     for (int i = 0; i < n; ++i) codes[i] = kNearest.value[static_cast<int>(codes[i]) + 128];
 }
 
+// A scale so small that its inverse is infinite counts as 0.
 void divided(const Run& run, float inverse, float minimum, float* y) {
+  if (!std::isfinite(inverse)) inverse = 0;
   for (int i = 0; i < run.n; ++i) y[i] = (run.x[i] - minimum) * inverse;
 }
 
@@ -129,9 +131,10 @@ Fit refit(const Run& run, const Levels& levels, const Totals& t, const Fit& from
   return fit;
 }
 
+// `steps` halves further from 0 than `x`, but neither beyond it nor infinite.
 float next_half(float x, int steps) {
-  const int magnitude = (float_to_half(x) & 0x7fff) + steps;
-  if (magnitude < 0 || magnitude >= 0x7c00) return x;
+  constexpr int kLargest = 0x7bff;
+  const int magnitude = std::clamp((float_to_half(x) & 0x7fff) + steps, 0, kLargest);
   const float half = half_to_float(static_cast<uint16_t>(magnitude));
   return x < 0 ? -half : half;
 }
@@ -198,7 +201,7 @@ Fit fit_range(const Run& run, float most, float at_most) {
 float encode(const Run& run, const Levels& levels, float scale, float minimum, float* codes) {
   float y[kMostFitted];
   const float inverse = std::fabs(scale) > 0 ? 1.0F / scale : 0.0F;
-  divided(run, std::isfinite(inverse) ? inverse : 0.0F, minimum, y);
+  divided(run, inverse, minimum, y);
   round_codes(levels, y, run.n, codes);
   float error[kLanes] = {};
   for (int i = 0; i < run.n; i += kLanes)

@@ -36,6 +36,7 @@ constexpr Group kGroups[] = {
     {"decoder", test_decoder},
     {"plans", test_plans},
     {"encoder", test_encoder},
+    {"quantize", test_quantize},
     {"hostile_weights", test_hostile_weights},
     {"hostile_plans", test_hostile_plans},
 };

@@ -12,6 +12,7 @@ void test_team(Report& report, const Options& options);
 void test_decoder(Report& report, const Options& options);
 void test_plans(Report& report, const Options& options);
 void test_encoder(Report& report, const Options& options);
+void test_quantize(Report& report, const Options& options);
 void test_hostile_weights(Report& report, const Options& options);
 void test_hostile_plans(Report& report, const Options& options);
 
