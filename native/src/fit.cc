@@ -150,6 +150,7 @@ Fit fit_scale(const Run& run, const Levels& levels) {
   // The largest value on the last code, a little beyond or short of it: with few codes that differs.
   const float widest = std::max(-levels.low, levels.high);
   const int reach = levels.codebook ? 25 : widest > 100 ? 4 : 14;
+  const int clipped = levels.codebook ? 25 : 4;  // clipping more saves divergence, and costs perplexity: docs/log.md
   const float step = levels.codebook ? 0.02F * widest : widest > 100 ? 0.25F : 0.035F * (widest + 1);
   float best_inverse = 0;
   auto attempt = [&](float inverse) {
@@ -158,7 +159,7 @@ Fit fit_scale(const Run& run, const Levels& levels) {
     best = fit;
     best_inverse = inverse;
   };
-  for (int i = -reach; i <= reach; ++i)
+  for (int i = -reach; i <= clipped; ++i)
     for (const float sign : {1.0F, -1.0F}) attempt(sign * (widest + step * static_cast<float>(i)) / amax);
   const float middle = best_inverse;
   for (int i = -4; i <= 4; ++i) attempt(middle + 0.2F * step * static_cast<float>(i) / amax);

@@ -85,6 +85,19 @@ void put_floats(Format format, const float* row, int columns, std::vector<uint8_
   }
 }
 
+// Few levels around 0 are fitted by clipping the largest weights, which costs perplexity where it costs no divergence:
+// their errors count more (docs/log.md).
+std::vector<float> weights_of_row(const FormatTraits& f, const float* row, const float* importance, int columns) {
+  std::vector<float> weights(importance, importance + columns);
+  if (f.has_minimum || f.codebook || f.super_scales || f.bits > 5) return weights;
+  double squares = 0;
+  for (int k = 0; k < columns; ++k) squares += static_cast<double>(row[k]) * row[k];
+  const auto mean = static_cast<float>(squares / columns);
+  if (!(mean > 0)) return weights;
+  for (int k = 0; k < columns; ++k) weights[k] *= std::sqrt(1.0F + row[k] * row[k] / mean);
+  return weights;
+}
+
 // Weights of the squared errors: the importance, never quite 0.
 std::vector<float> weights_of(std::span<const float> importance, int columns) {
   std::vector<float> weights(columns, 1.0F);
@@ -121,11 +134,12 @@ void quantize_row(Format format, const float* row, const float* importance, int 
   const size_t start = out.size();
   out.resize(start + source_row_bytes(format, columns));
   uint8_t* to = out.data() + start;
+  const std::vector<float> weights = weights_of_row(f, row, importance, columns);
   for (int k = 0; k < columns; k += f.source_columns, to += f.source_bytes) {
     if (f.super_scales)
-      quantize_super(format, row + k, importance + k, to);
+      quantize_super(format, row + k, weights.data() + k, to);
     else
-      quantize_block(f, {row + k, importance + k, kBlock}, to);
+      quantize_block(f, {row + k, weights.data() + k, kBlock}, to);
   }
 }
 
