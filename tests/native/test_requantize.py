@@ -63,7 +63,9 @@ def test_scales_are_nearly_the_best(type: str) -> None:
         if type == "Q4_0":  # large weights count more
             weight = weight * np.sqrt(1 + block**2 / np.mean(values[index // 4] ** 2))
         largest = np.abs(block).max() / np.abs(codes).max()
-        scales = np.concatenate([s * np.linspace(0.5 if type == "IQ4_NL" else 0.87, 1.6, 4000) for s in (largest, -largest)])
+        scales = np.concatenate(
+            [s * np.linspace(0.5 if type == "IQ4_NL" else 0.87, 1.6, 4000) for s in (largest, -largest)]
+        )
         grids = scales[:, None] * codes
         best = min(
             float((weight * (grid[np.abs(block[:, None] - grid).argmin(axis=1)] - block) ** 2).sum())
