@@ -30,8 +30,9 @@ class Listener:
 
     async def wait(self) -> None:
         """Until it rings, or for a moment."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._rung.wait(), _LOOK_S)
+        with suppress(TimeoutError):  # `wait_for` may lose a cancel that comes with the ringing
+            async with asyncio.timeout(_LOOK_S):
+                await self._rung.wait()
 
     def ring(self) -> None:
         """From any thread."""

@@ -254,8 +254,9 @@ class BatchRun:
     async def _keep_lease(self) -> None:
         """Renew it in time, and see meanwhile whether the batch is to be cancelled."""
         while True:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), self._bench.lease_s / 3)
+            with suppress(TimeoutError):  # `wait_for` may lose a cancel that comes with the news
+                async with asyncio.timeout(self._bench.lease_s / 3):
+                    await self._news.wait()
             self._news.clear()
             with suppress(PennyweightError):  # a full disk: it may pass before the lease does
                 await self._write(
