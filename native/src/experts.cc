@@ -19,15 +19,18 @@ int down_items(const PackedMatrix& down, int tokens) {
 
 }  // namespace
 
-ExpertStage::ExpertStage(const Model& model, const KernelTable& kernels, Team& team, bool float_inputs)
+ExpertStage::ExpertStage(const Model& model, const KernelTable& kernels, Team& team)
     : model_(model),
       kernels_(kernels),
       team_(team),
-      float_inputs_(float_inputs),
       num_experts_(static_cast<int>(model.layers.front()->experts.size())),
       used_(model.experts_used),
       score_stride_(model.layers.front()->router->padded_rows()),
       next_pair_(num_experts_) {
+  for (const auto& layer : model.layers)
+    for (const FeedForward& w : layer->experts)
+      for (const MatrixPointer* m : {&w.gate, &w.up, &w.down})
+        float_inputs_ = float_inputs_ || traits((*m)->format()).is_float();
   for (int i = 0; i < team.size(); ++i)
     private_.push_back({std::vector<uint8_t>(num_experts_), allocate<float>(score_stride_)});
 }

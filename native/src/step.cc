@@ -38,7 +38,7 @@ Step::Step(const Model& model, Cache& cache, const KernelTable& kernels, Team& t
   float_inputs_ = is_float(*model.head);
   for (const auto& layer : model.layers)
     for (const PackedMatrix* m : layer->matrices()) float_inputs_ = float_inputs_ || is_float(*m);
-  if (model.experts_used > 0) experts_.emplace(model, kernels, team, float_inputs_);
+  if (model.experts_used > 0) experts_.emplace(model, kernels, team);
   for (int i = 0; i < team.size(); ++i)
     private_.push_back({allocate<ActivationBlock>(kPrivateRows * max_columns_ / kBlock),
                         allocate<float>(kPrivateRows * max_columns_)});

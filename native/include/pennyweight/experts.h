@@ -16,8 +16,7 @@ namespace pennyweight {
 
 class ExpertStage {
  public:
-  // `float_inputs`: some matrix is of a float format and reads float values.
-  ExpertStage(const Model& model, const KernelTable& kernels, Team& team, bool float_inputs);
+  ExpertStage(const Model& model, const KernelTable& kernels, Team& team);
 
   // Makes room for steps of so many rows; called by one thread. Throws std::bad_alloc.
   void reserve(int rows);
@@ -56,7 +55,7 @@ class ExpertStage {
   const Model& model_;
   const KernelTable& kernels_;
   Team& team_;
-  bool float_inputs_;
+  bool float_inputs_ = false;  // some expert's matrix is of a float format
   int num_experts_;
   int used_;
   size_t score_stride_;  // experts, in whole panels
