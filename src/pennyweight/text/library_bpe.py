@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tokenizers import Tokenizer, models
 
-from pennyweight.errors import ModelFileError
+from pennyweight.errors import InvalidRequestError, ModelFileError
 from pennyweight.text.bpe import byte_alphabet
 
 if TYPE_CHECKING:
@@ -21,6 +21,17 @@ if TYPE_CHECKING:
     from pennyweight.text.vocabulary import Vocabulary
 
 _SPACE: Final = "▁"
+_NORMALIZERS: Final = (
+    "NFC",
+    "NFD",
+    "NFKC",
+    "NFKD",
+    "Prepend",
+    "Replace",
+    "Lowercase",
+    "Strip",
+    "StripAccents",
+)
 _LOSSLESS: Final = ("ByteLevel", "Digits", "Metaspace", "Punctuation", "Sequence", "Split")
 
 
@@ -30,11 +41,14 @@ class LibraryModel:
     def __init__(self, vocabulary: Vocabulary, document: Mapping[str, Any]) -> None:
         self._vocabulary = vocabulary
         pipeline = {key: document.get(key) for key in ("normalizer", "pre_tokenizer")}
+        steps = [step for value in pipeline.values() for step in _steps(value)]
+        for step in steps:
+            if step.get("type") not in (*_NORMALIZERS, *_LOSSLESS):
+                raise ModelFileError(f"tokenizer.json: the step {step.get('type')!r} is not supported")
         model = _model(document["model"], removed=_control_texts(vocabulary))
         self._starting = _library(pipeline, model)
         bare = {key: _without_prefix(value) for key, value in pipeline.items()}
         self._continuing = self._starting if bare == pipeline else _library(bare, model)
-        steps = [step for value in pipeline.values() for step in _steps(value)]
         self._after_special = not any(step.get("prepend_scheme") == "first" for step in steps)
         self.shrinks = _may_lose_text(steps)
         decoding = list(_steps(document.get("decoder")))
@@ -49,8 +63,15 @@ class LibraryModel:
     def encode(self, text: str, *, before: Before) -> list[int]:
         starts = before == "nothing" or (before == "special" and self._after_special)
         library = self._starting if starts else self._continuing
-        # Of one text, as a batch: only this call lets other threads run while it works.
-        ids: list[int] = library.encode_batch_fast([text], add_special_tokens=False)[0].ids
+        try:
+            # Of one text, as a batch: only this call lets other threads run while it works.
+            ids: list[int] = library.encode_batch_fast([text], add_special_tokens=False)[0].ids
+        except BaseException as error:
+            if type(error).__name__ != "PanicException":  # a class the library does not export
+                raise
+            raise InvalidRequestError(
+                f"the model's tokenizer.json cannot cut this text into words: {error}. Send another text."
+            ) from error
         return ids
 
     def token_bytes(self, token: int) -> bytes:
