@@ -42,7 +42,8 @@ def _layer(file: WeightSource, layer: LayerRoles) -> dict[str, Weights | Floats]
     tensors = {name: _read(file, role) for name, role in parts.items() if role is not None}
     for name in ("query", "key"):
         if f"{name}_bias" in tensors and parts[name].row_map is not None:
-            tensors[f"{name}_bias"] = tensors[f"{name}_bias"][list(parts[name].row_map)]
+            bias = np.asarray(tensors[f"{name}_bias"], np.float32)
+            tensors[f"{name}_bias"] = bias[list(parts[name].row_map)]
     return tensors
 
 

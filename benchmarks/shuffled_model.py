@@ -54,14 +54,12 @@ class Shuffle:
         if parts[0] != "blk":
             return values[:, self.width]
         layer, part = int(parts[1]), parts[2]
-        values = values[self.width] if part in _WIDTH_ROWS else values[:, self.width]
-        if part in ("ffn_gate", "ffn_up"):
-            return values[self.units[layer]]
-        if part == "ffn_down":
-            return values[:, self.units[layer]]
-        if part == "attn_v":
-            return values[self.values[layer]]
-        return values[:, self.mixed[layer]] if part == "attn_output" else values
+        own_rows = {"ffn_gate": self.units, "ffn_up": self.units, "attn_v": self.values}
+        own_columns = {"ffn_down": self.units, "attn_output": self.mixed}
+        rows = own_rows[part][layer] if part in own_rows else slice(None)
+        columns = own_columns[part][layer] if part in own_columns else self.width
+        moved: Floats = values[self.width if part in _WIDTH_ROWS else rows][:, columns]
+        return moved
 
 
 def write_shuffled(source: Path, destination: Path) -> None:
