@@ -45,11 +45,11 @@ class FailingDisk(Database):
         super().__init__(*arguments)  # type: ignore[arg-type]
         self.tried = threading.Semaphore(0)
 
-    def write_now(self, work: Callable[[Connection], T]) -> T:
+    def write_now(self, work: Callable[[Connection], T], *, at: str) -> T:
         self.tried.release()
         if self.full:
             raise StorageFullError("disk full")
-        return super().write_now(work)
+        return super().write_now(work, at=at)
 
 
 @pytest.fixture
