@@ -144,14 +144,14 @@ def test_models_of_the_other_task_are_told_apart(server: LiveServer, client: ope
 
 
 def test_a_client_that_leaves_stops_its_work(server: LiveServer) -> None:
-    queue = server.engine.encoder.open().embedder._queue
+    waiting = server.engine.encoder.open().embedder._queue._waiting
     body = json.dumps({"model": NAME, "input": ["the cat on the mat " * 20] * 2000}).encode()
     head = f"POST /v1/embeddings HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         connection.sendall(head + body)
-        eventually(lambda: bool(queue._jobs))
-    eventually(lambda: not queue._jobs)
-    assert queue._waiting_tokens == 0
+        eventually(lambda: bool(waiting))
+    eventually(lambda: not waiting)
+    assert waiting.size("interactive") == (0, 0)
 
 
 def test_many_requests_at_once_each_get_their_own(server: LiveServer) -> None:
