@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("name", "size", "format", "architecture", "context", "installed")
 _NUMBERS = frozenset({"size", "context", "download", "memory"})
+_WIDTHS = {"licence": 10, "fits": 11}  # longer ones take more than a line
+_SENTENCES = _WIDTHS.keys()
 
 
 def models(
@@ -95,7 +97,7 @@ def _show_fits(context: int | None, *, as_json: bool) -> None:
             }
         )
         return
-    columns = ("name", "download", "memory", "context", "licence", "fits", "tried here")
+    columns = ("name", "download", "memory", "context", "licence", "fits")
     _print_table(columns, [_fit_cells(fit, is_best=fit is best) for fit in found])
     for line in _explanation(machine, context or DEFAULT_CONTEXT, best):
         print(line)
@@ -104,13 +106,12 @@ def _show_fits(context: int | None, *, as_json: bool) -> None:
 def _fit_cells(fit: Fit, *, is_best: bool) -> dict[str, Any]:
     answer = "yes" if fit.fits else f"no: {fit.problem}"
     return {
-        "name": fit.name,
-        "download": f"{fit.download_bytes / 1e6:,.0f} MB",
-        "memory": f"{fit.memory_bytes / 2**20:,.0f} MiB",
-        "context": f"{fit.context_length:,}",
+        "name": fit.name + ("*" if fit.tried else ""),
+        "download": f"{fit.download_bytes / 1e9:.2f} GB",
+        "memory": f"{fit.memory_bytes / 2**30:.1f} GiB",
+        "context": f"{fit.context_length / 1024:.0f}k",
         "licence": fit.licence,
         "fits": answer + (", the largest" if is_best else "") + (", installed" if fit.installed else ""),
-        "tried here": "yes" if fit.tried else "no",
     }
 
 
@@ -125,7 +126,7 @@ def _explanation(machine: Machine, context: int, best: Fit | None) -> list[str]:
         lines.append(f"The largest that fits is here: `penny chat --model {best.name}`.")
     else:
         lines.append(f"The largest that fits: `penny pull {best.name}`.")
-    lines.append("Downloads are computed from shapes. Tried here: this very file was loaded by its makers.")
+    lines.append("Sizes are computed from shapes. * This very file was loaded by the makers of Pennyweight.")
     return lines
 
 
@@ -140,9 +141,12 @@ def _print_table(columns: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for column in columns:
-        table.add_column(column, justify="right" if column in _NUMBERS else "left", no_wrap=column == "name")
+        justify: Literal["right", "left"] = "right" if column in _NUMBERS else "left"
+        table.add_column(
+            column, justify=justify, no_wrap=column not in _SENTENCES, min_width=_WIDTHS.get(column)
+        )
     for row in rows:
         table.add_row(*(str(row[column]) for column in columns))
     Console().print(table)
