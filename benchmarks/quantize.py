@@ -183,7 +183,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="where the files go: 1.5 GB")
     parser.add_argument("--text", type=Path, default=TEXT, help="to measure on: plain text or .gz")
     parser.add_argument("--calibration", type=Path, default=CALIBRATION, help="to find out what matters")
-    parser.add_argument("--tokens", type=int, default=6144)
+    parser.add_argument("--tokens", type=int, default=4096)
     parser.add_argument("--kinds", nargs="+", default=_KINDS, choices=_KINDS)
     parser.add_argument("--llama", type=Path, help="folder with llama.cpp's programs")
     parser.add_argument("--llama-imatrix", type=Path, help="its llama-imatrix")
