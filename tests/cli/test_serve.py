@@ -64,7 +64,7 @@ def test_a_model_that_does_not_load_ends_the_server(penny: Penny, tmp_path: Path
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("all-minilm-l6-v3", "did you mean all-minilm-l6-v2?"),
+        ("all-minilm-l6-v3", "did you mean all-minilm-l6-v2"),
         ("smollm2-135m-instruct", "answers in text"),
         ("./no/such.gguf", "no model file"),
     ],
