@@ -9,7 +9,7 @@ import weakref
 from typing import Any
 
 from pennyweight.answers.inbox import LONGEST_REST_S, Inbox, Wakeups, WakeupsByLoop
-from pennyweight.core import TokenEvent
+from pennyweight.core import FinishedEvent, FinishReason, Timings, TokenEvent, Usage
 
 
 def test_events_from_another_thread_arrive_whole_and_in_order() -> None:
@@ -70,7 +70,7 @@ def test_one_call_wakes_all_readers_of_a_loop() -> None:
     asyncio.run(scenario())
 
 
-def test_readers_rest_after_an_event_but_first_ones_come_at_once() -> None:
+def test_readers_rest_after_an_event_but_the_first_and_the_last_come_at_once() -> None:
     async def scenario() -> None:
         loop = asyncio.get_running_loop()
         now = 100.0
@@ -92,8 +92,11 @@ def test_readers_rest_after_an_event_but_first_ones_come_at_once() -> None:
         assert len(await newcomer.take()) == 1
         assert len(await taking) == 2, "whoever is due comes along"
         readers[1].post(TokenEvent(0, 2))
+        readers[1].post(FinishedEvent(choice=0, reason=FinishReason.STOP, usage=Usage(), timings=Timings()))
+        assert len(await readers[1].take()) == 2, "an end comes at once too"
+        readers[2].post(TokenEvent(0, 2))
         now += LONGEST_REST_S
-        assert len(await readers[1].take()) == 1
+        assert len(await readers[2].take()) == 1
 
     asyncio.run(scenario())
 

@@ -6,6 +6,7 @@ against the rows of the embedding: rows without a token become tokens that no te
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,6 +35,17 @@ class FolderVocabulary:
     add_bos: bool
     roles: Mapping[str, int] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+def json_object(data: bytes, file: str) -> dict[str, Any]:
+    """The object in a vocabulary file. Raises ModelFileError."""
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise ModelFileError(f"{file} is not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise ModelFileError(f"{file} is not a JSON object")
+    return document
 
 
 def with_vocabulary(metadata: Mapping[str, Any]) -> Mapping[str, Any]:

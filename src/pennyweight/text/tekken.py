@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import reprlib
 from typing import TYPE_CHECKING, Any, Final
 
 from pennyweight.errors import ModelFileError
 from pennyweight.text.bpe import byte_alphabet
-from pennyweight.text.folder_vocabulary import FOLDER_PREFIX, FolderVocabulary, embedding_rows
+from pennyweight.text.folder_vocabulary import (
+    FOLDER_PREFIX,
+    FolderVocabulary,
+    embedding_rows,
+    json_object,
+)
 from pennyweight.text.vocabulary import TokenType
 
 if TYPE_CHECKING:
@@ -32,7 +36,7 @@ _BEFORE_LISTS: Final = (
 
 def read_tekken(metadata: Mapping[str, Any]) -> FolderVocabulary:
     """The vocabulary of the file. ModelFileError if it is malformed."""
-    document = _object(metadata[FOLDER_PREFIX + "tekken"])
+    document = json_object(metadata[FOLDER_PREFIX + "tekken"], FILE)
     config, ranked = document.get("config"), document.get("vocab")
     if (
         not isinstance(config, dict)
@@ -56,16 +60,6 @@ def read_tekken(metadata: Mapping[str, Any]) -> FolderVocabulary:
         roles={"unknown": 0, "bos": 1, "eos": 2} if num_special > 2 else {},
         extra={"scores": _scores(num_special, embedding_rows(metadata)), "pattern": config["pattern"]},
     )
-
-
-def _object(data: bytes) -> dict[str, Any]:
-    try:
-        document = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise ModelFileError(f"{FILE} is not JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise ModelFileError(f"{FILE} is not a JSON object")
-    return document
 
 
 def _count(config: Mapping[str, Any], key: str, *, low: int, high: int = 1 << 24) -> int:

@@ -6,12 +6,11 @@ user's text cannot become one.
 
 from __future__ import annotations
 
-import json
 import reprlib
 from typing import TYPE_CHECKING, Any, Final
 
 from pennyweight.errors import ModelFileError
-from pennyweight.text.folder_vocabulary import FOLDER_PREFIX, FolderVocabulary
+from pennyweight.text.folder_vocabulary import FOLDER_PREFIX, FolderVocabulary, json_object
 from pennyweight.text.vocabulary import TokenType
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ _BYTE_NAMES: Final = frozenset(f"<0x{byte:02X}>" for byte in range(256))
 
 def read_tokenizer_json(metadata: Mapping[str, Any]) -> FolderVocabulary:
     """The vocabulary of the file. ModelFileError if it is none, or of a kind this engine does not run."""
-    document = _parsed(metadata[FOLDER_PREFIX + "json"])
+    document = json_object(metadata[FOLDER_PREFIX + "json"], FILE)
     model = document.get("model")
     if not isinstance(model, dict) or model.get("type", "BPE") != "BPE":
         kind = model.get("type") if isinstance(model, dict) else model
@@ -53,16 +52,6 @@ def read_tokenizer_json(metadata: Mapping[str, Any]) -> FolderVocabulary:
         add_bos=_begins_with_token(document.get("post_processor")),
         extra={"document": document, "strip_left": strips["lstrip"], "strip_right": strips["rstrip"]},
     )
-
-
-def _parsed(data: bytes) -> dict[str, Any]:
-    try:
-        document = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise ModelFileError(f"{FILE} is not JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise ModelFileError(f"{FILE} is not a JSON object")
-    return document
 
 
 def _added(document: Mapping[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
