@@ -35,12 +35,12 @@ void bind_rows(nb::module_& m) {
       "__init__",
       [](PlanRow* self, std::vector<int> tokens, int position, std::vector<int> pages, std::optional<int> sampler,
          Logits logits, int draft_length, std::vector<int> targets, int target_top,
-         const std::vector<std::pair<int, nb::object>>& embeddings, bool masked, bool hidden,
-         std::optional<int> adapter, std::vector<int> taken) {
+         const std::vector<std::pair<int, nb::object>>& embeddings, bool masked, bool hidden, AdapterPointer adapter,
+         std::vector<int> taken) {
         std::vector<std::pair<int, std::vector<float>>> vectors;
         for (const auto& [start, data] : embeddings) vectors.emplace_back(start, floats_of(data, "embeddings"));
         new (self) PlanRow{std::move(tokens),  position,   std::move(pages),   sampler, logits, draft_length,
-                           std::move(targets), target_top, std::move(vectors), masked,  hidden, adapter,
+                           std::move(targets), target_top, std::move(vectors), masked,  hidden, std::move(adapter),
                            std::move(taken)};
       },
       nb::kw_only(), "tokens"_a, "position"_a, "pages"_a, "sampler"_a = nb::none(), "logits"_a = Logits::kNone,

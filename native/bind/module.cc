@@ -59,6 +59,7 @@ NB_MODULE(_native, m) {
   m.def("measure_int8_peak", &pw::measure_int8_peak, "num_threads"_a, nb::call_guard<nb::gil_scoped_release>());
   m.def("release_free_memory", &pw::release_free_memory, nb::call_guard<nb::gil_scoped_release>());
   pw::bind::bind_weights(m);
+  pw::bind::bind_adapter(m);
   pw::bind::bind_decoder(m);
   pw::bind::bind_encoder(m);
   pw::bind::bind_quantize(m);

@@ -30,6 +30,7 @@ class BufferView {
 std::vector<float> floats_of(nb::handle object, const char* name);
 
 void bind_weights(nb::module_& m);
+void bind_adapter(nb::module_& m);
 void bind_decoder(nb::module_& m);
 void bind_encoder(nb::module_& m);
 void bind_quantize(nb::module_& m);

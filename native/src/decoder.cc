@@ -1,6 +1,7 @@
 #include "pennyweight/decoder.h"
 
 #include <algorithm>
+#include <functional>
 #include <stdexcept>
 
 #include "pennyweight/isa.h"
@@ -99,16 +100,30 @@ void Decoder::begin(std::vector<PlanRow> rows, int steps) {
   team_.start([this](int thread) { run(thread); });
 }
 
+// The active rows as they stand in the batch: those of one adapter together.
+std::vector<int> Decoder::batch_order() const {
+  std::vector<int> order = active_;
+  if (std::none_of(order.begin(), order.end(), [this](int row) { return rows_[row].adapter != nullptr; })) return order;
+  std::stable_sort(order.begin(), order.end(), [this](int a, int b) {
+    return std::less<const Adapter*>()(rows_[a].adapter.get(), rows_[b].adapter.get());
+  });
+  return order;
+}
+
 // The batch of the coming step, from the active rows.
 void Decoder::lay_out() {
   batch_ = {};
   first_logit_.assign(rows_.size(), 0);
   num_logits_.assign(rows_.size(), 0);
-  for (int index : active_) {
+  for (int index : batch_order()) {
     const PlanRow& row = rows_[index];
     const int first = static_cast<int>(batch_.tokens.size());
     const int count = static_cast<int>(row.tokens.size());
     batch_.sequences.push_back({row.pages.data(), first, count, row.position});
+    if (row.adapter && !batch_.adapted.empty() && batch_.adapted.back().adapter == row.adapter.get())
+      batch_.adapted.back().count += count;
+    else if (row.adapter)
+      batch_.adapted.push_back({row.adapter.get(), first, count});
     for (int i = 0; i < count; ++i) {
       batch_.tokens.push_back(row.tokens[i]);
       batch_.positions.push_back(row.position + i);
@@ -292,7 +307,12 @@ std::pair<std::vector<StepResult>, bool> Decoder::finish(std::map<int, Mask> mas
   }
   std::vector<StepResult> steps(std::make_move_iterator(finished_.begin()), std::make_move_iterator(finished_.end()));
   finished_.clear();
-  return {std::move(steps), done_ && !failed_};
+  const bool done = done_ && !failed_;
+  const bool ended = done_;
+  lock.unlock();
+  if (ended)  // nothing runs that reads them; what nobody else holds is gone now, not with the next plan
+    for (PlanRow& row : rows_) row.adapter.reset();
+  return {std::move(steps), done};
 }
 
 std::vector<float> Decoder::logits(int row) const {

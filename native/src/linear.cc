@@ -17,6 +17,22 @@ int token_step(const PackedMatrix& w, int tokens) {
   return tokens <= 2 * kTokenStep && fit >= 12 ? tokens : std::clamp(fit, 12, kTokenStep);
 }
 
+// The product of one work item with what adapters add to it: their sum is rounded before it meets what stands in `out`.
+void adapted_panels(const KernelTable& kernels, const PackedMatrix& w, int begin, int end, const Activations& x,
+                    int first, int count, float* out, size_t out_stride, bool accumulate, const Adapted& adapted,
+                    int place) {
+  if (!accumulate) {
+    multiply_panels(kernels, w, begin, end, x, first, count, out, out_stride, false);
+    adapted.add(place, begin, end, first, count, out, out_stride);
+    return;
+  }
+  alignas(64) float sums[kItemTokens * kItemPanels * kPanelRows];
+  constexpr size_t kStride = kItemPanels * kPanelRows;
+  multiply_panels(kernels, w, begin, end, x, first, count, sums, kStride, false);
+  adapted.add(place, begin, end, first, count, sums, kStride);
+  for (int t = 0; t < count; ++t) kernels.add(out + out_stride * t, sums + kStride * t, (end - begin) * kPanelRows);
+}
+
 }  // namespace
 
 void observe(Team& team, int thread, const PackedMatrix& w, const Activations& x, int first, int count) {
@@ -56,7 +72,8 @@ void multiply_panels(const KernelTable& kernels, const PackedMatrix& w, int begi
 }
 
 void linear_stage(const KernelTable& kernels, Team& team, int thread, std::span<const PackedMatrix* const> parts,
-                  const Activations& x, int tokens, float* out, size_t out_stride, bool accumulate) {
+                  const Activations& x, int tokens, float* out, size_t out_stride, bool accumulate,
+                  const Adapted* adapted) {
   for (const PackedMatrix* part : parts) observe(team, thread, *part, x, 0, tokens);
   const int chunk = panel_chunk(tokens);
   const int token_items = (tokens + kItemTokens - 1) / kItemTokens;
@@ -66,7 +83,8 @@ void linear_stage(const KernelTable& kernels, Team& team, int thread, std::span<
     int index = item / token_items;
     const int first = item % token_items * kItemTokens;
     float* to = out;
-    for (const PackedMatrix* part : parts) {
+    for (size_t place = 0; place < parts.size(); ++place) {
+      const PackedMatrix* part = parts[place];
       const int own = (part->num_panels() + chunk - 1) / chunk;
       if (index >= own) {
         index -= own;
@@ -75,27 +93,34 @@ void linear_stage(const KernelTable& kernels, Team& team, int thread, std::span<
       }
       const int begin = index * chunk;
       const int end = std::min(begin + chunk, part->num_panels());
-      multiply_panels(kernels, *part, begin, end, x, first, std::min(kItemTokens, tokens - first),
-                      to + kPanelRows * begin + out_stride * first, out_stride, accumulate);
+      to += kPanelRows * begin + out_stride * first;
+      const int count = std::min(kItemTokens, tokens - first);
+      if (adapted == nullptr)
+        multiply_panels(kernels, *part, begin, end, x, first, count, to, out_stride, accumulate);
+      else
+        adapted_panels(kernels, *part, begin, end, x, first, count, to, out_stride, accumulate, *adapted,
+                       static_cast<int>(place));
       return;
     }
   });
 }
 
 void gated_stage(const KernelTable& kernels, Team& team, int thread, Activation activation, const PackedMatrix& gate,
-                 const PackedMatrix& up, const Activations& x, int tokens, ActivationBlock* blocks, float* values) {
+                 const PackedMatrix& up, const Activations& x, int tokens, ActivationBlock* blocks, float* values,
+                 const Adapted* adapted) {
   for (const PackedMatrix* part : {&gate, &up}) observe(team, thread, *part, x, 0, tokens);
   const int units = padded_columns(gate.rows()) / kBlock;
   const int token_items = (tokens + kItemTokens - 1) / kItemTokens;
   team.for_each(thread, units * token_items, [&](int item) {
     const int begin = item % token_items * kItemTokens;
     gated_unit(kernels, activation, gate, up, x, item / token_items, begin, std::min(begin + kItemTokens, tokens),
-               blocks, values);
+               blocks, values, adapted);
   });
 }
 
 void gated_unit(const KernelTable& kernels, Activation activation, const PackedMatrix& gate, const PackedMatrix& up,
-                const Activations& x, int unit, int begin, int end, ActivationBlock* blocks, float* values) {
+                const Activations& x, int unit, int begin, int end, ActivationBlock* blocks, float* values,
+                const Adapted* adapted) {
   const int units = padded_columns(gate.rows()) / kBlock;
   alignas(64) float g[2 * kTokenStep * kBlock];
   alignas(64) float u[2 * kTokenStep * kBlock];
@@ -109,6 +134,10 @@ void gated_unit(const KernelTable& kernels, Activation activation, const PackedM
     const int n = std::min(step, end - t);
     multiply_panels(kernels, gate, 2 * unit, panels_end, x, t, n, g, kBlock, false);
     multiply_panels(kernels, up, 2 * unit, panels_end, x, t, n, u, kBlock, false);
+    if (adapted != nullptr) {
+      adapted->add(0, 2 * unit, panels_end, t, n, g, kBlock);
+      adapted->add(1, 2 * unit, panels_end, t, n, u, kBlock);
+    }
     kernels.gate(activation, g, u, n * kBlock, g);
     for (int i = 0; i < n; ++i) {
       const size_t row = static_cast<size_t>(t) + i;

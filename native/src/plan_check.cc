@@ -52,7 +52,7 @@ void Decoder::check_row(const PlanRow& row, int index, int steps) const {
   for (int token : row.taken)
     require(token >= 0 && token < model_->vocab_size,
             where + "taken token " + std::to_string(token) + " is outside the vocabulary");
-  require(!row.adapter, where + "there is no adapter slot " + std::to_string(row.adapter.value_or(0)));
+  require(!row.adapter || row.adapter->model() == model_.get(), where + "its adapter was made for another model");
   for (const auto& [start, vectors] : row.embeddings)
     require(start >= 0 && vectors.size() % model_->d_model == 0 &&
                 start + static_cast<int64_t>(vectors.size()) / model_->d_model <= count,

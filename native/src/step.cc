@@ -31,6 +31,7 @@ Step::Step(const Model& model, Cache& cache, const KernelTable& kernels, Team& t
       kernels_(kernels),
       team_(team),
       attention_(model, cache, kernels, team.size()),
+      adapters_(kernels, team),
       max_columns_(std::max({model.width(), model.query_width(), model.hidden_width()})),
       qkv_stride_(qkv_stride(*model.layers.front())),
       query_factor_(query_factor(model)) {
@@ -83,6 +84,7 @@ void Step::prepare(const Batch& batch) {
   for (size_t s = 0; s < batch.sequences.size(); ++s)
     std::fill_n(sequence_of_row_.begin() + batch.sequences[s].first_row, batch.sequences[s].count, static_cast<int>(s));
   attention_.plan(batch.sequences, rows);
+  adapters_.plan(batch.adapted, rows);
 }
 
 void Step::drop_row_buffers() {
@@ -96,7 +98,7 @@ void Step::drop_row_buffers() {
 
 size_t Step::bytes() const {
   size_t total = attention_.bytes() + queries_.capacity() * sizeof(Query) + bytes_of(input_) + bytes_of(hidden_) +
-                 bytes_of(quantized_) + (experts_ ? experts_->bytes() : 0);
+                 bytes_of(quantized_) + adapters_.bytes() + (experts_ ? experts_->bytes() : 0);
   for (const Buffer<float>* floats :
        {&x_, &qkv_, &mixed_, &projected_, &normed_, &hidden_values_, &cosines_, &sines_, &final_, &logits_})
     total += bytes_of(*floats);
@@ -167,14 +169,14 @@ Activations Step::input(int thread, const float* x, const std::vector<float>& we
 
 // x += linear(input), with the bias, the post-norm and the scale that the model has.
 void Step::residual(int thread, const Activations& x, const PackedMatrix& w, const std::vector<float>& bias,
-                    const std::vector<float>& post_norm, int rows) {
+                    const std::vector<float>& post_norm, int rows, const Adapted* adapted) {
   const int width = model_.width();
   const std::array<const PackedMatrix*, 1> part = {&w};
   if (bias.empty() && post_norm.empty() && model_.residual_scale == 1) {
-    linear_stage(kernels_, team_, thread, part, x, rows, x_.get(), width, true);
+    linear_stage(kernels_, team_, thread, part, x, rows, x_.get(), width, true, adapted);
     return;
   }
-  linear_stage(kernels_, team_, thread, part, x, rows, projected_.get(), width, false);
+  linear_stage(kernels_, team_, thread, part, x, rows, projected_.get(), width, false, adapted);
   team_.for_each(thread, rows, [&](int row) { add_output(row, bias, post_norm); });
 }
 
@@ -192,16 +194,18 @@ void Step::layer(int thread, const Batch& batch, int index) {
   const int rows = static_cast<int>(batch.tokens.size());
   const int d = model_.d_model;
   const std::array<const PackedMatrix*, 3> qkv = {w.query.get(), w.key.get(), w.value.get()};
-  linear_stage(kernels_, team_, thread, qkv, input(thread, x_.get(), w.attention_norm, d, rows, Grain::kFine), rows,
-               qkv_.get(), qkv_stride_, false);
+  const Activations normed = input(thread, x_.get(), w.attention_norm, d, rows, Grain::kFine);
+  linear_stage(kernels_, team_, thread, qkv, normed, rows, qkv_.get(), qkv_stride_, false,
+               adapters_.reduce(thread, index, Role::kQuery, 3, normed));
   heads(thread, batch, index);
   attention_.run(team_, thread, index, queries_.data(), mixed_.get());
-  residual(thread, input(thread, mixed_.get(), kNone, model_.query_size(), rows, Grain::kCoarse), *w.output,
-           w.output_bias, w.post_attention_norm, rows);
-  feed_forward(thread, w, rows);
+  const Activations mixed = input(thread, mixed_.get(), kNone, model_.query_size(), rows, Grain::kCoarse);
+  residual(thread, mixed, *w.output, w.output_bias, w.post_attention_norm, rows,
+           adapters_.reduce(thread, index, Role::kOutput, 1, mixed));
+  feed_forward(thread, w, index, rows);
 }
 
-void Step::feed_forward(int thread, const Layer& w, int rows) {
+void Step::feed_forward(int thread, const Layer& w, int index, int rows) {
   const Activations normed = input(thread, x_.get(), w.feed_forward_norm, model_.d_model, rows, Grain::kCoarse);
   if (experts_) {
     experts_->run(thread, w, normed, rows);
@@ -212,10 +216,11 @@ void Step::feed_forward(int thread, const Layer& w, int rows) {
     return;
   }
   gated_stage(kernels_, team_, thread, model_.activation, *w.gate, *w.up, normed, rows, hidden_.get(),
-              float_inputs_ ? hidden_values_.get() : nullptr);
+              float_inputs_ ? hidden_values_.get() : nullptr, adapters_.reduce(thread, index, Role::kGate, 2, normed));
   const auto width = static_cast<size_t>(model_.hidden_width());
   const Activations hidden = {Grain::kFine, hidden_.get(), width / kBlock, hidden_values_.get(), width};
-  residual(thread, hidden, *w.down, kNone, w.post_feed_forward_norm, rows);
+  residual(thread, hidden, *w.down, kNone, w.post_feed_forward_norm, rows,
+           adapters_.reduce(thread, index, Role::kDown, 1, hidden));
 }
 
 // Adds biases to and norms all query heads of a row as one vector, and its key heads.

@@ -8,6 +8,7 @@
 
 #include "streams.h"
 #include "tests.h"
+#include "tiny_adapters.h"
 #include "tiny_model.h"
 
 namespace pennyweight::test {
@@ -41,6 +42,7 @@ struct Subject {
   const Model& model;
   Decoder& decoder;
   std::vector<int> slots;
+  AdapterPointer stranger;  // made for another model
 };
 
 // A plain row over its own pages.
@@ -91,7 +93,7 @@ void spoil(const Subject& s, PlanRow& row) {
       row.hidden = true;
       break;
     case 11:
-      row.adapter = hostile_int(random);
+      row.adapter = s.stranger;
       break;
     default: {
       const int vectors = random.between(0, 3);
@@ -159,7 +161,7 @@ void check_plans(Report& report, Random& random, const std::shared_ptr<const Mod
   varied.top_k = 5;
   varied.repetition_penalty = 1.2F;
   varied.top_logprobs = 20;
-  Subject s{report, random, *model, decoder, {}};
+  Subject s{report, random, *model, decoder, {}, random_adapter(random, tiny_odd(), 3, kAttentionRoles)};
   for (const SamplingOptions& options : {greedy, varied, varied}) s.slots.push_back(decoder.open_sampler(options, {}));
   int ran = 0;
   for (int i = 0; i < num_plans; ++i) ran += check_plan(s);

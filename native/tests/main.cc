@@ -34,6 +34,7 @@ constexpr Group kGroups[] = {
     {"elementwise", test_elementwise},
     {"team", test_team},
     {"decoder", test_decoder},
+    {"adapters", test_adapters},
     {"plans", test_plans},
     {"encoder", test_encoder},
     {"quantize", test_quantize},

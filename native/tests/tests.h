@@ -10,6 +10,7 @@ void test_attention(Report& report, const Options& options);
 void test_elementwise(Report& report, const Options& options);
 void test_team(Report& report, const Options& options);
 void test_decoder(Report& report, const Options& options);
+void test_adapters(Report& report, const Options& options);
 void test_plans(Report& report, const Options& options);
 void test_encoder(Report& report, const Options& options);
 void test_quantize(Report& report, const Options& options);

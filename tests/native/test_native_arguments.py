@@ -11,6 +11,7 @@ import pytest
 from pennyweight.models.spec import LayerSpec
 from pennyweight.native import _native
 from tests.native import tiny_decoders
+from tests.native.adapters import native_adapter, random_adapter
 from tests.native.native_decoders import Driver, native_model, sampled
 from tests.native.tiny_decoders import TinyDecoder, random_tokens
 
@@ -44,7 +45,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "mask without sampler": {"masked": True},
     "taken without sampler": {"taken": [1]},
     "taken token too large": {"sampler": 0, "logits": _native.Logits.LAST, "taken": [131]},
-    "adapter that is not there": {"adapter": 0},
+    "adapter of another model": {"adapter": native_adapter(TINY, random_adapter(TINY, rank=2))},
 }
 
 

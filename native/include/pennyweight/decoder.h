@@ -34,7 +34,7 @@ struct PlanRow {
   std::vector<std::pair<int, std::vector<float>>> embeddings;  // (index of the first token replaced, vectors)
   bool masked = false;
   bool hidden = false;
-  std::optional<int> adapter;
+  AdapterPointer adapter;  // null: the model as it is
   std::vector<int> taken;  // counted by the sampler before it samples: tokens that came without it
 };
 
@@ -96,6 +96,7 @@ class Decoder {
   size_t mask_words() const { return (static_cast<size_t>(model_->vocab_size) + 31) / 32; }
   void check_idle(const char* action) const;
   void lay_out();
+  std::vector<int> batch_order() const;
   void run(int thread);
   void await_masks();
   int last_place(int index) const;

@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "pennyweight/adapter_stage.h"
 #include "pennyweight/attention.h"
 #include "pennyweight/cache.h"
 #include "pennyweight/experts.h"
@@ -26,7 +27,8 @@ struct Batch {
   std::vector<int> positions;
   std::vector<SequenceSpan> sequences;
   std::vector<EmbeddedRow> embedded;
-  std::vector<int> logit_rows;  // rows whose logits are wanted, in the order of the output
+  std::vector<AdaptedRows> adapted;  // ascending; rows that are in none have no adapter
+  std::vector<int> logit_rows;       // rows whose logits are wanted, in the order of the output
 };
 
 class Step {
@@ -56,9 +58,9 @@ class Step {
   // threads. Rows of `x` are whole blocks, zeros after `columns` values.
   Activations input(int thread, const float* x, const std::vector<float>& weight, int columns, int rows, Grain grain);
   void residual(int thread, const Activations& x, const PackedMatrix& w, const std::vector<float>& bias,
-                const std::vector<float>& post_norm, int rows);
+                const std::vector<float>& post_norm, int rows, const Adapted* adapted);
   void add_output(int row, const std::vector<float>& bias, const std::vector<float>& post_norm);
-  void feed_forward(int thread, const Layer& w, int rows);
+  void feed_forward(int thread, const Layer& w, int index, int rows);
 
   const Model& model_;
   Cache& cache_;
@@ -66,6 +68,7 @@ class Step {
   Team& team_;
   AttentionStage attention_;
   std::optional<ExpertStage> experts_;
+  AdapterStage adapters_;
   int capacity_ = 0;
   int logit_capacity_ = 0;
   size_t max_columns_;

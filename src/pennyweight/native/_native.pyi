@@ -4,7 +4,7 @@ Errors: ValueError for a wrong shape, type or range (nothing was changed), Runti
 invariant.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 
 from typing_extensions import Buffer
@@ -152,6 +152,50 @@ class Model:
     @property
     def weight_bytes(self) -> int: ...
 
+class LowRank:
+    """What an adapter adds to one matrix: `scale * up @ down`, both rounded to eight bits (docs/numerics.md).
+
+    Immutable; made without the GIL, so that it may be made beside a running decoder.
+    """
+
+    def __init__(
+        self,
+        down: Buffer,
+        up: Buffer,
+        *,
+        rank: int,
+        type: str = "F32",
+        scale: float = 1.0,
+        row_map: Sequence[int] | None = None,
+    ) -> None:
+        """`down` `[rank, in]` and `up` `[out, rank]`, row by row, of `type` F32, F16 or BF16; `in` and `out`
+        follow from the sizes. `rank` is 1 to 256.
+
+        The rows of `up` are in the order of the packed matrix, or row `i` of it is `up`'s row `row_map[i]`.
+        ValueError for sizes that do not fit and for values that are not finite.
+        """
+    @property
+    def rank(self) -> int: ...
+    @property
+    def rows(self) -> int: ...
+    @property
+    def columns(self) -> int: ...
+    @property
+    def nbytes(self) -> int: ...
+
+class Adapter:
+    """Immutable: what is added to the matrices of one model's layers. Rows name it; it is gone with its last
+    reference, of which a decoder holds one while a plan runs.
+    """
+
+    def __init__(self, model: Model, layers: Sequence[Mapping[str, LowRank]]) -> None:
+        """For each layer of `model` some of `query`, `key`, `value`, `output`, `gate`, `up`, `down`; what is
+        absent stays as it is. ValueError names a matrix that is not there (experts have no `gate`, `up` and
+        `down` of the layer), and one of another shape.
+        """
+    @property
+    def nbytes(self) -> int: ...
+
 # --- the step ---------------------------------------------------------------------------------------------
 class Logits(Enum):
     NONE = 0
@@ -167,7 +211,8 @@ class Row:
     `logits` ALL also returns the log-probability of each `targets[i]` under position `position + i`
     (prompt logprobs); one target per token, with the `target_top` likeliest tokens (0 to 20) of each
     place. `embeddings` replaces the lookup of `tokens[start + k]` by
-    vector `k`: pairs (start, float32 vectors). `taken` are tokens the sequence took without sampling since
+    vector `k`: pairs (start, float32 vectors). `adapter` was made for the decoder's own model; rows with
+    different ones, and without, share a step. `taken` are tokens the sequence took without sampling since
     this slot's last row: the sampler counts them before it samples.
     """
 
@@ -185,7 +230,7 @@ class Row:
         embeddings: Sequence[tuple[int, Buffer]] = (),
         masked: bool = False,
         hidden: bool = False,
-        adapter: int | None = None,
+        adapter: Adapter | None = None,
         taken: Sequence[int] = (),
     ) -> None: ...
 

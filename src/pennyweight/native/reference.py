@@ -10,12 +10,15 @@ Shape letters: T tokens, N model width, H query heads, K key heads, D head width
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
 from pennyweight.native import reference_exact, reference_float32
 from pennyweight.native.reference_blocks import Floats, Weights, dequantise
+
+if TYPE_CHECKING:
+    from pennyweight.native.reference_adapter import LowRank
 
 Mode = Literal["exact", "float32"]
 
@@ -88,14 +91,19 @@ all. The matrices of expert `e` are `layers.<i>.experts.<e>.<part>`."""
 class ReferenceDecoder:
     """Logits of a token list that starts at position 0."""
 
-    def __init__(self, spec: Spec, tensors: Tensors, *, mode: Mode = "exact") -> None:
+    def __init__(
+        self,
+        spec: Spec,
+        tensors: Tensors,
+        *,
+        mode: Mode = "exact",
+        adapter: Mapping[str, LowRank] | None = None,
+    ) -> None:
+        """`adapter` adds to the matrices it names; in float32 it is merged into them."""
         self.spec = spec
         self.arithmetic: Any = {"exact": reference_exact, "float32": reference_float32}[mode]
-        self.tensors: Mapping[str, Any] = (
-            tensors
-            if mode == "exact"
-            else {k: dequantise(t) if isinstance(t, Weights) else t for k, t in tensors.items()}
-        )
+        self.adapter = adapter or {}
+        self.tensors: Mapping[str, Any] = tensors if mode == "exact" else self._merged(tensors)
 
     def logits(self, tokens: Sequence[int], *, embeddings: Mapping[int, Floats] | None = None) -> Floats:
         """`[T, V]`; `embeddings[i]` replaces the embedding of position `i`, unscaled."""
@@ -174,8 +182,15 @@ class ReferenceDecoder:
         rotated = self.arithmetic.rotate(x_THD, positions, rope.inverse_frequencies, rope.magnitude)
         return np.asarray(rotated)
 
+    def _merged(self, tensors: Tensors) -> Mapping[str, Floats]:
+        floats = {k: dequantise(t) if isinstance(t, Weights) else t for k, t in tensors.items()}
+        merged = {name: floats[name] + low_rank.merged() for name, low_rank in self.adapter.items()}
+        self.adapter = {}
+        return floats | merged
+
     def _linear(self, name: str, x_TN: Floats, *, fine: bool = False) -> Floats:
-        return np.asarray(self.arithmetic.linear(x_TN, self.tensors[name], fine=fine))
+        y = np.asarray(self.arithmetic.linear(x_TN, self.tensors[name], fine=fine))
+        return y + self.adapter[name].exact(x_TN, fine=fine) if name in self.adapter else y
 
     def _projection(self, name: str, x_TN: Floats, *, fine: bool = False) -> Floats:
         """A linear layer and, if it has one, its bias."""
