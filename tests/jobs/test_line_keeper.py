@@ -61,6 +61,23 @@ def test_what_is_answered_when_all_ends_is_tried_once(full: int) -> None:
     assert (disk.kept, disk.writes) == ([] if full else list(range(5)), 1)
 
 
+def test_a_full_disk_keeps_nobody_from_ending() -> None:
+    """Ended while results are gathered, with a disk that stays full: one attempt, and no waiting for room."""
+
+    async def main() -> None:
+        async with asyncio.timeout(20):
+            async with LineKeeper(disk.write) as keeper:
+                await keeper.add(1)
+                for _ in range(3):  # until it gathers
+                    await asyncio.sleep(0)
+                raise KeyboardInterrupt
+
+    disk = Disk(full=10**9)
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(main())
+    assert disk.writes == 1
+
+
 def test_what_ends_the_writing_reaches_whoever_adds() -> None:
     class Broken(Disk):
         async def write(self, results: Sequence[int]) -> None:

@@ -61,8 +61,9 @@ class LineKeeper(Generic[T]):
             while not self._ending.is_set() or self._waiting:
                 await self._news.wait()
                 self._news.clear()
-                with suppress(TimeoutError):  # the last ones wait for nobody
-                    await asyncio.wait_for(self._ending.wait(), _GATHER_S)
+                with suppress(TimeoutError):  # the last ones wait for nobody; `wait_for` may lose a cancel
+                    async with asyncio.timeout(_GATHER_S):
+                        await self._ending.wait()
                 results, self._waiting = self._waiting, []
                 if results:
                     await self._write_surely(results)
