@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -59,3 +61,34 @@ def test_a_folder_that_is_none_is_not_made(penny: Penny, tmp_path: Path) -> None
         assert done.returncode == 1
         assert "is no data folder" in done.stderr
     assert not (tmp_path / "misspelt").exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("store", "verify"),
+        ("store", "backup", "BACKUP"),
+        ("keys", "list"),
+        ("keys", "revoke", "key_x"),
+        ("usage",),
+        ("cost",),
+    ],
+)
+def test_a_database_that_is_none_is_not_made(
+    penny: Penny, folder: DataFolder, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    """A misspelt URL is told; neither it nor a backup of nothing comes into being."""
+    backup, elsewhere = tmp_path / "backup", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    other = elsewhere / "other.db"
+    with closing(sqlite3.connect(other)) as connection:
+        connection.execute("CREATE TABLE theirs (x)")
+    content = other.read_bytes()
+    words = [str(backup) if word == "BACKUP" else word for word in command]
+    for name, told in (("misspelt.db", "there is no database"), (other.name, "nothing of Pennyweight")):
+        url = f"sqlite:///{elsewhere / name}"
+        done = penny.run(*words, "--data", str(folder.path), "--database", url)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert told in done.stderr
+    assert (list(elsewhere.iterdir()), other.read_bytes()) == ([other], content)
+    assert not backup.exists()

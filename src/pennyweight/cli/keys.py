@@ -112,5 +112,5 @@ def _opened(data: str | None, database: str | None, *, new: bool = False) -> Ite
         url = DataFolder.open(settings.data).database_url
     else:
         url = DataFolder.find(settings.data).kept_database_url
-    with Database.open(url) as store:
+    with Database.open(url) if new else Database.find(url) as store:
         yield store

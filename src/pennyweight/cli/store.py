@@ -23,7 +23,7 @@ def verify(as_json: Json = False, data: Data = None, database: Database = None) 
     from pennyweight.store.database import Database as OpenDatabase
     from pennyweight.store.verify import verify as verified
 
-    with OpenDatabase.open(url) as opened:
+    with OpenDatabase.find(url) as opened:
         verdicts = verified(opened, folder.path)
     if as_json:
         import json

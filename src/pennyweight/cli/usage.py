@@ -70,6 +70,6 @@ def _read(since: str, by: str, data: str | None, database: str | None) -> tuple[
     settings = Settings.load({"data": data, "database": database})
     until = int(time.time()) + 1
     begin, names = seconds_of(since, now=until), names_of(by)
-    with Database.open(settings.database or DataFolder.find(settings.data).kept_database_url) as store:
+    with Database.find(settings.database or DataFolder.find(settings.data).kept_database_url) as store:
         report = store.read_now(lambda link: read_report(link, since=begin, until=until, by=names))
     return report, settings

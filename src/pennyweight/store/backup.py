@@ -20,7 +20,7 @@ from pennyweight.store.blob import BlobUses
 from pennyweight.store.blobs import keeping
 from pennyweight.store.copying import copy_blob, copy_rows
 from pennyweight.store.data_folder import DATABASE_NAME, DataFolder
-from pennyweight.store.database import Database
+from pennyweight.store.database import Database, check_made
 from pennyweight.store.durability import make_folder, storing, sync
 from pennyweight.store.failpoints import failpoint
 from pennyweight.store.sqlite import copy_database, sqlite_engines
@@ -40,8 +40,9 @@ class Copied:
 def back_up(folder: DataFolder, url: str, target: Path) -> Copied:
     """Back up the database `url` and the blobs of `folder` to the new folder `target`.
 
-    Raises ConfigError if `target` is there already, DamagedBlobError, StorageFullError.
+    Raises ConfigError if `target` is there already or no database, DamagedBlobError, StorageFullError.
     """
+    check_made(url)
     if target.exists():
         raise ConfigError(f"{target} is there already; a backup makes a new folder")
     work = target.absolute().with_name(target.name + ".incoming")

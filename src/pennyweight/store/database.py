@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from sqlalchemy import make_url
@@ -18,7 +19,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from pennyweight.errors import ConfigError, StorageFullError
 from pennyweight.store.failpoints import ANY_WRITE
 from pennyweight.store.failures import translated
-from pennyweight.store.migrate import migrate
+from pennyweight.store.migrate import migrate, revision_of
 from pennyweight.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -59,6 +60,12 @@ class Database:
             engines.dispose()
             raise
         return cls(engines)
+
+    @classmethod
+    def find(cls, url: str) -> Self:
+        """As `open`, of a database that was made before: who only reads makes none."""
+        check_made(url)
+        return cls.open(url)
 
     @property
     def url(self) -> URL:
@@ -105,6 +112,27 @@ class Database:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def check_made(url: str) -> None:
+    """Raise ConfigError unless a database of ours is there; looking makes and changes nothing."""
+    wanted = _parsed(url)
+    place = wanted.render_as_string(hide_password=True)
+    if wanted.get_backend_name() == "sqlite" and not Path(wanted.database or "").is_file():
+        raise ConfigError(f"there is no database {place}; name the one a server uses with --database")
+    engines = _engines(wanted)
+    try:
+        with engines.reading.connect() as connection:
+            revision = revision_of(connection)
+    except DBAPIError as error:
+        raise _refused(wanted, error) from error
+    finally:
+        engines.dispose()
+    if revision is None:
+        raise ConfigError(
+            f"the database {place} holds nothing of Pennyweight: no server has used it; "
+            "name another with --database"
+        )
 
 
 def _parsed(url: str) -> URL:
