@@ -10,6 +10,7 @@ import openai
 import pytest
 
 from pennyweight.api import Engine
+from pennyweight.cost.report import read_report
 from tests.models.tiny import write_tiny_llama
 from tests.models.tiny_encoder import write_encoder_folder
 from tests.retrieval.documents import docx, endless_pdf, pdf
@@ -62,7 +63,7 @@ def wait(client: openai.OpenAI, store_id: str) -> Any:
 
 
 def test_what_was_embedded_is_usage(engine: Engine) -> None:
-    """Of files, and of queries with the key that asked: by the routes and by `file_search`."""
+    """Of files, and of queries with the key that asked, by the routes and by `file_search`; no requests."""
     with live_server(engine) as server:
         project = new_project(server)
         key = new_key(server, project)
@@ -74,7 +75,7 @@ def test_what_was_embedded_is_usage(engine: Engine) -> None:
             client.responses.create(model=server.model, input="a cat", tools=[tool], max_output_tokens=4)
         eventually(lambda: server.services.usage.num_waiting == 0)
         rows = server.services.database.read_now(lambda c: kept_usage(c, project))
-        embedded = [row for row in rows if row.kind == "embeddings"]
+        embedded = [row for row in rows if row.kind == "vector_stores"]
         assert {(row.model, row.outcome, row.price) for row in embedded} == {("tiny-encoder", "completed", 0)}
         of_file, *of_queries = embedded
         with server.client(new_key(server).secret.text, strict=False) as other:
@@ -88,11 +89,16 @@ def test_what_was_embedded_is_usage(engine: Engine) -> None:
             ("/v1/vector_stores/search", key.key.id)
         }
         assert sorted(row.prompt_tokens for row in of_queries) == [cat, cat, dog]
+        report = server.services.database.read_now(
+            lambda c: read_report(c, since=0, until=int(time.time()) + 9, by=("project", "kind"))
+        )
+        told = {one.of[1]: (one.requests, one.prompt_tokens) for one in report.rows if one.of[0] == project}
+        assert told["vector_stores"] == (0, file + 2 * cat + dog)
+        assert told["completions"][0] == 1, "the response, whose search is no further request"
         headers = {"authorization": f"Bearer {new_admin_key(server)}"}
         params = {"start_time": str(int(time.time()) - 86_400), "project_ids": project}
         reply = httpx.get(f"{server.url}/v1/organization/usage/embeddings", params=params, headers=headers)
-        results = [result for bucket in reply.json()["data"] for result in bucket["results"]]
-        assert sum(result["input_tokens"] for result in results) == file + 2 * cat + dog
+        assert [result for bucket in reply.json()["data"] for result in bucket["results"]] == []
 
 
 def found(client: openai.OpenAI, store_id: str, query: Any, **options: Any) -> list[str]:

@@ -1,4 +1,7 @@
-"""Usage rows of what vector stores embed, portions of files and queries; without a price, as at OpenAI."""
+"""Usage rows of what vector stores embed, portions of files and queries.
+
+They have no price, as at OpenAI, and count as nobody's requests.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from pennyweight.store.identifiers import new_id
-from pennyweight.store.usage import UsageRow
+from pennyweight.store.usage import VECTOR_STORES, UsageRow
 
 if TYPE_CHECKING:
     from pennyweight.cost.usage_journal import UsageJournal
@@ -23,7 +26,7 @@ def vector_meter(journal: UsageJournal) -> Meter:
             ended_at=int(time.time()),
             project_id=use.client.project,
             key_id=use.client.key,
-            kind="embeddings",
+            kind=VECTOR_STORES,
             endpoint=use.client.endpoint,
             model_asked=use.model,
             model=use.model,

@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 Outcome = Literal["completed", "left", "failed", "limited", "refused"]
 """Answered; the client went away; we failed; a limit or a budget; the request could not be honoured."""
 
-KINDS: Final = ("completions", "embeddings")
-"""What a request is priced and reported as."""
+VECTOR_STORES: Final = "vector_stores"
+"""Texts embedded to be found, of files and of queries: work with tokens, and nobody's request."""
+
+KINDS: Final = ("completions", "embeddings", VECTOR_STORES)
+"""What a row is priced and reported as."""
 
 REACHED_A_MODEL: Final = ("completed", "left", "failed")
 """The outcomes of requests that a model worked for, or would have."""
@@ -84,7 +87,7 @@ class UsageQuery:
 class UsageSum:
     """`start` is that of the run of seconds; `of` has a value for each dimension of the query's `by`.
 
-    `num_requests` are all; `num_model_requests` those that reached a model.
+    `num_requests` are all that people made; `num_model_requests` those of them that reached a model.
     """
 
     start: int
@@ -123,10 +126,9 @@ class UsageRows:
         found = connection.execute(
             select(
                 *groups,
-                func.count().label("num_requests"),
-                func.sum(case((usage.c.outcome.in_(REACHED_A_MODEL), 1), else_=0)).label(
-                    "num_model_requests"
-                ),
+                func.count().label("num_rows"),
+                _number_of(_ASKED).label("num_requests"),
+                _number_of(_ASKED & usage.c.outcome.in_(REACHED_A_MODEL)).label("num_model_requests"),
                 *(func.sum(usage.c[name]).label(name) for name in _SUMS),
             )
             .where(*_conditions(query))
@@ -134,11 +136,18 @@ class UsageRows:
             .order_by(*groups)
         )
         rows = [row._asdict() for row in found]
-        return [_sum(row, query) for row in rows if row["num_requests"]]
+        return [_sum(row, query) for row in rows if row["num_rows"]]
 
     def forget(self, connection: Connection, *, before: int) -> int:
         """Delete the rows that ended before `before`; how many there were."""
         return connection.execute(delete(usage).where(usage.c.ended_at < before)).rowcount
+
+
+_ASKED: Final = usage.c.kind != VECTOR_STORES
+
+
+def _number_of(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    return func.sum(case((condition, 1), else_=0))
 
 
 def _conditions(query: UsageQuery) -> list[ColumnElement[bool]]:

@@ -15,7 +15,7 @@ usage = Table(
     Column("ended_at", BigInteger, nullable=False),
     Column("project_id", Text, nullable=False),  # no foreign keys: usage outlives keys and projects
     Column("key_id", Text),
-    Column("kind", Text, nullable=False),  # completions or embeddings
+    Column("kind", Text, nullable=False),  # completions, embeddings or vector_stores
     Column("endpoint", Text, nullable=False),
     Column("model_asked", Text),  # null: no model of this server
     Column("model", Text),
