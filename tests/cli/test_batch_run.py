@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.jobs.places import OFFLINE
 from tests.jobs.requests import chat_line, jsonl, read_objects, write_chats
 from tests.models.tiny import write_tiny_llama
+from tests.store.small_disk import fill_up, small_disk
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.cli.penny import Penny
+
+UNDER_WAY_BYTES = 5 * 4096  # the record of lines that are being answered, and the beginning of the journal
 
 
 @pytest.fixture(scope="module")
@@ -116,3 +120,53 @@ def test_killed_again_and_again_every_line_is_answered_once(
     assert [line["custom_id"] for line in read_objects(target)] == [f"r-{number}" for number in range(300)]
     assert run(penny, model, source, tmp_path / "calm.jsonl").returncode == 0
     assert texts(read_objects(target)) == texts(read_objects(tmp_path / "calm.jsonl"))
+
+
+def test_killed_after_every_durable_write(penny: Penny, model: Path, tmp_path: Path) -> None:
+    """Every run goes on with what the one before left, and dies at the next place."""
+    lines = [chat_line(number, **({"nonsense": 1} if number == 7 else {})) for number in range(20)]
+    source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_bytes(jsonl(*lines))
+    command = ("batch", "run", str(source), str(target), "--model", str(model), "--threads", "1")
+    for place in OFFLINE:
+        wanted = f"{place}@9" if place == "offline.answered" else place
+        process = penny.start(*command, PENNYWEIGHT_FAILPOINT=wanted)
+        _, told = process.communicate()
+        assert process.returncode == -signal.SIGKILL, (place, told)
+        assert target.exists() == (place in ("offline.placed", "offline.ended"))
+    done = penny.run(*command)
+    assert (done.returncode, "19 of 20" in done.stderr) == (0, True)
+    assert [line["custom_id"] for line in read_objects(target)] == [f"r-{n}" for n in range(20) if n != 7]
+    assert [line["custom_id"] for line in read_objects(tmp_path / "out.errors.jsonl")] == ["r-7"]
+    assert sorted(path.name for path in tmp_path.glob("out*")) == ["out.errors.jsonl", "out.jsonl"]
+    assert run(penny, model, source, tmp_path / "calm.jsonl").returncode == 0
+    assert texts(read_objects(target)) == texts(read_objects(tmp_path / "calm.jsonl"))
+
+
+@pytest.mark.parametrize("room", [0.0, 0.5, 1.5])
+def test_a_full_disk(penny: Penny, model: Path, tmp_path: Path, room: float) -> None:
+    """Full at the start, among the lines, and where the output is put together: what was done is kept."""
+    source = write_chats(tmp_path / "in.jsonl", 60)
+    assert run(penny, model, source, tmp_path / "calm.jsonl").returncode == 0
+    num_bytes = (tmp_path / "calm.jsonl").stat().st_size
+    with small_disk(tmp_path / "disk", num_bytes=2**20) as disk:
+        target = disk / "out.jsonl"
+        filler = fill_up(disk, leave=int(room and UNDER_WAY_BYTES + room * num_bytes))
+        done = run(penny, model, source, target)
+        assert done.returncode == 1
+        assert "No space left on device" in done.stderr
+        assert not target.exists()
+        assert not list(disk.glob("*.new")), "what is half made takes no room"
+        filler.unlink()
+        assert run(penny, model, source, target).returncode == 0
+        assert [line["custom_id"] for line in read_objects(target)] == [f"r-{n}" for n in range(60)]
+        assert texts(read_objects(target)) == texts(read_objects(tmp_path / "calm.jsonl"))
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.errors.jsonl", "a.jsonl.partial", "a.jsonl.under-way"])
+def test_the_input_is_not_written_over(penny: Penny, model: Path, tmp_path: Path, name: str) -> None:
+    source = write_chats(tmp_path / name, 2)
+    before = source.read_bytes()
+    done = run(penny, model, source, tmp_path / "a.jsonl")
+    assert (done.returncode, source.read_bytes()) == (1, before)
+    assert "is the input" in done.stderr

@@ -27,6 +27,13 @@ BATCHES: Final = (
     "file.expired",
 )
 BATCHES_IN_TROUBLE: Final = ("batch.put_down", "batch.failure_counted", "batch.given_up")
+OFFLINE: Final = (
+    "offline.begun",
+    "offline.answered",
+    "offline.failed_lines_placed",
+    "offline.placed",
+    "offline.ended",
+)
 ANSWERS: Final = (
     "chat.kept",
     "chat.labelled",

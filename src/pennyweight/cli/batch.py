@@ -90,10 +90,12 @@ def _checked(requests: Path, answers: Path) -> OfflineBatch:
 
     if not requests.is_file():
         raise ConfigError(f"there is no file {requests}; give one with a request on every line")
-    if requests.resolve() == answers.resolve():
-        raise ConfigError(f"{answers} is the input; name another file for the answers")
+    files = OfflineFiles(input=requests, output=answers)
+    for path in files.written:
+        if requests.resolve() == path.resolve():
+            raise ConfigError(f"{path} is the input; name another file for the answers")
     try:
-        return OfflineBatch(OfflineFiles(input=requests, output=answers))
+        return OfflineBatch(files)
     except InputRefusedError as refused:
         _tell(refused)
         raise

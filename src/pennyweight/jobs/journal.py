@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
 from pennyweight.errors import ConfigError
+from pennyweight.store.durability import sync
+from pennyweight.store.failpoints import failpoint
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,6 +53,7 @@ class Journal:
         self._file.seek(self._end)
         self._file.write(head + line)
         self._file.flush()
+        failpoint("offline.answered")
         self.done[number] = Place(self._end + len(head), len(line), succeeded)
         self._end += len(head) + len(line)
 
@@ -83,8 +86,7 @@ class Journal:
     def _recover(self, head: bytes) -> None:
         first = self._file.readline()
         if not first.endswith(b"\n"):
-            self._file.seek(0)
-            self._file.write(head)
+            self._begin(head)
         elif first != head:
             message = (
                 f"{self._path} holds answers to another input, or to this one before it was changed; "
@@ -98,3 +100,12 @@ class Journal:
             self.done[int(number)] = Place(start, len(line), sign == b"+")
             self._end = start + len(line)
         self._file.truncate(self._end)
+
+    def _begin(self, head: bytes) -> None:
+        """The name is durable before there is anything to lose; `sync` is enough from then on."""
+        self._file.seek(0)
+        self._file.write(head)
+        self._file.flush()
+        self.sync()
+        sync(self._path.absolute().parent)
+        failpoint("offline.begun")

@@ -23,6 +23,8 @@ from pennyweight.jobs.json_lines import read_lines
 from pennyweight.jobs.line_places import Holder, LinePlaces
 from pennyweight.jobs.line_runner import MAX_LINES, Asker, run_lines, window_for
 from pennyweight.jobs.lines_under_way import LinesUnderWay
+from pennyweight.store.durability import place
+from pennyweight.store.failpoints import failpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,6 +71,11 @@ class OfflineFiles:
     def under_way(self) -> Path:
         return self.output.with_name(f"{self.output.name}.under-way")
 
+    @property
+    def written(self) -> tuple[Path, ...]:
+        """What a run makes or removes."""
+        return (self.output, self.errors, self.partial, self.under_way)
+
 
 class OfflineBatch:
     """One input, checked; `run` answers what is left of it. Raises ConfigError, InputRefusedError."""
@@ -105,6 +112,7 @@ class OfflineBatch:
             asyncio.run(run_lines(ledger, endpoints, window=window, place=places.place))
             self._assemble(journal)
         self.files.under_way.unlink()
+        failpoint("offline.ended")
         self.files.partial.unlink()
 
     def counts(self) -> tuple[int, int]:
@@ -118,7 +126,9 @@ class OfflineBatch:
         self.files.errors.unlink(missing_ok=True)
         if failed:
             _write(self.files.errors, journal, failed)
+            failpoint("offline.failed_lines_placed")
         _write(self.files.output, journal, [n for n in numbers if journal.done[n].succeeded])
+        failpoint("offline.placed")
 
     def _answered_ids(self) -> set[bytes]:
         found = set()
@@ -178,17 +188,16 @@ class _JournalLedger:
 def _write(path: Path, journal: Journal, numbers: list[int]) -> None:
     """`path` appears whole and durable, or not at all."""
     temporary = path.with_name(f"{path.name}.new")
-    with temporary.open("wb") as file:
-        for number in numbers:
-            file.write(journal.line(number))
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
     try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        with temporary.open("wb") as file:
+            for number in numbers:
+                file.write(journal.line(number))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:  # a full disk is not to be kept full
+        temporary.unlink(missing_ok=True)
+        raise
+    place(temporary, path.absolute())
 
 
 def _digest(path: Path) -> str:

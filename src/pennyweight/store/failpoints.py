@@ -1,8 +1,9 @@
 """Places where a test kills the process: after every durable write, before anybody is told of it.
 
 Every write to the database names its own (`Database.write(..., at=NAME)`), and so does every file that gets
-its name. `PENNYWEIGHT_FAILPOINT=NAME` kills (SIGKILL, as a power cut would) when the place is reached,
-`NAME@3` when it is reached for the third time. Without the variable a failpoint does nothing.
+its name, those of `penny batch run` too. `PENNYWEIGHT_FAILPOINT=NAME` kills (SIGKILL, as a power cut would)
+when the place is reached, `NAME@3` when it is reached for the third time. Without the variable a failpoint
+does nothing.
 """
 
 from __future__ import annotations
@@ -81,6 +82,11 @@ FAILPOINTS: Final = (
     "message.added",
     "message.deleted",
     "message.labelled",
+    "offline.answered",  # a line of `penny batch run` is in its journal
+    "offline.begun",  # that journal has its name
+    "offline.ended",  # only the journal is left to be removed
+    "offline.failed_lines_placed",  # the file of errors has its name
+    "offline.placed",  # and so has the output
     "project.archived",
     "project.made",
     "project.renamed",
