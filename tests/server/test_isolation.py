@@ -2,52 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import re
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
-from tests.jobs.requests import CHAT, chat_line, jsonl
+from tests.jobs.requests import CHAT
 from tests.server.issuing import new_key, new_project
 from tests.server.live import LiveServer, live_server
+from tests.server.one_of_each import BODIES, TOP, USER, Project, fill, ids_in, with_blanks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pennyweight.api import Engine
 
-USER = {"role": "user", "content": "Hi"}
 OWN_PLACES = ("/v1/organization/", "/v1/models/")
 """Routes with ids that are not a project's own objects; they have tests of their own."""
-BODIES: dict[str, Any] = {
-    "/v1/conversations/{}/items": {"items": [{"type": "message", **USER}]},
-    "/v1/threads/{}/messages": USER,
-    "/v1/threads/{}/runs/{}/submit_tool_outputs": {
-        "tool_outputs": [{"tool_call_id": "call_x", "output": "x"}]
-    },
-    "/v1/vector_stores/{}/search": {"query": "x"},
-    "/v1/vector_stores/{}/files": {"file_id": "file-x"},
-    "/v1/vector_stores/{}/files/{}": {"attributes": {}},
-    "/v1/vector_stores/{}/file_batches": {"file_ids": ["file-x"]},
-}
-"""Of POST routes that want other things than metadata."""
-
-
-@dataclass
-class Project:
-    """What a project has, by the first part of its path; `inner` by the second."""
-
-    http: httpx.Client
-    ids: dict[str, str] = field(default_factory=dict)
-    inner: dict[str, str] = field(default_factory=dict)
-
-    def made(self, path: str, **fields: Any) -> str:
-        reply = self.http.post(path, **fields)
-        assert reply.status_code == 200, reply.text
-        return str(reply.json()["id"])
+SEARCHES = {"tool_resources": {"file_search": {"vector_store_ids": ["VECTOR_STORES"]}}}
+SEARCHED = {"file_id": "FILES", "tools": [{"type": "file_search"}]}
+OF_EACH_ANSWER = ("date", "x-request-id", "openai-processing-ms", "content-length")
+"""Headers that no two answers have in common; the length is that of the text."""
 
 
 @pytest.fixture(scope="module")
@@ -74,34 +52,13 @@ def mine(keyed: LiveServer) -> Iterator[Project]:
 
 @pytest.fixture(scope="module")
 def theirs(keyed: LiveServer) -> Iterator[Project]:
-    """Project B, which has an assistant to ask with, and nothing else."""
+    """Project B, which has something of its own to put others' objects into, and nothing else."""
     with project(keyed, "b") as own:
         own.ids["assistants"] = own.made("/v1/assistants", json={"model": keyed.model})
+        own.ids["threads"] = own.made("/v1/threads", json={})
+        own.ids["conversations"] = own.made("/v1/conversations", json={})
+        own.ids["vector_stores"] = own.made("/v1/vector_stores", json={})
         yield own
-
-
-def fill(own: Project, model: str) -> None:
-    upload = {"files": {"file": ("a.jsonl", jsonl(chat_line(1, model=model)))}, "data": {"purpose": "batch"}}
-    file = own.ids["files"] = own.made("/v1/files", **upload)
-    batch = {"input_file_id": file, "endpoint": CHAT, "completion_window": "24h"}
-    own.ids["batches"] = own.made("/v1/batches", json=batch)
-    asked = {"model": model, "messages": [USER], "max_tokens": 1, "store": True}
-    own.ids["chat"] = own.made("/v1/chat/completions", json=asked)
-    answer = {"model": model, "input": "Hi", "max_output_tokens": 16}
-    own.ids["responses"] = own.made("/v1/responses", json=answer)
-    said = {"items": [{"type": "message", **USER}]}
-    own.ids["conversations"] = own.made("/v1/conversations", json=said)
-    listed = own.http.get(f"/v1/conversations/{own.ids['conversations']}/items").json()
-    own.inner["items"] = listed["data"][0]["id"]
-    own.ids["assistants"] = own.made("/v1/assistants", json={"model": model})
-    thread = own.ids["threads"] = own.made("/v1/threads", json={})
-    own.inner["messages"] = own.made(f"/v1/threads/{thread}/messages", json=USER)
-    run = {"assistant_id": own.ids["assistants"]}
-    own.inner["runs"] = own.made(f"/v1/threads/{thread}/runs", json=run)
-    store = own.ids["vector_stores"] = own.made("/v1/vector_stores", json={})
-    own.inner["files"] = own.made(f"/v1/vector_stores/{store}/files", json={"file_id": file})
-    own.inner["file_batches"] = own.made(f"/v1/vector_stores/{store}/file_batches", json={"file_ids": [file]})
-    own.inner["steps"] = "step_" + 24 * "x"
 
 
 def made_up(id_: str) -> str:
@@ -111,13 +68,14 @@ def made_up(id_: str) -> str:
     return prefix[0] + "0" * (len(id_) - len(prefix[0]))
 
 
-def told(theirs: Project, method: str, path: str, *ids: str, body: Any = None) -> tuple[int, str]:
-    """What B is answered, with the ids that B itself has sent left out."""
+def told(theirs: Project, method: str, path: str, *ids: str, body: Any = None) -> tuple[int, str, object]:
+    """What B is answered, headers too, with the ids that B itself has sent left out."""
     reply = theirs.http.request(method, path, json=body if method in ("POST", "PUT") else None)
     text = reply.text
     for one in ids:
         text = text.replace(one, "ID")
-    return reply.status_code, text
+    headers = {name: value for name, value in reply.headers.items() if name not in OF_EACH_ANSWER}
+    return reply.status_code, text, headers
 
 
 def asked_for(keyed: LiveServer) -> list[tuple[str, str]]:
@@ -135,22 +93,19 @@ def test_every_route_answers_as_if_it_had_never_been(
     keyed: LiveServer, mine: Project, theirs: Project
 ) -> None:
     routes, runs = asked_for(keyed), {"assistant_id": theirs.ids["assistants"]}
-    bodies = BODIES | {"/v1/threads/{}/runs": runs}
+    bodies = {**BODIES, "/v1/threads/{}/runs": runs}
     assert len(routes) > 40
     for method, path in routes:
-        parts = path.split("/")
-        noun = parts[2]
-        pattern = re.sub(r"\{[^}]*\}", "{}", path)
-        wanted = [mine.ids[noun] if not i else mine.inner[inner] for i, inner in enumerate(_nouns(parts))]
+        pattern, wanted = with_blanks(path), ids_in(path, mine.ids)
         nobodys = [made_up(one) for one in wanted]
         body = bodies.get(pattern, {"metadata": {"a": "b"}})
         found = told(theirs, method, pattern.format(*wanted), *wanted, body=body)
         never = told(theirs, method, pattern.format(*nobodys), *nobodys, body=body)
         assert found == never, (method, path)
         assert found[0] == 404, (method, path, found)
-    for noun, own in mine.ids.items():
-        middle = "chat/completions" if noun == "chat" else noun
-        assert mine.http.get(f"/v1/{middle}/{own}").status_code == 200, "and is still there"
+    for place in (*TOP, "chat/completions"):
+        own = mine.ids[place.rpartition("/")[2]]
+        assert mine.http.get(f"/v1/{place}/{own}").status_code == 200, "and is still there"
 
 
 def test_an_id_with_nul_is_nobodys(keyed: LiveServer, mine: Project) -> None:
@@ -160,40 +115,109 @@ def test_an_id_with_nul_is_nobodys(keyed: LiveServer, mine: Project) -> None:
         assert "NUL" in reply.json()["error"]["message"]
 
 
-def _nouns(parts: list[str]) -> list[str]:
-    """What stands before each id of a path."""
-    return [parts[place - 1] for place, part in enumerate(parts) if part.startswith("{")]
+def test_anothers_object_inside_of_ones_own(keyed: LiveServer, mine: Project, theirs: Project) -> None:
+    """B's thread and A's message, B's store and A's file: as with an id that is nobody's."""
+    inside = [(method, path) for method, path in asked_for(keyed) if path.count("{") > 1]
+    assert len(inside) > 15
+    for method, path in inside:
+        pattern, (_, *wanted) = with_blanks(path), ids_in(path, mine.ids)
+        own, nobodys = ids_in(path.partition("}")[0] + "}", theirs.ids), [made_up(one) for one in wanted]
+        body = BODIES.get(pattern, {"metadata": {"a": "b"}})
+        found = told(theirs, method, pattern.format(*own, *wanted), *wanted, body=body)
+        never = told(theirs, method, pattern.format(*own, *nobodys), *nobodys, body=body)
+        assert found == never, (method, path)
+        assert found[0] == 404, (method, path, found)
 
 
 def test_lists_are_empty_and_cursors_tell_nothing(mine: Project, theirs: Project) -> None:
-    for noun in ("files", "batches", "chat/completions", "assistants", "vector_stores"):
-        own = mine.ids[noun.partition("/")[0]]
-        listed = [one["id"] for one in theirs.http.get(f"/v1/{noun}").json()["data"]]
-        assert listed == ([theirs.ids[noun]] if noun in theirs.ids else [])
-        for name in ("after", "before"):
-            queries = [f"/v1/{noun}?{name}={one}" for one in (own, made_up(own))]
+    thread, conversation = theirs.ids["threads"], theirs.ids["conversations"]
+    stored = theirs.ids["vector_stores"]
+    for path, own, theirs_own in (
+        ("files", mine.ids["files"], []),
+        ("batches", mine.ids["batches"], []),
+        ("chat/completions", mine.ids["completions"], []),
+        ("assistants", mine.ids["assistants"], [theirs.ids["assistants"]]),
+        ("vector_stores", mine.ids["vector_stores"], [stored]),
+        (f"threads/{thread}/messages", mine.ids["messages"], []),
+        (f"threads/{thread}/runs", mine.ids["runs"], []),
+        (f"conversations/{conversation}/items", mine.ids["items"], []),
+        (f"vector_stores/{stored}/files", mine.ids["files"], []),
+    ):
+        listed = [one["id"] for one in theirs.http.get(f"/v1/{path}").json()["data"]]
+        assert listed == theirs_own
+        for name in ("after", "before", "run_id"):
+            queries = [f"/v1/{path}?{name}={one}" for one in (own, made_up(own))]
             replies = [told(theirs, "GET", query, own, made_up(own)) for query in queries]
-            assert replies[0] == replies[1]
+            assert replies[0] == replies[1], (path, name)
 
 
-@pytest.mark.parametrize(
-    ("path", "field", "noun"),
-    [
-        ("/v1/batches", "input_file_id", "files"),
-        ("/v1/responses", "previous_response_id", "responses"),
-        ("/v1/responses", "conversation", "conversations"),
-        ("/v1/threads/runs", "assistant_id", "assistants"),
-    ],
-)
+def test_what_others_do_moves_no_counter(mine: Project, theirs: Project, keyed: LiveServer) -> None:
+    """Neither what is left of a rate, nor what usage tells, nor the queue: they are others' business."""
+    counters = ("/metrics", "/v1/organization/usage/completions?start_time=0", "/v1/organization/costs")
+    assert {theirs.http.get(path).status_code for path in counters} == {403}
+    assert set(theirs.http.get("/health").json()) == set(httpx.get(f"{keyed.url}/health").json())
+    limited = new_key(keyed, new_project(keyed, "c"), requests_per_minute=9, tokens_per_minute=9000)
+    headers = {"authorization": f"Bearer {limited.secret.text}"}
+    asked = {"model": keyed.model, "prompt": "x", "max_tokens": 1}
+    for left in (8, 7):
+        reply = httpx.post(f"{keyed.url}/v1/completions", json=asked, headers=headers, timeout=60)
+        assert reply.headers["x-ratelimit-remaining-requests"] == str(left)
+        assert mine.http.post("/v1/completions", json=asked).status_code == 200
+
+
+REFERENCES: list[tuple[str, Any]] = [
+    ("/v1/batches", {"input_file_id": "FILES", "endpoint": CHAT, "completion_window": "24h"}),
+    ("/v1/responses", {"previous_response_id": "RESPONSES"}),
+    ("/v1/responses", {"conversation": "CONVERSATIONS"}),
+    ("/v1/responses", {"input": [{"type": "item_reference", "id": "ITEMS"}]}),
+    ("/v1/responses", {"tools": [{"type": "file_search", "vector_store_ids": ["VECTOR_STORES"]}]}),
+    (
+        "/v1/responses",
+        {"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "FILES"}]}]},
+    ),
+    (
+        "/v1/chat/completions",
+        {"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_id": "FILES"}}]}]},
+    ),
+    ("/v1/assistants", SEARCHES),
+    (
+        "/v1/assistants/{assistants}",
+        {"tool_resources": {"file_search": {"vector_store_ids": ["VECTOR_STORES"]}}},
+    ),
+    ("/v1/threads", SEARCHES),
+    ("/v1/threads/{threads}", SEARCHES),
+    ("/v1/threads/{threads}/messages", {**USER, "attachments": [SEARCHED]}),
+    ("/v1/threads", {"messages": [{**USER, "attachments": [SEARCHED]}]}),
+    ("/v1/threads/runs", {"assistant_id": "ASSISTANTS"}),
+    ("/v1/threads/{threads}/runs", {"assistant_id": "ASSISTANTS"}),
+    (
+        "/v1/threads/{threads}/runs",
+        {"assistant_id": "{assistants}", "additional_messages": [{**USER, "attachments": [SEARCHED]}]},
+    ),
+    ("/v1/vector_stores", {"file_ids": ["FILES"]}),
+    ("/v1/vector_stores/{vector_stores}/files", {"file_id": "FILES"}),
+    ("/v1/vector_stores/{vector_stores}/file_batches", {"file_ids": ["FILES"]}),
+]
+"""Requests of B; words in capitals stand for A's ids, or for ids that are nobody's."""
+
+
+@pytest.mark.parametrize(("path", "body"), REFERENCES)
 def test_what_a_request_refers_to(
-    mine: Project, theirs: Project, keyed: LiveServer, path: str, field: str, noun: str
+    mine: Project, theirs: Project, keyed: LiveServer, path: str, body: dict[str, Any]
 ) -> None:
-    bodies: dict[str, dict[str, Any]] = {
-        "/v1/batches": {"endpoint": CHAT, "completion_window": "24h"},
-        "/v1/responses": {"model": keyed.model, "input": "Hi"},
-        "/v1/threads/runs": {},
-    }
-    ids = [mine.ids[noun], made_up(mine.ids[noun])]
-    found, never = (told(theirs, "POST", path, one, body={**bodies[path], field: one}) for one in ids)
-    assert found == never
-    assert found[0] in (400, 404)
+    if path.startswith(("/v1/responses", "/v1/chat", "/v1/assistants")):
+        body = {"model": keyed.model, **body}
+    if path == "/v1/responses":
+        body = {"input": "Hi", **body}
+    replies = []
+    for change in (str, made_up):
+        text = json.dumps(body)
+        sent = {noun: change(one) for noun, one in mine.ids.items()}
+        for noun, one in sent.items():
+            text = text.replace(f'"{noun.upper()}"', json.dumps(one))
+        for noun, one in theirs.ids.items():
+            text = text.replace(f'"{{{noun}}}"', json.dumps(one))
+        place = path.format(**theirs.ids)
+        replies.append(told(theirs, "POST", place, *sent.values(), body=json.loads(text)))
+    assert replies[0] == replies[1]
+    assert replies[0][0] in (400, 404), replies[0]
