@@ -9,10 +9,13 @@ import httpx
 import pytest
 
 from pennyweight.server import recording
+from tests.jobs.requests import CHAT
 from tests.server.issuing import new_admin_key, new_key, new_project
 from tests.server.live import LiveServer, eventually, live_server
+from tests.server.one_of_each import Project, fill, ids_in, with_blanks
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from pennyweight.api import Engine
@@ -156,9 +159,91 @@ def test_an_answer_too_large_to_keep_says_so(server: LiveServer, monkeypatch: py
 def test_what_is_no_key(server: LiveServer) -> None:
     for key in ("", "x" * 256, "tab\there"):
         assert post(server, key).status_code == 400
-    upload = httpx.post(f"{server.url}/v1/files", files={"file": b"x"}, headers={"idempotency-key": "upload"})
-    assert upload.status_code == 400
-    assert "Uploads" in upload.json()["error"]["message"]
+
+
+def upload(server: LiveServer, key: str, content: bytes, *, boundary: str = "one") -> httpx.Response:
+    headers = {"idempotency-key": key, "content-type": f"multipart/form-data; boundary={boundary}"}
+    form = {"files": {"file": ("a.txt", content)}, "data": {"purpose": "user_data"}}
+    return httpx.post(f"{server.url}/v1/files", headers=headers, timeout=60, **form)  # type: ignore[arg-type]
+
+
+def test_an_upload_is_made_once(server: LiveServer) -> None:
+    """Whatever boundary a client draws for its attempt, and wherever pieces of the body end."""
+    content = 3 * 2**20 * b"x" + b"\r\n--tw"
+    first = upload(server, "upload", content)
+    again = upload(server, "upload", content, boundary="two")
+    assert first.status_code == 200, first.text
+    assert (again.content, again.headers["idempotent-replayed"]) == (first.content, "true")
+    other = upload(server, "upload", content[:-1])
+    assert (other.status_code, other.json()["error"]["code"]) == (400, "idempotency_key_reused")
+    own = first.json()["id"]
+    listed = httpx.get(f"{server.url}/v1/files").json()["data"]
+    assert [file["id"] for file in listed if file["bytes"] == len(content)] == [own]
+    assert httpx.delete(f"{server.url}/v1/files/{own}").status_code == 200
+    fresh = upload(server, "upload", content)
+    assert fresh.json()["id"] != own, "what is deleted is not told of"
+
+
+def test_one_upload_under_way_is_a_conflict(server: LiveServer) -> None:
+    head = (
+        b'--b\r\ncontent-disposition: form-data; name="purpose"\r\n\r\nuser_data\r\n'
+        b'--b\r\ncontent-disposition: form-data; name="file"; filename="f"\r\n\r\n'
+    )
+    headers = {"idempotency-key": "slow upload", "content-type": "multipart/form-data; boundary=b"}
+    url, begun, go_on = f"{server.url}/v1/files", threading.Event(), threading.Event()
+
+    def slowly() -> Iterator[bytes]:
+        yield head
+        begun.set()
+        go_on.wait(60)
+        yield b"x\r\n--b--\r\n"
+
+    replies: list[httpx.Response] = []
+    thread = threading.Thread(
+        target=lambda: replies.append(httpx.post(url, content=slowly(), headers=headers, timeout=60))
+    )
+    thread.start()
+    begun.wait(60)
+    whole = head + b"x\r\n--b--\r\n"
+
+    def second() -> httpx.Response:
+        return httpx.post(url, content=whole, headers=headers, timeout=60)
+
+    try:
+        eventually(lambda: second().status_code == 409)
+    finally:
+        go_on.set()
+        thread.join()
+    assert replies[0].status_code in (200, 409)
+    assert second().status_code == 200
+
+
+def test_everything_that_is_made_is_made_once(server: LiveServer) -> None:
+    """Every route that makes something: the second time tells of the same object."""
+    with httpx.Client(base_url=server.url, timeout=60) as client:
+        own = Project(client)
+        fill(own, server.model)
+        made: dict[str, Any] = {
+            "/v1/batches": {"input_file_id": own.ids["files"], "endpoint": CHAT, "completion_window": "24h"},
+            "/v1/conversations": {},
+            "/v1/conversations/{}/items": {"items": [{"type": "message", "role": "user", "content": "x"}]},
+            "/v1/assistants": {"model": server.model},
+            "/v1/threads": {},
+            "/v1/threads/{}/messages": HI[0],
+            "/v1/threads/runs": {"assistant_id": own.ids["assistants"]},
+            "/v1/threads/{}/runs": {"assistant_id": own.ids["assistants"]},
+            "/v1/responses": {"model": server.model, "input": "Hi", "background": True},
+            "/v1/vector_stores": {},
+            "/v1/vector_stores/{}/file_batches": {"file_ids": [own.ids["files"]]},
+        }
+        documented = client.get("/openapi.json").json()["paths"]
+        paths = {with_blanks(path): path for path, methods in documented.items() if "post" in methods}
+        for blank, body in made.items():
+            place = blank.format(*ids_in(paths[blank], own.ids))
+            headers = {"idempotency-key": f"once {blank}"}
+            first, again = (client.post(place, json=body, headers=headers) for _ in range(2))
+            assert first.status_code == 200, (blank, first.text)
+            assert (again.content, again.headers["idempotent-replayed"]) == (first.content, "true"), blank
 
 
 def test_reading_takes_no_notice(server: LiveServer) -> None:

@@ -9,7 +9,6 @@ object deletes the answers that tell of it.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from typing import TYPE_CHECKING, Final
@@ -20,18 +19,19 @@ from starlette.responses import Response
 
 from pennyweight.errors import ConflictError, InvalidRequestError, PennyweightError
 from pennyweight.server.auth import principal_of
-from pennyweight.server.body import read_bytes
 from pennyweight.server.envelope import error_response
 from pennyweight.server.permissions import makes_keys
 from pennyweight.server.recording import Recording
+from pennyweight.server.sent_body import sent_body
 from pennyweight.server.told_objects import told_objects
 from pennyweight.store.idempotent_answers import IdempotentAnswers, KeptAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from pennyweight.server.sent_body import SentBody
     from pennyweight.store.database import Database
 
 _HEADER: Final = "idempotency-key"
@@ -60,7 +60,7 @@ class Idempotency:
         self._max_body_bytes = max_body_bytes
         self._untold = _REDACTED if redacts else ()
         self._clock = clock
-        self._running: dict[Place, str] = {}  # fingerprints of what is under way
+        self._running: dict[Place, str | None] = {}  # fingerprints of what is under way, where known
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "POST" or _HEADER not in Headers(scope=scope):
@@ -68,38 +68,34 @@ class Idempotency:
             return
         request = Request(scope, receive)
         try:
-            key = _checked_key(request)
-            body = await read_bytes(request, limit=self._max_body_bytes)
-            place = (principal_of(request).project, key)
-            fingerprint = _fingerprint(request, body)
-            self._refuse_running(place, fingerprint)
+            place = (principal_of(request).project, _checked_key(request))
+            sent = await sent_body(request, limit=self._max_body_bytes)
+            self._refuse_running(place, sent.known)
         except PennyweightError as error:
             await error_response(error)(scope, receive, send)
             return
-        self._running[place] = fingerprint
+        self._running[place] = sent.known
         try:
-            await self._answer(request, place, fingerprint, body, send)
+            await self._answer(request, place, sent, send)
         finally:
             del self._running[place]
 
-    def _refuse_running(self, place: Place, fingerprint: str) -> None:
-        running = self._running.get(place)
-        if running is not None and running != fingerprint:
+    def _refuse_running(self, place: Place, fingerprint: str | None) -> None:
+        if place not in self._running:
+            return
+        if None not in (fingerprint, self._running[place]) and fingerprint != self._running[place]:
             raise _reused()
-        if running is not None:
-            error = ConflictError("A request with this Idempotency-Key is under way; wait for its answer.")
-            error.code = "idempotency_key_in_use"
-            raise error
+        error = ConflictError("A request with this Idempotency-Key is under way; wait for its answer.")
+        error.code = "idempotency_key_in_use"
+        raise error
 
-    async def _answer(
-        self, request: Request, place: Place, fingerprint: str, body: bytes, send: Send
-    ) -> None:
+    async def _answer(self, request: Request, place: Place, sent: SentBody, send: Send) -> None:
         scope = request.scope
         try:
             now = int(self._clock())
             kept = await self._database.read(lambda link: self._answers.get(link, *place, now=now))
             if kept is not None:
-                await _repeated(kept, fingerprint)(scope, request.receive, send)
+                await _repeated(kept, await sent.fingerprint())(scope, request.receive, send)
                 return
         except PennyweightError as error:
             await error_response(error)(scope, request.receive, send)
@@ -109,6 +105,7 @@ class Idempotency:
 
         async def keep(status: int, headers: tuple[tuple[str, str], ...], answer: bytes | None) -> None:
             body = None if secret else answer
+            fingerprint = await sent.fingerprint()
             made = KeptAnswer(fingerprint=fingerprint, status=status, headers=headers, body=body)
             at, told = int(self._clock()), told_objects(scope["path"], body or b"")
             await self._database.write(
@@ -117,22 +114,14 @@ class Idempotency:
             )
 
         recording = Recording(send, keep)
-        await self._app(scope, _body_first(body, request.receive), recording.send)
+        await self._app(scope, sent.receive, recording.send)
 
 
 def _checked_key(request: Request) -> str:
     key = request.headers[_HEADER]
     if not (0 < len(key) <= _LONGEST and key.isascii() and key.isprintable()):
         raise InvalidRequestError(f"An Idempotency-Key has 1 to {_LONGEST} printable ASCII characters.")
-    if request.headers.get("content-type", "").startswith("multipart/"):
-        raise InvalidRequestError("Uploads take no Idempotency-Key; send this one without it.")
     return key
-
-
-def _fingerprint(request: Request, body: bytes) -> str:
-    scope = request.scope
-    asked = f"{request.method} {scope['path']}?".encode() + scope["query_string"] + b"\n"
-    return hashlib.sha256(asked + body).hexdigest()
 
 
 def _reused() -> InvalidRequestError:
@@ -154,16 +143,3 @@ def _repeated(kept: KeptAnswer, fingerprint: str) -> Response:
         raise error
     headers = dict(kept.headers) | {"idempotent-replayed": "true"}
     return Response(kept.body, status_code=kept.status, headers=headers)
-
-
-def _body_first(body: bytes, receive: Receive) -> Receive:
-    given = False
-
-    async def receive_body() -> Message:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return receive_body

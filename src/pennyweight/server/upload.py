@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 MAX_FILE_BYTES: Final = 512 * 2**20
 PURPOSES: Final = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
 _FIELDS: Final = ("file", "purpose", "expires_after[anchor]", "expires_after[seconds]")
-_ENVELOPE_BYTES: Final = 2**16  # what surrounds a file: boundaries, headers, the other fields
+MAX_FORM_BYTES: Final = MAX_FILE_BYTES + 2**16
+"""What surrounds a file are boundaries, headers, the other fields."""
 _MAX_VALUE_BYTES: Final = 1024
 _MAX_NAME_CHARS: Final = 255
 
@@ -45,17 +46,18 @@ async def receive_upload(request: Request, incoming: IncomingBlob) -> Uploaded:
     Raises InvalidRequestError, ContentTooLargeError (413), StorageFullError, as soon as it is known.
     """
     announced = request.headers.get("content-length", "0")
-    if announced.isdigit() and int(announced) > MAX_FILE_BYTES + _ENVELOPE_BYTES:
+    if announced.isdigit() and int(announced) > MAX_FORM_BYTES:
         raise ContentTooLargeError(
             f"The upload is larger than this server's limit of {MAX_FILE_BYTES} bytes."
         )
-    reader = _Reader(_boundary(request), incoming)
+    reader = _Reader(boundary_of(request), incoming)
     async for chunk in request.stream():
         await asyncio.to_thread(reader.feed, chunk)
     return reader.uploaded()
 
 
-def _boundary(request: Request) -> bytes:
+def boundary_of(request: Request) -> bytes:
+    """What parts of the request's form are separated by. Raises InvalidRequestError."""
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     if kind != b"multipart/form-data" or not options.get(b"boundary"):
         raise InvalidRequestError("An upload is sent as multipart/form-data, with a boundary.")
