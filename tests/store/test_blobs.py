@@ -110,6 +110,20 @@ def test_a_blob_on_its_way_is_not_swept(blobs: BlobStore, database: Database) ->
     assert blobs.sweep() == 0
 
 
+def test_what_is_deleted_while_blobs_are_looked_through_is_passed_over(
+    blobs: BlobStore, database: Database, tmp_path: Path
+) -> None:
+    """Somebody deletes a file while the housekeeper, or a check, goes through the folder."""
+    for content in (b"a", b"b"):
+        stored(blobs, database, f"file-{content.decode()}", content)
+    every = stored_blobs(tmp_path / "blobs")
+    first = next(every)
+    for path in files_under(tmp_path / "blobs"):
+        if path.name != first.sha256:
+            path.unlink()
+    assert list(every) == []
+
+
 def test_rubbish_of_a_killed_process_is_cleared(tmp_path: Path, blobs: BlobStore, database: Database) -> None:
     kept = stored(blobs, database, "file-a", b"abc")
     rubbish = Blob(project_id=DEFAULT_PROJECT, sha256="0" * 64, num_bytes=1)

@@ -113,9 +113,13 @@ def blob_path(folder: Path, blob: Blob) -> Path:
 
 
 def stored_blobs(folder: Path) -> Iterator[Blob]:
-    """Every blob in a folder of blobs, used or not."""
+    """Every blob in a folder of blobs, used or not, but those that are removed meanwhile."""
     for path in sorted(folder.glob("*/*/*")):
-        yield Blob(project_id=path.parts[-3], sha256=path.name, num_bytes=path.stat().st_size)
+        try:
+            num_bytes = path.stat().st_size
+        except FileNotFoundError:
+            continue
+        yield Blob(project_id=path.parts[-3], sha256=path.name, num_bytes=num_bytes)
 
 
 @contextmanager
