@@ -17,7 +17,8 @@ from pennyweight.store.blob import BlobUses
 from pennyweight.store.blobs import BlobStore, stored_blobs
 from pennyweight.store.data_folder import DataFolder
 from pennyweight.store.database import Database
-from pennyweight.store.projects import Projects
+from pennyweight.store.pages import Cursor
+from pennyweight.store.projects import DEFAULT_PROJECT, Projects
 from pennyweight.store.verify import verify
 from tests.store.filled import fill
 from tests.store.small_disk import fill_up, small_disk
@@ -81,6 +82,28 @@ def test_a_disk_that_becomes_full_under_many_writers(small_disk: Path) -> None:
             database.read_now(lambda c, project=project: Projects().get(c, project))  # type: ignore[misc]
 
 
+def test_a_disk_that_becomes_full_in_the_middle_of_a_write(small_disk: Path) -> None:
+    """SQLite writes before it commits where much is changed; it then undoes more than that one work."""
+    folder = DataFolder.open(str(small_disk / "data"))
+
+    def much(connection: Connection) -> None:
+        for _ in range(2 * DISK_BYTES // 50_000):
+            creation(connection)
+
+    async def write_all(database: Database) -> list[object]:
+        works = (creation, much, creation)
+        return await asyncio.gather(*(database.write(work) for work in works), return_exceptions=True)
+
+    with Database.open(folder.database_url) as database:
+        outcomes = asyncio.run(write_all(database))
+        assert isinstance(outcomes[1], StorageFullError)
+        kept = [outcome for outcome in outcomes if isinstance(outcome, str)]
+        assert {type(outcome) for outcome in outcomes} <= {str, StorageFullError}
+        names = database.read_now(lambda c: Projects().page(c, Cursor(limit=100), archived=True).items)
+        assert {project.id for project in names} == {DEFAULT_PROJECT, *kept}
+        database.write_now(creation)
+
+
 def test_blobs_stop_at_a_full_disk_and_leave_no_rest(small_disk: Path) -> None:
     folder = DataFolder.open(str(small_disk / "data"))
 
@@ -112,7 +135,8 @@ from pennyweight.errors import ConfigError, StorageFullError
 from pennyweight.store.blobs import BlobStore
 from pennyweight.store.data_folder import DataFolder
 from pennyweight.store.database import Database
-from pennyweight.store.projects import Projects
+from pennyweight.store.pages import Cursor
+from pennyweight.store.projects import DEFAULT_PROJECT, Projects
 folder = DataFolder.open(sys.argv[1])
 with Database.open(folder.database_url) as database:
     blobs = BlobStore(folder.path, database)

@@ -149,12 +149,19 @@ def _run_all(connection: Connection, group: list[_Job]) -> list[_Outcome]:
 
 
 def _run_one(connection: Connection, work: Work) -> _Outcome:
+    failed: BaseException | None = None
     try:
         with connection.begin_nested():
-            return _Outcome(result=work(connection))
+            try:
+                return _Outcome(result=work(connection))
+            except BaseException as error:
+                failed = error
+                raise
     except DBAPIError as error:
-        if failure_of(error) != "own":
-            raise  # the whole transaction is gone
-        return _Outcome(error=translated(error) or error)
+        # A full disk makes SQLite undo the whole transaction, and then there is no savepoint to return to.
+        told = failed if isinstance(failed, DBAPIError) else error
+        if failure_of(told) != "own":
+            raise told from error  # the whole transaction is gone
+        return _Outcome(error=translated(told) or told)
     except BaseException as error:  # raised again where the result is awaited
         return _Outcome(error=error)
