@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import resource
 import signal
 import socket
 import sqlite3
@@ -58,9 +59,13 @@ class Service:
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
     def client(self) -> openai.OpenAI:
         return openai.OpenAI(
-            base_url=f"http://127.0.0.1:{self._port}/v1",
+            base_url=f"{self.url}/v1",
             api_key=self.key,
             admin_api_key=self.key,
             max_retries=0,
@@ -82,7 +87,7 @@ class Service:
         deadline = time.monotonic() + _PATIENCE_S
         while self._process.poll() is None:
             try:
-                if httpx.get(f"http://127.0.0.1:{self._port}/health", timeout=5).status_code == 200:
+                if httpx.get(f"{self.url}/health", timeout=5).status_code == 200:
                     return
             except httpx.HTTPError:
                 pass
@@ -105,8 +110,14 @@ class Service:
         """As an operator would."""
         self._end(signal.SIGTERM)
 
+    def let_it_write(self, allowed: bool) -> None:
+        """Whether it may write to any file: SQLite and blobs meet that as they meet a full disk."""
+        assert self._process is not None
+        most = resource.RLIM_INFINITY if allowed else 0
+        resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
+
     def sql(self, statement: str) -> list[tuple[Any, ...]]:
-        """Run `statement` on its database, while it is not running: time passes, for example."""
+        """Run `statement` on its database: time passes, for example."""
         with closing(sqlite3.connect(self.folder / "pennyweight.db")) as connection, connection:
             return connection.execute(statement).fetchall()
 
