@@ -1,8 +1,6 @@
-"""`Engine`: a model opened for Python programs, and the composition that command line and server share.
+"""`Engine`: a model opened for Python programs, which command line and server use too.
 
-A file becomes a packed model, a decoder over a pool of pages sized to the machine, the engine's thread, and
-an `Answerer` on top. The synchronous methods run its one asynchronous way to answer on a private event
-loop.
+Its synchronous methods run the one asynchronous way to answer on a private event loop.
 """
 
 from __future__ import annotations
@@ -12,7 +10,8 @@ import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 from pennyweight.answers.chat_messages import read_messages
 from pennyweight.answers.conversation import Completion, Conversation, Source
@@ -26,20 +25,15 @@ from pennyweight.engine.core_turns import CoreTurns
 from pennyweight.errors import ConfigError, EngineError, InvalidRequestError, ModelNotFoundError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pennyweight.answers.answer import Answerer
     from pennyweight.answers.events import AnswerEvent, EndReason
     from pennyweight.answers.options import Options
+    from pennyweight.answers.tuned import TunedModel
     from pennyweight.core import Timings, Usage
     from pennyweight.encoder import Texts
+    from pennyweight.engine.adapters import AdapterPool
     from pennyweight.engine.loop import EngineStats, StepLoop
-    from pennyweight.memory import PoolSize
     from pennyweight.models.load import LoadedModel
-    from pennyweight.models.outline import ModelOutline
-    from pennyweight.models.rounded import WeightType
-    from pennyweight.models.spec import ModelSpec
-    from pennyweight.native import _native
 
 Messages = str | Sequence[Mapping[str, object]]
 """OpenAI's message objects; a string stands for one message of the user."""
@@ -65,15 +59,25 @@ class Engine:
     """One model, ready to answer from any number of threads. Use it as a context manager, or call `close`."""
 
     def __init__(
-        self, *, model: LoadedModel, loop: StepLoop, answerer: Answerer, context: int, encoder: EncoderSlot
+        self,
+        *,
+        model: LoadedModel,
+        loop: StepLoop,
+        answerer: Answerer,
+        adapters: AdapterPool,
+        context: int,
+        encoder: EncoderSlot,
     ) -> None:
         """Programs use `Engine.open`."""
         from pennyweight.answers.blocking import BlockingLoop
+        from pennyweight.answers.tuned import GivenAdapters
 
         self.model = model
         self.context = context
         self.answerer = answerer
+        self.adapters = adapters
         self.encoder = encoder
+        self._given = GivenAdapters()
         self._loop = loop
         self._blocking = BlockingLoop()
         self._closed = False
@@ -91,6 +95,7 @@ class Engine:
         weights: str | None = None,
         batch_share: int = 10,
         embedding_model: str | os.PathLike[str] | None = None,
+        adapters: Mapping[str, str | os.PathLike[str]] | None = None,
         progress: Progress | None = None,
     ) -> Engine:
         """Open an installed model by name, or a GGUF file or a Hugging Face folder by path.
@@ -102,20 +107,19 @@ class Engine:
         takes. `weights` ("q8_0", "q4_0", "q4_1"): a model of floats is rounded to that as it is read; None:
         as they are. `batch_share` percent of the engine's time are for batches although people wait.
         `embedding_model` is for `embed`; None: the default one, opened (and fetched) when it is first
-        needed, which a stated `memory` rules out.
+        needed, which a stated `memory` rules out. `adapters` are names for folders that PEFT saved: `chat`
+        and its like answer with one if it is their `model`.
         Raises ModelNotFoundError, ModelFileError, FetchError, ConfigError.
         """
-        for name, value in (("context", context), ("parallel", parallel), ("threads", threads)):
-            if value is not None and (not isinstance(value, int) or value < 1):
-                raise ConfigError(f"{name} must be a whole number from 1, not {value!r}")
+        _check_counts(context=context, parallel=parallel, threads=threads)
+        from pennyweight.composition import compose
         from pennyweight.memory import MemoryPlan, parse_memory
         from pennyweight.models.rounded import check_weight_type
 
         rounded = check_weight_type(weights)
         active_target()  # a forced one that this machine lacks is told before anything is fetched or loaded
-        plan = MemoryPlan(
-            None if memory is None else parse_memory(memory), threads=threads or useful_threads()
-        )
+        ceiling = None if memory is None else parse_memory(memory)
+        plan = MemoryPlan(ceiling, threads=threads or useful_threads())
         if embedding_model is not None:
             check_encoder(embedding_model)  # a misspelt one is told before anything is fetched
         path = find_model(name_or_path, progress)
@@ -125,8 +129,9 @@ class Engine:
         )
         try:
             if embedding_model is not None:
-                encoder.warm_up(progress=_stage(progress, "encoder"))  # before `plan` measures what is left
-            return compose(
+                # before `plan` measures what is left
+                encoder.warm_up(progress=stage_progress(progress, "encoder"))
+            engine = compose(
                 path,
                 plan,
                 encoder,
@@ -140,6 +145,7 @@ class Engine:
         except BaseException:
             encoder.close()
             raise
+        return engine._with_adapters(adapters or {})
 
     @property
     def name(self) -> str:
@@ -154,10 +160,55 @@ class Engine:
     @property
     def fingerprint(self) -> str:
         """Equal fingerprints and seeds give equal text: a digest of the weights and of this version."""
+        return self.fingerprint_with(None)
+
+    def fingerprint_with(self, adapter: str | None) -> str:
+        """That of the model with an adapter; None: without."""
         from pennyweight import __version__
 
-        digest = hashlib.sha256(f"{self.model.content_hash} {__version__}".encode()).hexdigest()
-        return f"fp_{digest[:12]}"
+        computed = " ".join(part for part in (self.model.content_hash, __version__, adapter) if part)
+        return f"fp_{hashlib.sha256(computed.encode()).hexdigest()[:12]}"
+
+    def _with_adapters(self, folders: Mapping[str, str | os.PathLike[str]]) -> Self:
+        try:
+            for name, folder in folders.items():
+                self.add_adapter(name, folder)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def add_adapter(self, name: str, folder: str | os.PathLike[str]) -> None:
+        """Make `name` a model to ask: this one with the adapter that PEFT saved in `folder`.
+
+        Raises ConfigError for a name that is taken, ModelFileError, ModelUnavailableError.
+        """
+        if name == self.name or name in self.adapter_names:
+            raise ConfigError(f"{name!r} is a model already; give the adapter in {folder} another name")
+        tuned = self._given.add(name, Path(folder), base=self.name)
+        try:
+            self.adapters.load(tuned.adapter, tuned.files)
+        except BaseException:
+            self._given.forget(name)
+            raise
+
+    def remove_adapter(self, name: str) -> None:
+        """`name` is no model any more; answers under way are finished. Raises ModelNotFoundError."""
+        tuned = self._tuned(name)
+        self._given.forget(name)
+        self.adapters.drop(tuned.adapter)
+
+    @property
+    def adapter_names(self) -> list[str]:
+        """The names that stand for this model with an adapter."""
+        return [tuned.name for tuned in self._given.list(LOCAL.project)]
+
+    def _tuned(self, name: str) -> TunedModel:
+        tuned = self._given.find(name, LOCAL.project)
+        if tuned is None:
+            known = ", ".join([self.name, *self.adapter_names])
+            raise ModelNotFoundError(f"there is no model {name!r} here; there are {known}", param="model")
+        return tuned
 
     @property
     def target(self) -> str:
@@ -186,20 +237,23 @@ class Engine:
             if getattr(entry.sampling, name) != getattr(plain, name)
         }
 
-    def chat(self, messages: Messages, **sampling: Any) -> Answer:
-        """Answer a conversation. `sampling` takes the fields of the HTTP interface; an unknown one raises."""
-        return _collect(self.events(conversation_from(messages), _options(sampling)))
+    def chat(self, messages: Messages, *, model: str | None = None, **sampling: Any) -> Answer:
+        """Answer a conversation. `sampling` takes the fields of the HTTP interface; an unknown one raises.
 
-    def stream(self, messages: Messages, **sampling: Any) -> Iterator[str]:
+        `model` is the name of an adapter; None, or the engine's own name: without.
+        """
+        return _collect(self.events(conversation_from(messages), _options(sampling), model=model))
+
+    def stream(self, messages: Messages, *, model: str | None = None, **sampling: Any) -> Iterator[str]:
         """The text of an answer as it is written; leaving the iteration stops the answer."""
-        events = self.events(conversation_from(messages), _options(sampling))
+        events = self.events(conversation_from(messages), _options(sampling), model=model)
         return (event.text for event in events if isinstance(event, TextDelta))
 
-    def generate(self, prompt: str, **sampling: Any) -> Answer:
+    def generate(self, prompt: str, *, model: str | None = None, **sampling: Any) -> Answer:
         """Continue a bare prompt, without a chat template."""
         if not isinstance(prompt, str):
             raise InvalidRequestError(f"prompt must be a text, not {prompt!r:.60}", param="prompt")
-        return _collect(self.events(Completion(prompt=prompt), _options(sampling)))
+        return _collect(self.events(Completion(prompt=prompt), _options(sampling), model=model))
 
     def embed(self, texts: Texts, *, dimensions: int | None = None) -> list[list[float]]:
         """One vector of length 1 per text, from the encoder `embedding_model` named; see `Encoder.embed`."""
@@ -208,12 +262,14 @@ class Engine:
             raise EngineError("this engine is closed; open another one")
         return self.encoder.open().embed(texts, dimensions=dimensions)
 
-    def events(self, source: Source, options: Options) -> Iterator[AnswerEvent]:
+    def events(self, source: Source, options: Options, *, model: str | None = None) -> Iterator[AnswerEvent]:
         """Everything about an answer as it happens; leaving the iteration stops the answer."""
         if self._closed:
             raise EngineError("this engine is closed; open another one")
         self._check_process()
-        return self._blocking.iterate(self.answerer.answer(source, options, LOCAL))
+        named = None if model in (None, self.name) else self._tuned(str(model))
+        answerer = self.answerer if named is None else self.answerer.adapted(named)
+        return self._blocking.iterate(answerer.answer(source, options, LOCAL))
 
     @property
     def is_serving(self) -> bool:
@@ -223,7 +279,14 @@ class Engine:
     def stats(self) -> EngineStats:
         """What the engine does at this moment."""
         self._check_process()
-        return self._loop.stats()
+        counts = self.adapters.counts()
+        return replace(
+            self._loop.stats(),
+            adapters=counts.loaded,
+            adapter_bytes=counts.nbytes,
+            adapter_loads=counts.loads,
+            adapter_evictions=counts.evictions,
+        )
 
     def when_freed(self, tell: Callable[[], None]) -> None:
         """`tell` is called when the memory is given back: after `close`, with the last reference."""
@@ -247,6 +310,12 @@ class Engine:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _check_counts(**counts: int | None) -> None:
+    for name, value in counts.items():
+        if value is not None and (not isinstance(value, int) or value < 1):
+            raise ConfigError(f"{name} must be a whole number from 1, not {value!r}")
 
 
 def conversation_from(messages: Messages) -> Conversation:
@@ -281,7 +350,7 @@ def find_model(name_or_path: str | os.PathLike[str] | None, progress: Progress |
             raise
         from pennyweight.models.fetch import pull
 
-        return pull(entry, progress=_stage(progress, "download"))
+        return pull(entry, progress=stage_progress(progress, "download"))
 
 
 def active_target() -> str:
@@ -301,104 +370,8 @@ def useful_threads() -> int:
     return _native.useful_threads()
 
 
-class Plan(Protocol):
-    """How much memory a model gets; `MemoryPlan` is one. `admit` comes first."""
-
-    def admit(self, outline: ModelOutline) -> None: ...
-
-    def pool(self, spec: ModelSpec, *, context: int | None, parallel: int | None) -> PoolSize: ...
-
-
-def compose(
-    path: Path,
-    plan: Plan,
-    encoder: EncoderSlot,
-    *,
-    name: str | None = None,
-    context: int | None,
-    parallel: int | None,
-    threads: int | None,
-    weights: WeightType | None = None,
-    batch_share: float,
-    progress: Progress | None,
-    loading: Callable[..., LoadedModel] | None = None,
-) -> Engine:
-    """An engine over the model at `path`, called `name` (None: as its file says).
-
-    `loading` stands in for `models.load.load`. Raises ModelFileError, ConfigError.
-    """
-    # Imported here, so that importing this module stays cheap.
-    from pennyweight.answers.answer import Answerer
-    from pennyweight.engine.limits import Limits
-    from pennyweight.engine.loop import StepLoop
-    from pennyweight.models.load import load
-    from pennyweight.native import _native
-    from pennyweight.text.template import ChatTemplate
-    from pennyweight.text.tokenizer import Tokenizer
-    from pennyweight.text.tools.detect import find_dialect
-
-    report, admit = _stage(progress, "load"), _admission(plan, threads, progress)
-    model = (loading or load)(path, context=context, weights=weights, progress=report, admit=admit)
-    model = replace(model, name=name or model.name)
-    tokenizer = Tokenizer.from_metadata(model.metadata)
-    template = ChatTemplate.from_metadata(model.metadata)
-    size = plan.pool(model.spec, context=context, parallel=parallel)
-    limits = Limits(
-        vocab_size=model.spec.vocab_size,
-        context_length=size.context,
-        num_pages=size.num_pages,
-        batch_share=batch_share,
-    )
-    loop = StepLoop(
-        _decoder(model, size, threads),
-        _native,
-        limits=limits,
-        end_tokens=frozenset(tokenizer.end_token_ids),
-        cores=encoder.cores,
-    )
-    answerer = Answerer(
-        engine=loop,
-        tokenizer=tokenizer,
-        template=template,
-        model_name=model.name,
-        model_hash=model.content_hash,
-        context=size.context,
-        vocab_size=model.spec.vocab_size,
-        dialect=find_dialect(model.metadata),
-    )
-    return Engine(
-        model=model.without_lists(), loop=loop, answerer=answerer, context=size.context, encoder=encoder
-    )
-
-
-def _decoder(model: LoadedModel, size: PoolSize, threads: int | None) -> _native.Decoder:
-    from pennyweight.native import _native
-
-    try:
-        return _native.Decoder(model.model, num_pages=size.num_pages, num_threads=threads or 0)
-    except (MemoryError, RuntimeError, ValueError) as error:  # memory or threads the system does not give
-        raise ConfigError(
-            f"the engine could not start: {error}; lower context, parallel or threads"
-        ) from error
-
-
-def _admission(plan: Plan, threads: int | None, progress: Progress | None) -> Callable[[ModelOutline], None]:
-    """Lets `plan` judge a model before anything of it is read, then tells what it will take."""
-
-    def admit(outline: ModelOutline) -> None:
-        from pennyweight.memory_need import memory_need
-        from pennyweight.system_memory import available_memory, resident_memory
-
-        plan.admit(outline)
-        if progress is not None:
-            held = resident_memory()
-            need = memory_need(outline, resident_bytes=held, threads=threads or useful_threads())
-            progress("memory", need.total_bytes, held + available_memory())
-
-    return admit
-
-
-def _stage(progress: Progress | None, stage: str) -> Callable[[int, int], None] | None:
+def stage_progress(progress: Progress | None, stage: str) -> Callable[[int, int], None] | None:
+    """`progress` of one stage, with the bytes alone."""
     if progress is None:
         return None
     return lambda done, total: progress(stage, done, total)

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from pennyweight.models.spec import ModelSpec
 
 SHARE = 0.5
+MAX_ADAPTER_BYTES = 256 * 2**20  # two dozen of rank 16 for a model of 135 million weights
+FREE_ADAPTER_SHARE = 0.125  # of what is available
+ADAPTER_SHARE = 0.0625  # of a ceiling
 DEFAULT_PARALLEL = 8
 _UNITS = {"b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
 _UNITS |= {"kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
@@ -39,20 +42,28 @@ _SIZE = re.compile(r"(?P<number>\d{1,15}(?:\.\d{1,9})?) *(?P<unit>[KMGT]?i?B)", 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolSize:
-    """`context` is in tokens; `num_pages` pages hold at least `parallel` contexts of it."""
+    """`context` is in tokens; `num_pages` pages hold at least `parallel` contexts of it.
+
+    `adapter_bytes` is the most that adapters take together.
+    """
 
     context: int
     parallel: int
     num_pages: int
+    adapter_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageBudget:
-    """Bytes that pages may take, where they come from (for messages), and whether all are to be used."""
+    """Bytes that pages may take, where they come from (for messages), and whether all are to be used.
+
+    `adapter_bytes` are beside them.
+    """
 
     num_bytes: int
     source: str
     use_all: bool = False
+    adapter_bytes: int = 0
 
 
 def parse_memory(value: int | str) -> int:
@@ -136,14 +147,20 @@ class MemoryPlan:
         available = max(0, available_memory() - beside)
         if self._ceiling_bytes is None:
             return PageBudget(
-                num_bytes=int(available * SHARE), source=f"half of the {_mib(available)} of memory available"
+                num_bytes=int(available * SHARE),
+                source=f"half of the {_mib(available)} of memory available",
+                adapter_bytes=min(MAX_ADAPTER_BYTES, int(available * FREE_ADAPTER_SHARE)),
             )
         rest = self.buffer_bytes + serving_bytes(spec)
         left = min(self._ceiling_bytes - resident_memory() - beside, available) - rest
         source = f"what --memory {_mib(self._ceiling_bytes)} leaves"
         if self._share_bytes is not None and self._share_bytes < left:
             left, source = max(self._share_bytes, min(least_bytes, left)), f"this model's share of {source}"
-        return PageBudget(num_bytes=left, source=source, use_all=True)
+        # Adapters never take the room of the pages that were asked for.
+        adapters = min(
+            MAX_ADAPTER_BYTES, int(self._ceiling_bytes * ADAPTER_SHARE), max(0, left - least_bytes)
+        )
+        return PageBudget(num_bytes=left - adapters, source=source, use_all=True, adapter_bytes=adapters)
 
 
 def pool_size(spec: ModelSpec, *, context: int | None, parallel: int | None, budget: PageBudget) -> PoolSize:
@@ -169,7 +186,7 @@ def pool_size(spec: ModelSpec, *, context: int | None, parallel: int | None, bud
             "ask for a smaller --context or --parallel, or give more memory"
         )
     num_pages = budget_pages if budget.use_all and parallel is None else pages * wanted
-    return PoolSize(context=context, parallel=wanted, num_pages=num_pages)
+    return PoolSize(context=context, parallel=wanted, num_pages=num_pages, adapter_bytes=budget.adapter_bytes)
 
 
 def _least_page_bytes(spec: ModelSpec, context: int | None, parallel: int | None) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,8 +17,9 @@ from pennyweight.answers.served import (
     LocalTokens,
     OpenModel,
     ServedModel,
-    ServedModels,
 )
+from pennyweight.answers.served_models import ServedModels
+from pennyweight.answers.tuned import NO_TUNED
 from pennyweight.cost.price_list import read_prices
 from pennyweight.local_models import LocalModel
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pennyweight.answers.answer import AnswerSource
     from pennyweight.answers.endpoints import Endpoints
     from pennyweight.answers.passages import PassageSource
+    from pennyweight.answers.tuned import TunedModel, TunedModels
     from pennyweight.api import Engine
     from pennyweight.config import Settings
     from pennyweight.encoder import EncoderSlot
@@ -51,9 +53,10 @@ class Serving:
         """What a batch may ask."""
         return endpoints_over(self.backend, self.vectors)
 
-    def check_model(self, url: str, model: str) -> str:
+    def check_model(self, url: str, model: str, project: str) -> str:
         """What `model` stands for. ModelNotFoundError; InvalidRequestError if it does not answer at `url`."""
-        return self.served.resolve(model, EmbeddingModel if url == "/v1/embeddings" else AnsweringModel).name
+        kind = EmbeddingModel if url == "/v1/embeddings" else AnsweringModel
+        return self.served.resolve(model, kind, project).name
 
 
 class ModelsHere(Protocol):
@@ -74,6 +77,10 @@ class ModelsHere(Protocol):
 
     def num_loads(self) -> Mapping[str, int]:
         """How often each model was loaded."""
+        ...
+
+    def drop_adapter(self, adapter: str) -> None:
+        """Nobody asks for it any more: it need not stay in memory."""
         ...
 
 
@@ -97,6 +104,9 @@ class OneModel:
     def num_loads(self) -> Mapping[str, int]:
         return {self._engine.name: 1}
 
+    def drop_adapter(self, adapter: str) -> None:
+        self._engine.adapters.drop(adapter)
+
 
 def serving(
     here: ModelsHere | None,
@@ -106,9 +116,10 @@ def serving(
     measured: Callable[[AnswerSource, str], AnswerSource] = lambda answers, _: answers,
     elsewhere: Sequence[ServedModel] = (),
     passages: PassageSource | None = None,
+    tuned: TunedModels = NO_TUNED,
 ) -> Serving:
     """`measured` wraps the answers of a model here, by its name; `elsewhere` are models that run on other
-    machines; `passages` finds what is in files.
+    machines; `passages` finds what is in files; `tuned` are models that were tuned from those here.
     """
     folder = None if settings.vocabularies is None else Path(settings.vocabularies)
 
@@ -119,7 +130,8 @@ def serving(
     models += elsewhere
     if encoder.offered:
         models.append(EmbeddingModel(name=encoder.name, created=encoder.created))
-    served = ServedModels(models, aliases=settings.aliases)
+    forget = None if here is None else here.drop_adapter
+    served = ServedModels(models, aliases=settings.aliases, tuned=tuned, forget=forget)
     return Serving(
         backend=Backend(served=served, pricing=read_prices(settings.prices), passages=passages),
         vectors=EmbeddingBackend(
@@ -143,10 +155,20 @@ def _open_model(
 ) -> OpenModel:
     foreign = ForeignIds(engine.answerer.tokenizer, folder=vocabularies)
     template = engine.model.metadata.get("tokenizer.chat_template")
-    return OpenModel(
+    model = OpenModel(
         name=local.name,
         fingerprint=engine.fingerprint,
         answers=measured(engine.answerer, local.name),
         ids=foreign,
         local=LocalTokens(answerer=engine.answerer, foreign=foreign, chat_template=template),
     )
+
+    def adapted(tuned: TunedModel) -> OpenModel:
+        return replace(
+            model,
+            name=tuned.name,
+            fingerprint=engine.fingerprint_with(tuned.adapter),
+            answers=measured(engine.answerer.adapted(tuned), tuned.name),
+        )
+
+    return replace(model, adapting=adapted)

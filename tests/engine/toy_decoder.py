@@ -11,7 +11,7 @@ import threading
 from array import array
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 from pennyweight.core import PAGE_TOKENS
@@ -43,7 +43,7 @@ class Row:
     embeddings: Sequence[tuple[int, bytes]] = ()
     masked: bool = False
     hidden: bool = False
-    adapter: int | None = None
+    adapter: Any = None
     taken: Sequence[int] = ()
 
 

@@ -44,6 +44,7 @@ _COMPOSITION = {
     "api": {"cli", "server"},
     "encoder": {"cli", "server"},
     "serving": {"cli", "server"},
+    "composition": {"cli", "server"},
     "residents": {"cli", "server"},
     "server/app.py": {"cli"},
     "server/routes/health.py": {"cli"},

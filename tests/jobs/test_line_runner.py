@@ -35,7 +35,7 @@ class Answers:
     attempts: Counter[int] = field(default_factory=Counter)
 
     def endpoints(self) -> Endpoints:
-        return {URL: lambda body: _Exchange(self, int(str(body["number"])))}
+        return {URL: lambda body, _: _Exchange(self, int(str(body["number"])))}
 
 
 @dataclass

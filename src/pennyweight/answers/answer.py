@@ -8,11 +8,13 @@ task that reads it cancels whatever still runs in the engine.
 from __future__ import annotations
 
 import asyncio
+from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 from uuid import uuid4
 
 from pennyweight.answers.account import FREE, Demand
+from pennyweight.answers.adaptation import Adaptation, NoAdaptation
 from pennyweight.answers.bill import Bill
 from pennyweight.answers.choice import ChoiceText, token_detail
 from pennyweight.answers.conversation import Conversation
@@ -43,7 +45,9 @@ if TYPE_CHECKING:
     from pennyweight.answers.events import AnswerEvent, EndReason
     from pennyweight.answers.options import Options
     from pennyweight.answers.principal import Principal
+    from pennyweight.answers.tuned import TunedModel
     from pennyweight.core import Event, Timings, Usage
+    from pennyweight.engine.adapters import AdapterPool
     from pennyweight.text.template import ChatTemplate
     from pennyweight.text.tokenizer import Tokenizer
     from pennyweight.text.tools.dialect import Dialect
@@ -95,8 +99,12 @@ class Answerer:
         context: int,
         vocab_size: int | None = None,
         dialect: Dialect = GENERIC,
+        adapters: AdapterPool | None = None,
     ) -> None:
-        """`vocab_size` is the model's number of logits, `dialect` its way to call tools."""
+        """`vocab_size` is the model's number of logits, `dialect` its way to call tools.
+
+        `adapters` are those that `adapted` finds; None: it cannot be asked.
+        """
         self._engine = engine
         self._tokenizer = tokenizer
         self._dialect = dialect
@@ -108,6 +116,15 @@ class Answerer:
         )
         self._model_hash = model_hash
         self._wakeups = WakeupsByLoop()
+        self._adapters = adapters
+        self._adaptation: Adaptation | NoAdaptation = NoAdaptation()
+
+    def adapted(self, tuned: TunedModel) -> Answerer:
+        """Answers of a model that was tuned from this one, by the same engine."""
+        assert self._adapters is not None, "only an engine with adapters is asked"
+        other = copy(self)
+        other._adaptation = Adaptation(self._adapters, tuned)
+        return other
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -124,14 +141,15 @@ class Answerer:
     ) -> AsyncGenerator[AnswerEvent]:
         """Yields `Accepted`, a long prompt's `PromptProgress`, `TextDelta`s, and one `Finished` per choice.
 
-        Raises InvalidRequestError (ContextLengthError), what `account` raises and OverloadedError before
-        `Accepted`, EngineError after.
+        Raises InvalidRequestError (ContextLengthError), what `account` raises, OverloadedError, and
+        ModelUnavailableError for an adapter, before `Accepted`, EngineError after.
         """
         # Rendering, encoding and compiling grammars take milliseconds: not on the event loop.
         concessions = Concessions()
         tokens, request = await asyncio.to_thread(self._prepare, source, options, principal, concessions)
         running = {i: self._choice(i, source, tokens, options) for i in range(options.num_choices)}
-        async with Bill(account, self._demand(tokens, options), running) as bill:
+        demand = self._demand(tokens, options)
+        async with self._adaptation.held(), Bill(account, demand, running) as bill:
             inbox = Inbox(self._wakeups.here())
             handle = self._engine.submit(request, inbox.post)
             try:
@@ -184,12 +202,13 @@ class Answerer:
     ) -> tuple[tuple[int, ...], Request]:
         if isinstance(source, Conversation):
             source = promised_tools(source, concessions)
-        tokens = self._prompt(source, options, principal.project)
+        tokens, adapter = self._prompt(source, options, principal.project), self._adaptation.adapter
         return tokens, Request(
             id=uuid4().hex,
             prompt=(TokenSpan(tokens),),
             sampling=options.sampling,
-            namespace=CacheNamespace(model=self._model_hash, project=principal.project),
+            namespace=CacheNamespace(model=self._model_hash, adapter=adapter, project=principal.project),
+            adapter=adapter,
             priority=options.priority,
             num_choices=options.num_choices,
             mask_provider=self.grammars.mask(

@@ -27,12 +27,14 @@ if TYPE_CHECKING:
 class ChatExchange:
     """Raises ParameterError or ModelNotFoundError for a body that cannot be honoured.
 
-    `stores`: whoever asks keeps the answer if the body wants it.
+    `project` asks. `stores`: whoever asks keeps the answer if the body wants it.
     """
 
-    def __init__(self, backend: Backend, body: Mapping[str, object], *, stores: bool = False) -> None:
+    def __init__(
+        self, backend: Backend, body: Mapping[str, object], project: str, *, stores: bool = False
+    ) -> None:
         asked = parse_chat(body, stores=stores)
-        model = backend.served.resolve(asked.model, AnsweringModel)
+        model = backend.served.resolve(asked.model, AnsweringModel, project)
         self.model, self.asked_model = model.name, asked.model
         self.stream = asked.stream
         self.ignored = asked.ignored

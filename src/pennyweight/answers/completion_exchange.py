@@ -44,9 +44,9 @@ class CompletionExchange:
 
     ignored: tuple[str, ...] = ()
 
-    def __init__(self, backend: Backend, body: Mapping[str, object]) -> None:
+    def __init__(self, backend: Backend, body: Mapping[str, object], project: str) -> None:
         asked = parse_completion(body)
-        model = backend.served.resolve(asked.model, AnsweringModel)
+        model = backend.served.resolve(asked.model, AnsweringModel, project)
         model.check_local()
         self.model, self.asked_model = model.name, asked.model
         self.stream = asked.stream

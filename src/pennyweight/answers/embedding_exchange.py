@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pennyweight.answers.embedding_schema import Input
     from pennyweight.answers.foreign_ids import ForeignTexts
     from pennyweight.answers.principal import Principal
-    from pennyweight.answers.served import ServedModels
+    from pennyweight.answers.served_models import ServedModels
     from pennyweight.core import Priority
 
 
@@ -52,12 +52,12 @@ class EmbeddingExchange:
     stream = False
     ignored: tuple[str, ...] = ()
 
-    def __init__(self, backend: EmbeddingBackend, body: Mapping[str, object]) -> None:
+    def __init__(self, backend: EmbeddingBackend, body: Mapping[str, object], project: str) -> None:
         self._asked = parse_embedding(body)
         backend.source.check_offered()
         self._backend = backend
         self.asked_model = self._asked.model
-        self.model = backend.served.resolve(self._asked.model, EmbeddingModel).name
+        self.model = backend.served.resolve(self._asked.model, EmbeddingModel, project).name
 
     async def whole(
         self,

@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from pennyweight.answers.embedding_exchange import EmbeddingBackend
     from pennyweight.answers.exchange import Backend
 
-Endpoint = Callable[[Mapping[str, object]], Exchange]
-"""A body understood. Raises ParameterError or ModelNotFoundError for one that cannot be honoured."""
+Endpoint = Callable[[Mapping[str, object], str], Exchange]
+"""A body from a project, understood.
+
+Raises ParameterError or ModelNotFoundError for one that cannot be honoured.
+"""
 
 Endpoints = Mapping[str, Endpoint]
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pennyweight.answers.account import Account
     from pennyweight.answers.passages import PassageSource
     from pennyweight.answers.principal import Principal
-    from pennyweight.answers.served import ServedModels
+    from pennyweight.answers.served_models import ServedModels
     from pennyweight.answers.usage_cost import Pricing
     from pennyweight.core import Priority, Timings, Usage
 

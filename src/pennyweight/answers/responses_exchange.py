@@ -59,10 +59,12 @@ class ResponsesExchange:
 
     num_choices = 1
 
-    def __init__(self, backend: Backend, body: Mapping[str, object], past: Past | None = None) -> None:
+    def __init__(
+        self, backend: Backend, body: Mapping[str, object], project: str, past: Past | None = None
+    ) -> None:
         body, searching = take_file_search(body, backend.passages)
         asked = _with_search(parse_response(body, past), searching)
-        model = backend.served.resolve(asked.model, AnsweringModel)
+        model = backend.served.resolve(asked.model, AnsweringModel, project)
         self.model, self.asked_model = model.name, asked.model
         self.stream = asked.stream
         self.ignored = asked.ignored

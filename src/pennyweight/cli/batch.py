@@ -70,7 +70,7 @@ def run(
             with opened(flags) as engine:
                 house = serving(OneModel(engine), engine.encoder, settings)
                 assert job.input.url is not None
-                served = {house.check_model(job.input.url, name) for name in job.input.models}
+                served = {house.check_model(job.input.url, name, LOCAL.project) for name in job.input.models}
                 if len(served) > 1:
                     message = f"{requests} asks several models, {', '.join(sorted(served))}; a batch has one"
                     raise ConfigError(message)

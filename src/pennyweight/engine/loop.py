@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pennyweight.core import Request
-    from pennyweight.engine.adapters import AdapterPool
+    from pennyweight.engine.adapters import Adapters
     from pennyweight.engine.limits import Limits
     from pennyweight.engine.plan import RowOutput, StepPlan
 
@@ -107,7 +107,7 @@ class StepLoop:
         *,
         limits: Limits,
         end_tokens: frozenset[int],
-        adapters: AdapterPool | None = None,
+        adapters: Adapters | None = None,
         cores: CoreTurns | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -141,7 +141,7 @@ class StepLoop:
         """
         prompt = FlatPrompt.of(request.prompt)
         self._limits.check(request, prompt)
-        adapter = None if request.adapter is None else self._adapters.slot(request.adapter)
+        adapter = None if request.adapter is None else self._adapters.get(request.adapter)
         seed = secrets.randbits(64) if request.sampling.seed is None else request.sampling.seed % 2**64
         with self._news:
             self._check_open(request.num_choices)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from pennyweight.engine.block_table import PageCopy
@@ -25,7 +25,7 @@ class PlanRow:
     scores: bool = False  # log-probabilities of the prompt's tokens are wanted
     draft: tuple[int, ...] = ()
     is_prompt: bool = False  # a chunk of what came before the output, or of what is computed again
-    adapter: int | None = None  # slot of the `AdapterPool`
+    adapter: Any = None  # native, from the `AdapterPool`
 
     @property
     def attended(self) -> int:

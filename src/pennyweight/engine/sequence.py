@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Sequence as Items
 from itertools import takewhile
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pennyweight.core import (
     Event,
@@ -52,7 +52,7 @@ class SequenceGroup:
         number: int,
         seed: int,
         submitted_s: float,
-        adapter: int | None = None,
+        adapter: Any = None,
     ) -> None:
         self.request = request
         self.prompt = prompt
@@ -60,7 +60,7 @@ class SequenceGroup:
         self.number = number
         self.seed = seed
         self.submitted_s = submitted_s
-        self.adapter = adapter  # slot of the request's adapter
+        self.adapter = adapter  # native, of the request; None: the model itself
         self.cpu_s = 0.0  # processor time spent on all choices so far
         self.sequences: list[Sequence] = []
         self.prompt_logprobs: tuple[float | None, ...] | None = None

@@ -27,6 +27,10 @@ class EngineStats:
     preemptions: int = 0
     prefill_s: float = 0.0  # seconds of steps with prompt tokens in them
     decode_s: float = 0.0  # seconds of all other steps
+    adapters: int = 0  # in memory now
+    adapter_bytes: int = 0
+    adapter_loads: int = 0
+    adapter_evictions: int = 0
 
     def plus(self, other: EngineStats) -> EngineStats:
         """The figures of both together."""
@@ -35,7 +39,8 @@ class EngineStats:
 
     def totals(self) -> EngineStats:
         """What stays true after the engine has ended: counts of now are 0."""
-        return replace(self, running=0, waiting=0, pages_total=0, pages_used=0, pages_cached=0)
+        now = ("running", "waiting", "pages_total", "pages_used", "pages_cached", "adapters", "adapter_bytes")
+        return replace(self, **dict.fromkeys(now, 0))
 
 
 @dataclass(slots=True)

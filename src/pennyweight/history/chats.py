@@ -40,7 +40,7 @@ class Chats:
         self, principal: Principal, body: Mapping[str, object]
     ) -> ChatExchange | KeptExchange[ChatExchange]:
         """What answers `body`. Raises as `ChatExchange`."""
-        exchange = ChatExchange(self._backend, self._recording.wanted(body), stores=True)
+        exchange = ChatExchange(self._backend, self._recording.wanted(body), principal.project, stores=True)
         if not exchange.store:
             return exchange
         return KeptExchange(exchange, partial(self._keep, principal, body, exchange))

@@ -111,7 +111,8 @@ class Responses:
         """`body` understood; `identity` as in `Past`. Raises as `exchange`."""
         standing = await self._standing(project_id, body)
         past = Past(items=standing.past, identity=identity)
-        return Prepared(standing=standing, exchange=ResponsesExchange(self._backend, standing.body, past))
+        exchange = ResponsesExchange(self._backend, standing.body, project_id, past)
+        return Prepared(standing=standing, exchange=exchange)
 
     async def resumed(self, generation: Generation) -> Prepared:
         """What was queued, as things are now."""

@@ -59,12 +59,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workshop:
-    """What batches are run with. `check_model(url, model)` gives its name; raises if none is served."""
+    """What batches are run with. `check_model(url, model, project)` gives its name.
+
+    It raises if none is served.
+    """
 
     database: Database
     blobs: BlobStore
     endpoints: Endpoints
-    check_model: Callable[[str, str], str]
+    check_model: Callable[[str, str, str], str]
     limits: InputLimits
     accounts: Accounts
     under_way: Path  # the file that says which lines are
@@ -165,6 +168,9 @@ class BatchRun:
     def _account(self, url: str, model: str, *, principal: Principal) -> Account:
         return self._shop.accounts.of_batch(principal, model=model, kind=kind_of(url))
 
+    def _check_model(self, url: str, model: str) -> str:
+        return self._shop.check_model(url, model, self._batch.project_id)
+
     async def _run(self, source: BinaryIO) -> None:
         first = self._batch.state is BatchState.VALIDATING
         async with self._places.reading():
@@ -173,7 +179,7 @@ class BatchRun:
                 source,
                 urls=(self._batch.endpoint,),
                 # Who restarts a server with another model gets errors line by line, not a batch that failed.
-                check_model=self._shop.check_model if first else lambda *_: "",
+                check_model=self._check_model if first else lambda *_: "",
                 limits=self._shop.limits,
             )
         if errors:

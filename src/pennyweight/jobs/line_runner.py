@@ -133,7 +133,7 @@ class _LineRunner:
         if (refusal := self._ledger.refusal(line)) is not None:
             return refused(line.custom_id, refusal)
         try:
-            exchange = self._endpoints[line.url](line.body)
+            exchange = self._endpoints[line.url](line.body, asker.principal.project)
             model = exchange.model
             if exchange.stream:
                 message = "'stream' has no meaning in a batch; leave it out."

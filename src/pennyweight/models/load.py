@@ -17,6 +17,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
+from pennyweight.models.adapter.targets import adapter_targets
 from pennyweight.models.local import model_name
 from pennyweight.models.outline import described, matrices, matrix_bytes, outline_of
 from pennyweight.models.source import open_source
@@ -24,6 +25,7 @@ from pennyweight.models.source import open_source
 if TYPE_CHECKING:
     import os
 
+    from pennyweight.models.adapter.targets import AdapterTargets
     from pennyweight.models.outline import ModelOutline
     from pennyweight.models.roles import DecoderRoles, LayerRoles, MatrixRole
     from pennyweight.models.rounded import WeightType
@@ -48,6 +50,7 @@ class LoadedModel:
 
     spec: ModelSpec
     model: _native.Model
+    adapter_targets: AdapterTargets
     metadata: Mapping[str, Any]
     path: Path
     name: str
@@ -84,6 +87,7 @@ def load(
             return LoadedModel(
                 spec=spec,
                 model=packer.model(progress, packed),
+                adapter_targets=adapter_targets(spec, source),
                 metadata=source.metadata,
                 path=path,
                 name=model_name(path),

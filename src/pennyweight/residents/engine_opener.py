@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pennyweight.api import compose, find_model, useful_threads
+from pennyweight.api import find_model, useful_threads
+from pennyweight.composition import compose
 from pennyweight.core import PAGE_TOKENS
 from pennyweight.encoder import EncoderSlot
 from pennyweight.engine.stats import EngineStats
@@ -59,10 +60,12 @@ class ResidentEngine:
         return EngineStats() if engine is None else engine.stats()
 
     def beside_bytes(self) -> int:
-        """Pages that hold nothing yet, and as if nothing had been computed yet."""
+        """Pages that hold nothing yet, room for adapters, and as if nothing had been computed yet."""
         stats, spec = self.stats(), self.engine.model.spec
         untouched = stats.pages_total - max(stats.pages_used, stats.pages_cached)
-        return untouched * PAGE_TOKENS * spec.kv_bytes_per_token + self._buffer_bytes + serving_bytes(spec)
+        adapters = self.engine.adapters.max_bytes - stats.adapter_bytes
+        pages = untouched * PAGE_TOKENS * spec.kv_bytes_per_token
+        return pages + adapters + self._buffer_bytes + serving_bytes(spec)
 
     def close(self) -> None:
         """An answer that has just ended keeps its model for a moment more."""

@@ -88,6 +88,13 @@ class Residents:
         """How often each model was loaded."""
         return {name: place.num_loads for name, place in self._places.items()}
 
+    def drop_adapter(self, adapter: str) -> None:
+        """Nobody asks for it any more: it need not stay in memory."""
+        with self._news:
+            engines = [place.resident.engine for place in self._places.values() if place.resident is not None]
+        for engine in engines:
+            engine.adapters.drop(adapter)
+
     @property
     def is_serving(self) -> bool:
         """False while an engine that has failed is there, or once this is closed."""

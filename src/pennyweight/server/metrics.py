@@ -38,6 +38,8 @@ _GAUGES = {
     "pages_total": ("kv_pages", "Pages for keys and values."),
     "pages_used": ("kv_pages_used", "Pages held by running answers."),
     "pages_cached": ("kv_pages_cached", "Pages kept for reuse."),
+    "adapters": ("adapters", "Adapters in memory."),
+    "adapter_bytes": ("adapter_bytes", "Bytes of the adapters in memory."),
 }
 _COUNTERS = {
     "steps": ("engine_steps", "Steps of the decoder."),
@@ -49,6 +51,8 @@ _COUNTERS = {
     "preemptions": ("preemptions", "Answers that gave their pages up for a while."),
     "prefill_s": ("prefill_seconds", "Seconds of steps with prompt tokens in them."),
     "decode_s": ("decode_seconds", "Seconds of all other steps."),
+    "adapter_loads": ("adapter_loads", "Adapters brought into memory."),
+    "adapter_evictions": ("adapter_evictions", "Adapters put out for others."),
 }
 _EMBEDDING_COUNTERS = {
     "requests": ("embedding_requests", "Requests for embeddings that were answered."),

@@ -70,6 +70,7 @@ _COMPLETION = _object(
 _MODEL = _object({"id": _STRING, "object": {"const": "model"}, "created": _INTEGER, "owned_by": _STRING})
 _RESIDENCE = _object({"value": {"enum": ["loaded", "loading", "unloaded"]}})
 _MODEL["properties"]["status"] = _RESIDENCE  # of a model that runs here
+_MODEL["properties"]["parent"] = _STRING  # of one that was tuned from another
 _UNAUTHORIZED: Responses = {401: _json("No API key, or a wrong one", _ERROR)}
 
 CHAT_REQUEST_BODY: dict[str, Any] = {
@@ -156,6 +157,14 @@ def _path_parameters(path: str) -> list[dict[str, Any]]:
 MODEL_RESPONSES: Responses = {
     **_UNAUTHORIZED,
     200: _json("The model", _MODEL),
+    404: _json("A model that is not served here", _ERROR),
+}
+DELETED_MODEL_RESPONSES: Responses = {
+    **_UNAUTHORIZED,
+    200: _json(
+        "It is gone", _object({"id": _STRING, "object": {"const": "model"}, "deleted": {"const": True}})
+    ),
+    400: _json("A model that was not tuned here", _ERROR),
     404: _json("A model that is not served here", _ERROR),
 }
 _HEALTH = _object({"status": {"const": "ok"}, "model": _STRING, "target": _STRING})

@@ -181,7 +181,8 @@ class RunQueue:
         if any(tool["type"] == FILE_SEARCH for tool in settings.tools):
             check_may_search(principal)
         probe = person_message({"role": "user", "content": ("?",)}, Writing(thread_id="", now=0))
-        exchange = ChatExchange(self._backend, RunChat(settings=settings, messages=[probe]).body())
+        chat = RunChat(settings=settings, messages=[probe])
+        exchange = ChatExchange(self._backend, chat.body(), principal.project)
         return replace(settings, model=exchange.model)
 
     def _queue(

@@ -148,7 +148,7 @@ class RunWork:
             journal.tell(numbered(told_search(step, stored.run)))
             stored = replace(stored, steps=[*stored.steps, step])
         chat = await self._fitting(stored)
-        exchange = ChatExchange(self._backend, chat.body())
+        exchange = ChatExchange(self._backend, chat.body(), claimed.principal.project)
         account = claimed.account(exchange.model)
         while True:
             # Marks in JSON would not be JSON any more.
@@ -175,7 +175,7 @@ class RunWork:
             return None
         began = int(time.time())
         await until_read(self._database, principal.project, stored.store_ids)
-        async with self._opening(stored.settings) as model:
+        async with self._opening(stored) as model:
             window = prompt_window(model)
             found = await find(source, principal, tool, latest_question(stored.messages), window)
         return search_step(run.id, found, tool, began=began)
@@ -190,7 +190,7 @@ class RunWork:
         if prompt_left is not None and prompt_left <= 0:
             raise LimitReachedError("max_prompt_tokens")
         chat = RunChat(settings=settings, messages=stored.messages, steps=stored.steps, max_tokens=left)
-        async with self._opening(settings) as model:
+        async with self._opening(stored) as model:
             if model.local is None:
                 return chat  # elsewhere: nobody here knows how long it is
             return await self._fitted(chat, model.local.answerer, prompt_left, left)
@@ -208,9 +208,11 @@ class RunWork:
             raise LimitReachedError("max_prompt_tokens")
         return chat
 
-    def _opening(self, settings: RunSettings) -> Opening:
+    def _opening(self, stored: _Stored) -> Opening:
         """Nobody waits for a run at a limit: the model may be loaded for as long as it takes."""
-        return self._backend.served.resolve(settings.model, AnsweringModel).open(patient=True)
+        project = stored.run.generation.project_id
+        model = self._backend.served.resolve(stored.settings.model, AnsweringModel, project)
+        return model.open(patient=True)
 
     async def _end(self, stored: _Stored, claimed: Claimed, ending: _Ending) -> None:
         run, now = stored.run, int(time.time())

@@ -42,8 +42,8 @@ def assistant_routes(database: Database, backend: Backend, *, max_body_bytes: in
     )
     async def create(request: Request) -> Response:
         settings = CREATE_ASSISTANT.read(await read_object(request, limit=max_body_bytes))
-        backend.served.resolve(settings["model"], AnsweringModel)
         project = principal_of(request).project
+        backend.served.resolve(settings["model"], AnsweringModel, project)
         now = int(time.time())
 
         def work(connection: Connection) -> Assistant:
@@ -85,9 +85,9 @@ def _add_changes(router: APIRouter, database: Database, backend: Backend, *, max
     async def change(request: Request) -> Response:
         own_id: str = request.path_params["assistant_id"]
         changes = read_changes(await read_object(request, limit=max_body_bytes))
-        if "model" in changes:
-            backend.served.resolve(changes["model"], AnsweringModel)
         project = principal_of(request).project
+        if "model" in changes:
+            backend.served.resolve(changes["model"], AnsweringModel, project)
 
         def work(connection: Connection) -> Assistant:
             check_stores(connection, project, changes.get("tool_resources") or {})

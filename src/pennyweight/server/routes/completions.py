@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response  # noqa: TC002  FastAPI reads the annotation at run time
 
 from pennyweight.answers.completion_exchange import CompletionExchange
+from pennyweight.server.auth import principal_of
 from pennyweight.server.body import read_object
 from pennyweight.server.openapi_answers import COMPLETIONS_BODY, COMPLETIONS_RESPONSES
 from pennyweight.server.replies import respond
@@ -29,7 +30,11 @@ def completions_routes(backend: Backend, limits: ChatLimits) -> APIRouter:
         responses=COMPLETIONS_RESPONSES,
     )
     async def create_completion(request: Request) -> Response:
-        exchange = CompletionExchange(backend, await read_object(request, limit=limits.max_body_bytes))
+        exchange = CompletionExchange(
+            backend,
+            await read_object(request, limit=limits.max_body_bytes),
+            principal_of(request).project,
+        )
         return await respond(request, exchange, ping_s=limits.ping_s)
 
     return router

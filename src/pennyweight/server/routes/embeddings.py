@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response  # noqa: TC002  FastAPI reads the annotation at run time
 
 from pennyweight.answers.embedding_exchange import EmbeddingExchange
+from pennyweight.server.auth import principal_of
 from pennyweight.server.body import read_object
 from pennyweight.server.openapi import EMBEDDING_REQUEST_BODY, EMBEDDING_RESPONSES
 from pennyweight.server.replies import respond_whole
@@ -28,7 +29,9 @@ def embedding_routes(backend: EmbeddingBackend, *, max_body_bytes: int) -> APIRo
         responses=EMBEDDING_RESPONSES,
     )
     async def create_embeddings(request: Request) -> Response:
-        exchange = EmbeddingExchange(backend, await read_object(request, limit=max_body_bytes))
+        exchange = EmbeddingExchange(
+            backend, await read_object(request, limit=max_body_bytes), principal_of(request).project
+        )
         return await respond_whole(request, exchange, kind="embeddings")
 
     return router

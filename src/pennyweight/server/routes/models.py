@@ -1,4 +1,4 @@
-"""`GET /v1/models` and `GET /v1/models/{id}`."""
+"""`GET /v1/models`, and `GET` and `DELETE /v1/models/{id}`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse
 
-from pennyweight.server.openapi import MODEL_RESPONSES, MODELS_RESPONSES
+from pennyweight.server.auth import principal_of
+from pennyweight.server.openapi import DELETED_MODEL_RESPONSES, MODEL_RESPONSES, MODELS_RESPONSES
 
 if TYPE_CHECKING:
-    from pennyweight.answers.served import ServedModels
+    from pennyweight.answers.served_models import ServedModels
 
 
 def models_routes(served: ServedModels) -> APIRouter:
@@ -18,8 +19,8 @@ def models_routes(served: ServedModels) -> APIRouter:
     router = APIRouter(tags=["models"])
 
     @router.get("/v1/models", summary="List models", response_model=None, responses=MODELS_RESPONSES)
-    async def list_models() -> JSONResponse:
-        return JSONResponse({"object": "list", "data": served.cards()})
+    async def list_models(request: Request) -> JSONResponse:
+        return JSONResponse({"object": "list", "data": served.cards(principal_of(request).project)})
 
     # A name may hold slashes.
     @router.get(
@@ -29,6 +30,17 @@ def models_routes(served: ServedModels) -> APIRouter:
         responses=MODEL_RESPONSES,
     )
     async def get_model(request: Request) -> JSONResponse:
-        return JSONResponse(served.card(request.path_params["model"]))
+        return JSONResponse(served.card(request.path_params["model"], principal_of(request).project))
+
+    @router.delete(
+        "/v1/models/{model:path}",
+        summary="Delete a model that was tuned here",
+        response_model=None,
+        responses=DELETED_MODEL_RESPONSES,
+    )
+    async def delete_model(request: Request) -> JSONResponse:
+        name: str = request.path_params["model"]
+        await served.remove(name, principal_of(request).project)
+        return JSONResponse({"id": name, "object": "model", "deleted": True})
 
     return router

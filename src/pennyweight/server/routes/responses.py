@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pennyweight.answers.principal import Principal
-    from pennyweight.answers.served import ServedModels
+    from pennyweight.answers.served_models import ServedModels
     from pennyweight.history.background import Background
     from pennyweight.history.responses import Responses
     from pennyweight.server.routes.chat import ChatLimits
@@ -70,7 +70,7 @@ def responses_routes(
     async def count_input_tokens(request: Request) -> Response:
         body = await read_object(request, limit=limits.max_body_bytes)
         asked = parse_input_count(*await responses.past(_reader(request, body), body))
-        model = served.named_or_first(asked.model, AnsweringModel)
+        model = served.named_or_first(asked.model, AnsweringModel, principal_of(request).project)
         with renamed_params(RESPONSES_NAMES):
             async with model.open() as ready:
                 tokens = await ready.tokens.answerer.tokens(asked.conversation, asked.options)

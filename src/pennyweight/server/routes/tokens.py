@@ -14,6 +14,7 @@ from pennyweight.answers.options import Options
 from pennyweight.answers.served import AnsweringModel
 from pennyweight.answers.tokens_schema import check_vocabulary, parse_detokenize, parse_tokenize
 from pennyweight.errors import InvalidRequestError
+from pennyweight.server.auth import principal_of
 from pennyweight.server.body import read_object
 from pennyweight.server.envelope import json_response
 from pennyweight.server.ignored import ignored_headers
@@ -38,8 +39,8 @@ def tokens_routes(backend: Backend, limits: ChatLimits) -> APIRouter:
     """The routes over the tokenizers of models that run here."""
     router = APIRouter(tags=["tokens"])
 
-    def opening(asked: str | None) -> Opening:
-        model = backend.served.named_or_first(asked, AnsweringModel)
+    def opening(request: Request, asked: str | None) -> Opening:
+        model = backend.served.named_or_first(asked, AnsweringModel, principal_of(request).project)
         vocabulary = None if asked in (None, model.name) else vocabulary_name(str(asked))
         if vocabulary is not None:
             message = (
@@ -59,7 +60,7 @@ def tokens_routes(backend: Backend, limits: ChatLimits) -> APIRouter:
     )
     async def tokenize(request: Request) -> Response:
         asked = parse_tokenize(await read_object(request, limit=limits.max_body_bytes))
-        async with opening(asked.model) as model:
+        async with opening(request, asked.model) as model:
             answerer = model.tokens.answerer
             body = _tokenized(await _tokens(asked, answerer), answerer, texts=asked.return_token_strs)
         return json_response(body, headers=ignored_headers(asked.ignored))
@@ -74,7 +75,7 @@ def tokens_routes(backend: Backend, limits: ChatLimits) -> APIRouter:
     async def detokenize(request: Request) -> Response:
         body = await read_object(request, limit=limits.max_body_bytes)
         asked = parse_detokenize(body)
-        async with opening(asked.model) as model:
+        async with opening(request, asked.model) as model:
             tokenizer = model.tokens.answerer.tokenizer
             check_vocabulary(asked.tokens, tokenizer.vocab_size)
             return json_response({"prompt": tokenizer.decode(asked.tokens, skip_special=False)})
@@ -85,8 +86,8 @@ def tokens_routes(backend: Backend, limits: ChatLimits) -> APIRouter:
         response_model=None,
         responses=TOKENIZER_INFO_RESPONSES,
     )
-    async def tokenizer_info() -> Response:
-        async with opening(None) as model:
+    async def tokenizer_info(request: Request) -> Response:
+        async with opening(request, None) as model:
             return json_response(_info(model.tokens))
 
     return router
