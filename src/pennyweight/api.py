@@ -117,19 +117,17 @@ class Engine:
         from pennyweight.models.rounded import check_weight_type
 
         rounded = check_weight_type(weights)
-        active_target()  # a forced one that this machine lacks is told before anything is fetched or loaded
+        active_target()  # a forced one that this machine lacks is told before all else
         ceiling = None if memory is None else parse_memory(memory)
         plan = MemoryPlan(ceiling, threads=threads or useful_threads())
         if embedding_model is not None:
             check_encoder(embedding_model)  # a misspelt one is told before anything is fetched
         path = find_model(name_or_path, progress)
-        offered = memory is None or embedding_model is not None
-        encoder = EncoderSlot(
-            embedding_model, threads=threads, cores=CoreTurns(batch_share=batch_share / 100), offered=offered
-        )
+        offered = ceiling is None or embedding_model is not None
+        cores = CoreTurns(batch_share=batch_share / 100)
+        encoder = EncoderSlot(embedding_model, threads=threads, cores=cores, offered=offered)
         try:
-            if embedding_model is not None:
-                # before `plan` measures what is left
+            if embedding_model is not None:  # before `plan` measures what is left
                 encoder.warm_up(progress=stage_progress(progress, "encoder"))
             engine = compose(
                 path,

@@ -17,15 +17,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from pennyweight.answers.answer import Answerer
     from pennyweight.api import Progress
     from pennyweight.encoder import EncoderSlot
     from pennyweight.engine.adapters import AdapterPool
+    from pennyweight.engine.loop import StepLoop
     from pennyweight.memory import PoolSize
     from pennyweight.models.load import LoadedModel
     from pennyweight.models.outline import ModelOutline
     from pennyweight.models.rounded import WeightType
     from pennyweight.models.spec import ModelSpec
     from pennyweight.native import _native
+    from pennyweight.text.tokenizer import Tokenizer
 
 
 class Plan(Protocol):
@@ -55,14 +58,11 @@ def compose(
     `loading` stands in for `models.load.load`. Raises ModelFileError, ConfigError.
     """
     # Imported here, so that importing this module stays cheap.
-    from pennyweight.answers.answer import Answerer
     from pennyweight.engine.limits import Limits
     from pennyweight.engine.loop import StepLoop
     from pennyweight.models.load import load
     from pennyweight.native import _native
-    from pennyweight.text.template import ChatTemplate
     from pennyweight.text.tokenizer import Tokenizer
-    from pennyweight.text.tools.detect import find_dialect
 
     report, admit = stage_progress(progress, "load"), _admission(plan, threads, progress)
     model = (loading or load)(path, context=context, weights=weights, progress=report, admit=admit)
@@ -84,24 +84,33 @@ def compose(
         adapters=adapters,
         cores=encoder.cores,
     )
-    answerer = Answerer(
+    return Engine(
+        model=model.without_lists(),
+        loop=loop,
+        answerer=_answerer(model, loop, tokenizer, adapters, context=size.context),
+        adapters=adapters,
+        context=size.context,
+        encoder=encoder,
+    )
+
+
+def _answerer(
+    model: LoadedModel, loop: StepLoop, tokenizer: Tokenizer, adapters: AdapterPool, *, context: int
+) -> Answerer:
+    from pennyweight.answers.answer import Answerer
+    from pennyweight.text.template import ChatTemplate
+    from pennyweight.text.tools.detect import find_dialect
+
+    return Answerer(
         engine=loop,
         tokenizer=tokenizer,
         template=ChatTemplate.from_metadata(model.metadata),
         model_name=model.name,
         model_hash=model.content_hash,
-        context=size.context,
+        context=context,
         vocab_size=model.spec.vocab_size,
         dialect=find_dialect(model.metadata),
         adapters=adapters,
-    )
-    return Engine(
-        model=model.without_lists(),
-        loop=loop,
-        answerer=answerer,
-        adapters=adapters,
-        context=size.context,
-        encoder=encoder,
     )
 
 
