@@ -36,6 +36,7 @@ lint-ruff:
 lint-mypy:
 	$(BIN)/mypy
 	$(BIN)/mypy --package benchmarks
+	$(BIN)/mypy --package examples
 
 lint-cxx:
 	$(BIN)/clang-format --dry-run -Werror $(CXX_FILES)

@@ -17,8 +17,8 @@ _CXX = {".cc", ".h", ".inl"}
 
 def python_files() -> list[Path]:
     """Every Python file of the project."""
-    folders = (ROOT / "src", ROOT / "tests", ROOT / "benchmarks", ROOT / "docs")
-    return sorted(path for folder in folders for path in folder.rglob("*.py"))
+    folders = ("src", "tests", "benchmarks", "docs", "examples")
+    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
 
 
 def cxx_files() -> list[Path]:

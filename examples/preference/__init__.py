@@ -1,0 +1,1 @@
+"""Preference: shorter answers in one paragraph, by DPO. `python -m examples.preference --help`."""

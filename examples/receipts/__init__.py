@@ -1,0 +1,1 @@
+"""Receipts: the text of a scan becomes JSON. `python -m examples.receipts --help`."""

@@ -1,0 +1,1 @@
+"""Tests of the worked examples: their data, scorers and judges, and small runs against a real server."""
