@@ -58,7 +58,7 @@ def _tune(asked: argparse.Namespace, receipts: Sequence[Receipt]) -> None:
     hyperparameters: dict[str, Any] = {"n_epochs": asked.epochs}
     if asked.untrained:
         lessons = lessons[:_UNTRAINED_LINES]
-        hyperparameters = {"n_epochs": 1, "learning_rate_multiplier": 1e-9}
+        hyperparameters = {"n_epochs": 1, "learning_rate_multiplier": 1e-6}
     tuned = tune(
         client,
         model=asked.model,

@@ -37,6 +37,7 @@ _MAY_IMPORT = {
     "history": _BASE | {"answers", "store", "quota"},
     "retrieval": _BASE | {"native", "answers", "store"},
     "jobs": _BASE | {"config", "answers", "store", "quota", "cost", "history"},
+    "distillation": _BASE | {"answers", "store", "jobs"},
     "server": _SERVICE | {"config", "store", "history", "retrieval", "jobs", "cost", "quota"},
 }
 # These put the rooms together; each names what it still may not know.

@@ -74,7 +74,7 @@ def run(
                 if len(served) > 1:
                     message = f"{requests} asks several models, {', '.join(sorted(served))}; a batch has one"
                     raise ConfigError(message)
-                with _bar(len(job.input)) as progress:
+                with request_bar(len(job.input)) as progress:
                     job.run(house.endpoints, LOCAL, progress=progress)
     except OSError as error:
         message = f"{error.filename or answers}: {error.strerror}; what was answered is kept, run this again"
@@ -110,7 +110,7 @@ def _tell(refused: InputRefusedError) -> None:
 
 
 @contextmanager
-def _bar(total: int) -> Iterator[Callable[[int], None]]:
+def request_bar(total: int) -> Iterator[Callable[[int], None]]:
     """A callback that draws how many lines are done; draws nothing where nobody looks."""
     import sys
 

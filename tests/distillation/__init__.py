@@ -1,0 +1,1 @@
+"""Tests of distillation: prompts, checks, lessons, the work folder."""
