@@ -86,6 +86,7 @@ docs:  ## what is generated: the commands' help, the interface's fields, the tab
 	$(BIN)/python docs/generate_cli.py
 	$(BIN)/python docs/generate_api.py
 	$(BIN)/python docs/generate_support.py
+	$(BIN)/python docs/generate_tuning.py
 	$(BIN)/python -m benchmarks.table
 
 wheels:  ## cp311 and cp312-abi3 wheels with the interpreters that are here, and an import of each

@@ -3,7 +3,7 @@
     penny serve --data ~/penny-tuning                                   # in another terminal
     python -m examples.distill teach --out lessons.jsonl                # 16 samples a prompt; the right ones
     python -m examples.distill tune lessons.jsonl --seed 1              # prints the student's name
-    python -m examples.distill score --model smollm2-135m-instruct --as student-before
+    python -m examples.distill score --model smollm2-135m-instruct --as "student before"
     python -m examples.distill score --model smollm2-135m-instruct --samples 16 --as teacher
     python -m examples.distill score --model ft:... --as "student, seed 1"
 

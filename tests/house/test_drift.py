@@ -47,6 +47,12 @@ def test_benchmark_page_is_the_recorded_results() -> None:
     assert page == table.current_document(), "run `make docs`"
 
 
+def test_tuning_page_is_what_the_examples_measured() -> None:
+    updated = runpy.run_path(str(ROOT / "docs" / "generate_tuning.py"))["updated"]
+    page = (ROOT / "docs" / "tuning.md").read_text(encoding="utf-8")
+    assert page == updated(page), "run `make docs`"
+
+
 def test_every_dependency_has_a_reason() -> None:
     principles = (ROOT / "docs" / "principles.md").read_text(encoding="utf-8")
     project = _project()
