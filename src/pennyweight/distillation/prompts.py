@@ -35,7 +35,7 @@ class Prompt:
     @property
     def share(self) -> float:
         """Where it stands between 0 and 1, by its key: the same in every file."""
-        return int(self.key, 16) / 16 ** len(self.key)
+        return int(self.key, 16) / 2**64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
