@@ -59,13 +59,14 @@ def read_messages(value: object, *, ignored: set[str]) -> Conversation:
     if not value:
         message = "'messages' is empty; send at least one message."
         raise ParameterError(message, param="messages", code="empty_array")
-    messages = tuple(_message(item, f"messages[{index}]", ignored) for index, item in enumerate(value))
+    messages = tuple(read_message(item, f"messages[{index}]", ignored) for index, item in enumerate(value))
     functions = {index for index, item in enumerate(value) if item["role"] == "function"}
     check_history(messages, functions)
     return Conversation(messages=messages)
 
 
-def _message(value: object, param: str, ignored: set[str]) -> Message:
+def read_message(value: object, param: str, ignored: set[str]) -> Message:
+    """One message by itself: whether its calls are answered is `check_history`'s to see."""
     if not isinstance(value, dict):
         raise wrong_type(param, "an object", value)
     role = _role(value.get("role"), f"{param}.role")

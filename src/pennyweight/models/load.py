@@ -104,7 +104,7 @@ class _Packer:
         self._source = source
         self._spec = spec
         self._roles = roles
-        self._tensors = _TensorReader(source)
+        self._tensors = TensorReader(source)
         self._pool = ThreadPoolExecutor(_native.useful_threads(), thread_name_prefix="pennyweight-load")
         self._packed: dict[MatrixRole, _native.PackedMatrix] = {}
 
@@ -224,7 +224,7 @@ class _Packer:
         )
 
 
-class _TensorReader:
+class TensorReader:
     """Reads and hashes tensors, each thread in a buffer of its own that it uses again and again."""
 
     def __init__(self, source: WeightSource) -> None:

@@ -121,15 +121,19 @@ class Tokenizer:
         return ids
 
     def encode_parts(
-        self, parts: Sequence[PromptPart], *, add_bos: bool, known: OwnPieces | None = None
+        self,
+        parts: Sequence[PromptPart],
+        *,
+        add_bos: bool,
+        known: OwnPieces | None = None,
+        before: Before = "nothing",
     ) -> list[int]:
-        """Ids of a prompt; BOS goes in front if asked for, known and not there already.
+        """Ids of a prompt, or of what continues one; BOS goes in front if asked for, known and not there.
 
         Long pieces that `known` holds are not encoded again. InvalidRequestError if the text is not valid
         Unicode.
         """
         ids: list[int] = []
-        before: Before = "nothing"
         for piece in self._special.split(parts):
             if isinstance(piece, int):
                 ids.append(piece)

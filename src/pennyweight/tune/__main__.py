@@ -1,0 +1,32 @@
+"""`python -m pennyweight.tune FOLDER`: train what the folder's `plan.json` says, or go on with it.
+
+Output and exit codes are described in docs/tuning.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from pennyweight.tune.processes import Processes
+from pennyweight.tune.protocol import Events, StopSignal
+from pennyweight.tune.work import run
+
+_NICE = 19  # the lowest priority: serving goes on
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m pennyweight.tune", description=__doc__)
+    parser.add_argument("folder", type=Path, help="a work folder, which holds a plan.json")
+    folder: Path = parser.parse_args().folder
+    os.nice(_NICE)
+    processes = Processes()
+    events = Events.on_standard_output() if processes.is_first else Events(None)
+    stop = StopSignal(events)
+    return run(folder, events, stop, processes)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

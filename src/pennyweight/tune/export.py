@@ -1,0 +1,41 @@
+"""The adapter as PEFT's folder: bfloat16 tensors, settings, and a card for people."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import save
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pennyweight.tune.adapted import AdaptedModel
+
+TENSORS_FILE = "adapter_model.safetensors"
+SETTINGS_FILE = "adapter_config.json"
+CARD_FILE = "README.md"
+
+
+def write_adapter(model: AdaptedModel, folder: Path, *, card: str) -> None:
+    """Into an existing folder. `base_model_name_or_path` is the base's served name.
+
+    The base's content hash stands in the tensors' header: PEFT warns of settings it does not know.
+    """
+    tensors = {
+        name: value.detach().to(torch.bfloat16).contiguous() for name, value in model.parameters.items()
+    }
+    base = model.base
+    about = {"format": "pt", "pennyweight_base": base.name, "pennyweight_base_hash": base.content_hash}
+    (folder / TENSORS_FILE).write_bytes(save(tensors, metadata=about))
+    settings = {key: value for key, value in model.config.to_dict().items() if key != "runtime_config"}
+    settings |= {"base_model_name_or_path": base.name, "inference_mode": True}
+    text = json.dumps(settings, indent=2, sort_keys=True, default=_plain)
+    (folder / SETTINGS_FILE).write_text(text + "\n", encoding="utf-8")
+    (folder / CARD_FILE).write_text(card, encoding="utf-8")
+
+
+def _plain(value: object) -> Any:
+    """Sets and enumerations, which JSON does not have."""
+    return sorted(value) if isinstance(value, set | frozenset) else str(value)
