@@ -10,6 +10,7 @@ import pytest
 from pennyweight.errors import ModelFileError, ModelNotFoundError
 from pennyweight.models.load import load
 from pennyweight.models.local import resolve
+from pennyweight.text.tokenizer import Tokenizer
 from tests.models.converter import convert
 from tests.models.families import FAMILIES, torch_model
 from tests.models.tiny import WEIGHT_TYPES, k_shape, llama_shape, write_tiny
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 
 DENSE = [name for name, family in FAMILIES.items() if "num_experts_per_tok" not in family.settings]
 VOCAB_SIZE = 265
+TEXT = """The lighthouse at the end of the harbour was built in 1871, after the third winter in a row in which
+a ship had been lost on the rocks. Every evening its keeper carried the oil up one hundred and twelve
+steps, trimmed the wick, and wound the clockwork that turned the lens. When electricity came to the town
+the lamp was changed, but the clockwork stayed, and it is still wound by hand once a year."""
 LENGTH = 80
 TOKENS = [int(token) for token in np.random.default_rng(7).integers(0, VOCAB_SIZE, LENGTH)]
 
@@ -113,8 +118,7 @@ def test_the_default_model_is_near_the_engine(dtype: str) -> None:
     except ModelNotFoundError:
         pytest.skip("the default model is not on disk")
     base = load_base(path, context=None, weights=None, dtype=getattr(torch, dtype))
-    tokens = [int(token) for token in np.random.default_rng(3).integers(100, 40_000, 64)]
-    tokens[:32] = tokens[32:]  # something to expect
+    tokens = Tokenizer.from_metadata(base.metadata).encode(TEXT)
     ours = Driver(load(path).model, vocab_size=base.spec.vocab_size).score(tokens)
     (theirs,) = logits(base, [tokens])
     assert divergence(theirs, ours) < 0.006

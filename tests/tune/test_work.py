@@ -73,7 +73,7 @@ def weights(folder: Path) -> bytes:
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_ten_examples_are_learnt_by_heart(make: Any, precision: str, tmp_path: Path) -> None:
-    folder = make(tmp_path / "w", n_epochs=25, learning_rate_multiplier=5, precision=precision)
+    folder = make(tmp_path / "w", n_epochs=25, learning_rate_multiplier=10, precision=precision)
     write_lines(folder / "valid.jsonl", examples()[:3])
     told = json.loads((folder / PLAN_FILE).read_text()) | {"validation_file": "valid.jsonl"}
     (folder / PLAN_FILE).write_text(json.dumps(told | {"dollars_per_hour": 1.0}))
@@ -81,7 +81,7 @@ def test_ten_examples_are_learnt_by_heart(make: Any, precision: str, tmp_path: P
     assert code == FINISHED
     validated, last = of(events, "validated")[0], of(events, "step")[-1]
     assert (validated["num_examples"], validated["num_steps"], last["step"]) == (10, 75, 75)
-    assert last["train_loss"] < 0.1 < of(events, "step")[0]["train_loss"]
+    assert last["train_loss"] < 0.2 < of(events, "step")[0]["train_loss"]
     assert last["valid_mean_token_accuracy"] == 1.0
     (finished,) = of(events, "finished")
     assert finished["trained_tokens"] == validated["planned_tokens"] == last["tokens"]
@@ -100,7 +100,7 @@ def test_a_resumed_training_is_the_uninterrupted_one(make: Any, tmp_path: Path) 
     _, whole = train(make(tmp_path / "whole", n_epochs=4))
     folder = make(tmp_path / "parts", n_epochs=4)
     parts: list[dict[str, Any]] = []
-    for polls in (9, 14, float("inf")):
+    for polls in (7, 8, float("inf")):
         code, events = train(folder, polls=polls)
         assert code == FINISHED
         parts += of(events, "step")
