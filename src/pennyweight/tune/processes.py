@@ -1,15 +1,14 @@
 """One trainer or several: processes that `accelerate launch` started share every step.
 
 Each computes every n-th pack of a step; gradients and sums are added up, so that all of them make the same
-step. The first alone writes files and events.
+step. The first alone writes files and events. torch and accelerate are imported where they are needed: a
+training file is checked before either is there.
 """
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, Any
-
-import torch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -38,6 +37,8 @@ class Processes:
     def add_gradients(self, parameters: Iterable[Any]) -> None:
         if self.number == 1:
             return
+        import torch
+
         values = list(parameters)
         for value in values:
             if value.grad is None:  # of a process without a pack in this step
@@ -50,6 +51,8 @@ class Processes:
         """Each number summed over all processes."""
         if self.number == 1:
             return numbers
+        import torch
+
         sums: list[float] = self._added(torch.tensor(numbers, dtype=torch.float64)).tolist()
         return sums
 
