@@ -126,7 +126,7 @@ void bind_decoder(nb::module_& m) {
            "timeout_s"_a = 0.01)
       .def("interrupt", &Decoder::interrupt)
       .def("copy_page", &Decoder::copy_page, "source"_a, "destination"_a, nb::call_guard<nb::gil_scoped_release>())
-      .def("clear_page", &Decoder::clear_page, "page"_a, nb::call_guard<nb::gil_scoped_release>())
+      .def("commit_page", &Decoder::commit_page, "page"_a, nb::call_guard<nb::gil_scoped_release>())
       .def("logits", [](const Decoder& decoder, int row) { return bytes_of(decoder.logits(row)); }, "row"_a);
 }
 

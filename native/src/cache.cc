@@ -1,5 +1,6 @@
 #include "pennyweight/cache.h"
 
+#include <atomic>
 #include <cstring>
 
 namespace pennyweight {
@@ -37,8 +38,16 @@ void Cache::copy_page(int source, int destination) {
     std::memcpy(head(layer, destination, 0), head(layer, source, 0), bytes);
 }
 
-void Cache::clear_page(int page) {
-  for (int layer = 0; layer < num_layers_; ++layer) std::memset(head(layer, page, 0), 0, head_bytes_ * num_kv_heads_);
+void Cache::commit_page(int page) {
+  // Memory never written reads as zero and gets a zero; other values stay, and a step may store some meanwhile.
+  const size_t bytes = head_bytes_ * num_kv_heads_;
+  for (int layer = 0; layer < num_layers_; ++layer) {
+    uint8_t* run = head(layer, page, 0);
+    for (size_t at = 0; at < bytes; at += kSystemPageBytes) {
+      uint8_t never_written = 0;
+      std::atomic_ref<uint8_t>(run[at]).compare_exchange_strong(never_written, 0, std::memory_order_relaxed);
+    }
+  }
 }
 
 }  // namespace pennyweight

@@ -62,10 +62,9 @@ void Decoder::copy_page(int source, int destination) {
   cache_.copy_page(source, destination);
 }
 
-void Decoder::clear_page(int page) {
-  check_idle("clear a page");
+void Decoder::commit_page(int page) {
   require(page >= 0 && page < num_pages(), "there is no page " + std::to_string(page));
-  cache_.clear_page(page);
+  cache_.commit_page(page);
 }
 
 size_t Decoder::buffer_bytes() const {

@@ -7,6 +7,7 @@ import threading
 import weakref
 from contextlib import contextmanager
 from dataclasses import replace
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from pennyweight.core import FinishReason, MaskProvider
 from pennyweight.engine.limits import Limits
 from pennyweight.engine.loop import StepLoop
-from pennyweight.engine.pages import COMMITTED_AHEAD
+from pennyweight.engine.page_committer import MOST_AHEAD
 from pennyweight.errors import ContextLengthError, InvalidRequestError, OverloadedError, UnavailableError
 from tests.engine import toy_decoder
 from tests.engine.listening import PATIENCE_S, Listening
@@ -89,24 +90,23 @@ def test_answers_come_from_the_engines_thread() -> None:
         assert finished.usage.completion_tokens == 20
 
 
-class Clearing(Decoder):
-    """Lets a test wait for pages to be cleared."""
+class Committing(Decoder):
+    """Lets a test wait for pages to be committed."""
 
     def __init__(self) -> None:
         super().__init__(num_pages=64)
-        self.cleared = threading.Semaphore(0)
+        self.committed: SimpleQueue[int] = SimpleQueue()
 
-    def clear_page(self, page: int) -> None:
-        super().clear_page(page)
-        self.cleared.release()
+    def commit_page(self, page: int) -> None:
+        self.committed.put(page)
 
 
-def test_pauses_are_used_for_the_first_touch_of_pages_that_come_next() -> None:
-    decoder = Clearing()
+def test_pages_that_come_next_have_their_memory_before_they_are_needed() -> None:
+    decoder = Committing()
     with running(decoder) as loop:
-        for num_pages in (COMMITTED_AHEAD, 5):  # those at the start, then as many as the first prompt took
-            for _ in range(num_pages):
-                assert decoder.cleared.acquire(timeout=PATIENCE_S)
+        for first, last in ((0, MOST_AHEAD), (MOST_AHEAD, MOST_AHEAD + 5)):  # five went into the first prompt
+            for page in range(first, last):
+                assert decoder.committed.get(timeout=PATIENCE_S) == page
             heard = Listening()
             loop.submit(request(tokens(300)), heard)
             heard.wait()

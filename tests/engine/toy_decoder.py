@@ -138,6 +138,7 @@ class Decoder:
         before_step: Callable[[], None] = lambda: None,
     ) -> None:
         self.num_pages = num_pages
+        self.page_bytes = 1
         self.samplers: dict[int, Sampler] = {}
         self.steps_run = 0
         self.tokens_computed = 0
@@ -167,10 +168,8 @@ class Decoder:
         self._contents[destination] = list(self._contents[source])
         self._positions[destination] = list(self._positions[source])
 
-    def clear_page(self, page: int) -> None:
-        assert not self._steps_left, "pages are cleared between plans only"
-        self._contents[page] = [-1] * PAGE_TOKENS
-        self._positions[page] = [-1] * PAGE_TOKENS
+    def commit_page(self, page: int) -> None:
+        assert 0 <= page < self.num_pages
 
     def begin(self, rows: Sequence[Row], *, steps: int = 1) -> None:
         assert not self._steps_left, "the last plan is not finished"

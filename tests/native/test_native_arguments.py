@@ -121,7 +121,6 @@ def test_one_plan_at_a_time() -> None:
         lambda: driver.decoder.begin([_native.Row(**GOOD)]),
         lambda: driver.decoder.open_sampler(seed=0),
         lambda: driver.decoder.copy_page(0, 1),
-        lambda: driver.decoder.clear_page(1),
         lambda: driver.decoder.logits(0),
     ):
         with pytest.raises(RuntimeError, match="while a plan runs"):
@@ -137,7 +136,7 @@ def test_wrong_pages_are_not_copied() -> None:
             decoder.copy_page(source, destination)
     for page in (-1, 64):
         with pytest.raises(ValueError, match="no page"):
-            decoder.clear_page(page)
+            decoder.commit_page(page)
 
 
 @pytest.mark.parametrize(

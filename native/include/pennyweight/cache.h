@@ -13,6 +13,7 @@ class Cache {
  public:
   static constexpr int kPageTokens = PageHead::kTokens;
   static constexpr int kExtentPages = 4;  // ids are given out in such runs (engine/pages.py)
+  static constexpr size_t kSystemPageBytes = 4096;  // the smallest that a system commits at a time
 
   // Memory is committed as pages are written.
   Cache(int num_layers, int num_kv_heads, int head_dim, int num_pages);
@@ -28,8 +29,8 @@ class Cache {
   void store(uint8_t* head, int slot, const int8_t* key, const float* key_scales, const int8_t* value,
              float value_scale) const;
   void copy_page(int source, int destination);
-  // Commits the memory of a page that holds nothing of use.
-  void clear_page(int page);
+  // Lets a page have its memory, whatever it holds; from any thread, at any time.
+  void commit_page(int page);
 
  private:
   int num_layers_;

@@ -86,7 +86,7 @@ class Decoder {
   std::pair<std::vector<StepResult>, bool> finish(std::map<int, Mask> masks, std::chrono::duration<double> timeout);
   void interrupt() { interrupted_.store(true, std::memory_order_relaxed); }
   void copy_page(int source, int destination);
-  void clear_page(int page);
+  void commit_page(int page);  // from any thread, also while a plan runs
   // Raw logits of a finished single step: [logit rows of this row][vocab_size]; valid until the next `begin`.
   std::vector<float> logits(int row) const;
 

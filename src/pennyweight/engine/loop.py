@@ -20,6 +20,7 @@ from pennyweight.engine.adapters import NoAdapters
 from pennyweight.engine.core_turns import CoreTurns
 from pennyweight.engine.cpu_time import CpuTime
 from pennyweight.engine.outbox import Outbox
+from pennyweight.engine.page_committer import PageCommitter
 from pennyweight.engine.prompt import FlatPrompt
 from pennyweight.engine.runner import Runner, StepDecoder, StepModule
 from pennyweight.engine.scheduler import Scheduler
@@ -118,6 +119,7 @@ class StepLoop:
         self._seat = self.cores.seat()
         self._cost = StepCost()
         self._runner = Runner(decoder, module, vocab_size=limits.vocab_size)
+        self._committer = PageCommitter(decoder)
         self._scheduler = Scheduler(limits, end_tokens=end_tokens, cost=self._cost)
         self._cpu_time = CpuTime(self._runner)
         self._outbox = Outbox()
@@ -217,13 +219,14 @@ class StepLoop:
             self._break_down(f"The engine failed: {error}")
         finally:
             self._seat.release()
+            self._committer.close()
             atexit.unregister(self.close)
 
     def _take_in(self) -> bool:
         """Handle messages, asleep while there is neither work nor news; False when the loop is to end."""
         if not self._scheduler.has_work:
             self._deliver()  # else while the next step runs: listeners wake threads that would hold it up
-            self._commit_pages()
+        self._committer.commit_ahead(self._scheduler.cache.pool)
         with self._news:
             while not self._inbox and not self._scheduler.has_work and self._state == "open":
                 self._news.wait()
@@ -240,12 +243,6 @@ class StepLoop:
         if messages:
             self._stats = self._stopwatch.snapshot(self._scheduler)
         return self._scheduler.has_work or state == "open"
-
-    def _commit_pages(self) -> None:
-        """Use a pause for the first writes to pages, which take milliseconds on a virtual machine."""
-        pool = self._scheduler.cache.pool
-        while not self._inbox and self._state == "open" and (page := pool.next_to_commit()) is not None:
-            self._runner.commit_page(page)
 
     def _step(self, plan: StepPlan) -> None:
         """Run one plan to its end. A failing decoder fails the plan's sequences; the loop goes on."""

@@ -12,8 +12,6 @@ from bisect import bisect_left, insort
 from collections import OrderedDict
 
 EXTENT_PAGES = 4
-COMMITTED_AHEAD = 8
-"""Pages beyond the highest one used that are worth having their memory before they are needed."""
 
 
 class PagePool:
@@ -64,10 +62,10 @@ class PagePool:
         self._references[page] = 1
         return page
 
-    def next_to_commit(self) -> int | None:
-        """A page that was never given out but may be soon; each is named once, None if enough were."""
+    def next_to_commit(self, num_ahead: int) -> int | None:
+        """One of the `num_ahead` pages to be given out next for the first time; each is named once."""
         page = max(self._num_committed, self._num_reached)
-        if page >= min(self._num_reached + COMMITTED_AHEAD, self.num_pages):
+        if page >= min(self._num_reached + num_ahead, self.num_pages):
             return None
         self._num_committed = page + 1
         return page

@@ -26,6 +26,8 @@ class StepDecoder(Protocol):
     @property
     def num_pages(self) -> int: ...
     @property
+    def page_bytes(self) -> int: ...
+    @property
     def cpu_s(self) -> float: ...
 
     def open_sampler(
@@ -53,7 +55,7 @@ class StepDecoder(Protocol):
     ) -> tuple[Sequence[Sequence[RowOutput]], bool]: ...
     def interrupt(self) -> None: ...
     def copy_page(self, source: int, destination: int) -> None: ...
-    def clear_page(self, page: int) -> None: ...
+    def commit_page(self, page: int) -> None: ...
 
 
 class LogitsKinds(Protocol):
@@ -106,10 +108,6 @@ class Runner:
             if row.samples:
                 row.sequence.untold.clear()
         self._running = True
-
-    def commit_page(self, page: int) -> None:
-        """Let a page without content have its memory, between two plans."""
-        self._decoder.clear_page(page)
 
     def finish(self) -> tuple[Sequence[Sequence[RowOutput]], bool]:
         """Steps finished since the last call, and whether the plan is done. Masks are made while it runs."""

@@ -322,8 +322,8 @@ class Decoder:
         """End a plan of several steps after the step under way. Safe from any thread, harmless when idle."""
     def copy_page(self, source: int, destination: int) -> None:
         """Copy one page in every layer (the shared tail of a fork). Only between plans."""
-    def clear_page(self, page: int) -> None:
-        """Fill one page with zeros, which commits its memory. Only between plans."""
+    def commit_page(self, page: int) -> None:
+        """Let one page have its memory and keep what it holds. From any thread, also while a plan runs."""
     def logits(self, row: int) -> bytes:
         """Raw logits of a row of the last finished step, float32 `[positions with logits, vocab_size]`.
 
