@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from random import Random
 
 import pytest
 
-from pennyweight.core import CacheNamespace
+from pennyweight.core import CacheNamespace, EmbeddingSpan
 from pennyweight.engine.block_table import BlockTable
 from pennyweight.engine.pages import PagePool
 from pennyweight.engine.prefix_tree import MIN_TAIL_TOKENS, PositionKey, PrefixTree, common_length
+from pennyweight.engine.prompt import FlatPrompt
 
 OURS, THEIRS = CacheNamespace(model="m"), CacheNamespace(model="m", project="theirs")
 
@@ -67,12 +69,16 @@ def test_namespaces_are_apart() -> None:
     assert shelf.found(keys(150), THEIRS) == 0
 
 
+def embedded(name: bytes) -> EmbeddingSpan:
+    return EmbeddingSpan(content_hash=sha256(name).digest(), positions=70, vectors=b"")
+
+
 def test_an_embedding_is_not_a_token() -> None:
     shelf = Shelf()
-    image: list[PositionKey] = [(b"cat", i) for i in range(70)]
-    shelf.put(image)
-    assert shelf.found(image) == 64, "6 positions behind the page are not worth a copy"
-    assert shelf.found([(b"dog", i) for i in range(70)]) == 0
+    cat, dog = ([*FlatPrompt.of((embedded(name),)).keys] for name in (b"cat", b"dog"))
+    shelf.put(cat)
+    assert shelf.found(cat) == 64, "6 positions behind the page are not worth a copy"
+    assert shelf.found(dog) == 0
     assert shelf.found(keys(70)) == 0
 
 

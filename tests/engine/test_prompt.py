@@ -12,7 +12,8 @@ PROMPT = FlatPrompt.of((TokenSpan((5, 6)), EmbeddingSpan(b"h", 3, VECTORS), Toke
 def test_every_position_has_a_token_and_a_key() -> None:
     assert len(PROMPT) == 6
     assert PROMPT.tokens == (5, 6, 0, 0, 0, 7)
-    assert PROMPT.keys == (5, 6, (b"h", 0), (b"h", 1), (b"h", 2), 7)
+    first = -1 - (ord("h") << 32)
+    assert PROMPT.keys == (5, 6, first, first - 1, first - 2, 7), "content that is no token has negative keys"
     assert PROMPT.text_tokens == [5, 6, 7]
 
 

@@ -1,7 +1,7 @@
 """KV pages have their memory before they are written for the first time.
 
-On a virtual machine the system takes milliseconds to find the memory of one page. A thread of the lowest priority
-asks for it a few pages ahead, in the moments in which the steps leave a core idle.
+On a virtual machine the system takes milliseconds to find the memory of one page. A thread of the lowest
+priority asks for it a few pages ahead, in the moments in which the steps leave a core idle.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ last, so the longest idle page is always a leaf and eviction needs no search.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import TYPE_CHECKING
@@ -18,35 +19,41 @@ from typing import TYPE_CHECKING
 from pennyweight.core import PAGE_TOKENS, CacheNamespace, pages_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from pennyweight.engine.block_table import BlockTable
     from pennyweight.engine.pages import PagePool
 
-PositionKey = int | tuple[bytes, int]
-"""Content of one position: a token, or (content hash, offset) inside an embedding span."""
+PositionKey = int
+"""Content of one position: a token, or a negative number for a place in an embedding span."""
 
 MIN_TAIL_TOKENS = 8  # below this, computing anew is cheaper than copying a page: every chat starts alike
 
 
 @dataclass(slots=True, eq=False)
 class Branch:
-    """Where texts part: children by the first key of their page."""
+    """Where texts part. Children stand in the order of their keys, no two of which are the same."""
 
-    children: dict[PositionKey, list[Node]] = field(default_factory=dict)
+    children: list[Node] = field(default_factory=list)
 
     def best(self, run: tuple[PositionKey, ...]) -> tuple[Node | None, int]:
-        """The child sharing most leading keys with `run`, and how many these are."""
+        """The child sharing most leading keys with `run`, next to where it would stand, and how many."""
         chosen, longest = None, 0
-        for node in self.children.get(run[0], ()):
+        at = self._place_of(run)
+        for node in self.children[max(0, at - 1) : at + 1]:
             shared = common_length(node.keys, run)
             if shared > longest:
                 chosen, longest = node, shared
         return chosen, longest
 
-    def nodes(self) -> Iterator[Node]:
-        for siblings in self.children.values():
-            yield from siblings
+    def add(self, node: Node) -> None:
+        self.children.insert(self._place_of(node.keys), node)
+
+    def remove(self, node: Node) -> None:
+        del self.children[self._place_of(node.keys)]
+
+    def _place_of(self, keys: tuple[PositionKey, ...]) -> int:
+        return bisect_left(self.children, keys, key=lambda node: node.keys)
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -144,21 +151,18 @@ class PrefixTree:
         assert all(root.children for root in pending), "an empty root stays behind"
         while pending:
             branch = pending.pop()
-            for first, siblings in branch.children.items():
-                assert siblings, "an empty list of children stays behind"
-                for node in siblings:
-                    assert node.parent is branch
-                    assert node.keys[0] == first
-                    assert 0 < len(node.keys) <= PAGE_TOKENS
-                    assert len(node.keys) == PAGE_TOKENS or not node.children, (
-                        "text continues after a partial page"
-                    )
-                    assert self._nodes.get(node.page) is node
-                    assert node.page not in seen
-                    if isinstance(branch, Node):
-                        assert self._pool.references(branch.page) >= self._pool.references(node.page)
-                    seen.add(node.page)
-                    pending.append(node)
+            keys = [node.keys for node in branch.children]
+            assert keys == sorted(set(keys)), "children are out of order, or two are the same"
+            for node in branch.children:
+                assert node.parent is branch
+                assert 0 < len(node.keys) <= PAGE_TOKENS
+                assert len(node.keys) == PAGE_TOKENS or not node.children, "text goes on after a partial page"
+                assert self._nodes.get(node.page) is node
+                assert node.page not in seen
+                if isinstance(branch, Node):
+                    assert self._pool.references(branch.page) >= self._pool.references(node.page)
+                seen.add(node.page)
+                pending.append(node)
         assert seen == set(self._nodes), "a node is out of reach"
         assert len(seen) == self._pool.num_cached
 
@@ -175,20 +179,19 @@ class PrefixTree:
         if own is not None:
             assert own.parent is branch, "a computed page moved"
             assert run[: len(own.keys)] == own.keys, "a computed page changed"
+            branch.remove(own)
             own.keys = run
+            branch.add(own)
             return own
         node = Node(keys=run, page=table[index], parent=branch)
-        branch.children.setdefault(run[0], []).append(node)
+        branch.add(node)
         self._nodes[node.page] = node
         self._pool.keep(node.page)
         return node
 
     def _remove(self, node: Node) -> None:
         assert not node.children, "only leaves are removed"
-        siblings = node.parent.children[node.keys[0]]
-        siblings.remove(node)
-        if not siblings:
-            del node.parent.children[node.keys[0]]
+        node.parent.remove(node)
         del self._nodes[node.page]
         self._pool.drop(node.page)
         if not node.parent.children and not isinstance(node.parent, Node):

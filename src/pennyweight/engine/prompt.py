@@ -36,13 +36,13 @@ class FlatPrompt:
             else:
                 embeddings.append((len(tokens), span))
                 tokens.extend([EMBEDDED_TOKEN] * span.positions)
-                keys.extend((span.content_hash, offset) for offset in range(span.positions))
+                keys.extend(_embedded_key(span, offset) for offset in range(span.positions))
         return cls(tokens=tuple(tokens), keys=tuple(keys), embeddings=tuple(embeddings))
 
     @property
     def text_tokens(self) -> list[int]:
         """The prompt's tokens without embedded positions: what repetition is measured against."""
-        return [key for key in self.keys if isinstance(key, int)]
+        return [key for key in self.keys if key >= 0]
 
     def vectors(self, start: int, stop: int) -> list[tuple[int, bytes]]:
         """Vectors of the positions `[start, stop)`, as (offset from `start`, float32 vectors)."""
@@ -53,3 +53,8 @@ class FlatPrompt:
                 size = len(span.vectors) // span.positions
                 parts.append((begin - start, span.vectors[(begin - first) * size : (end - first) * size]))
         return parts
+
+
+def _embedded_key(span: EmbeddingSpan, offset: int) -> PositionKey:
+    """A negative number of its own for each content hash and place in it."""
+    return -1 - (int.from_bytes(span.content_hash, "big") << 32 | offset)

@@ -86,10 +86,7 @@ class SequenceGroup:
         # A position given as a vector is no token: nothing predicts it.
         self.prompt_logprobs = (
             None,
-            *(
-                score if isinstance(key, int) else None
-                for key, score in zip(keys, scorer.scores, strict=True)
-            ),
+            *(score if key >= 0 else None for key, score in zip(keys, scorer.scores, strict=True)),
         )
         if scorer.scores_top:
             self.prompt_top = ((), *(_alternatives(top) for top in scorer.scores_top))
