@@ -75,6 +75,7 @@ class Settings:
     max_queued_answers: int = 1000  # of one project: runs and responses in the background under way
     max_body_bytes: int = 32 * 2**20
     aliases: dict[str, str] = field(default_factory=dict)  # further names of models served
+    adapters: dict[str, str] = field(default_factory=dict)  # names and folders that PEFT saved
     upstream: dict[str, Upstream] = field(default_factory=dict)  # models elsewhere, by the names served here
     allow_hosts: tuple[str, ...] = ()  # names this server is asked by, beside its address
     allow_origins: tuple[str, ...] = ()  # of web pages that may ask this server
@@ -176,12 +177,22 @@ def _pairs(items: Iterable[str], form: str) -> Iterator[tuple[str, str]]:
         yield name, rest
 
 
+def adapter_table(items: Iterable[str]) -> dict[str, str]:
+    """`NAME=FOLDER` texts as a table."""
+    return dict(_pairs(items, "an adapter is written NAME=FOLDER"))
+
+
 def path_tables(items: Iterable[str]) -> dict[str, dict[str, str]]:
     """`NAME=PATH` texts as the tables a settings file would have."""
     return {name: {"path": path} for name, path in _pairs(items, "a model is written NAME=PATH")}
 
 
-_TABLES = {"upstream": upstream_tables, "models": path_tables, "aliases": alias_table}
+_TABLES = {
+    "upstream": upstream_tables,
+    "models": path_tables,
+    "aliases": alias_table,
+    "adapters": adapter_table,
+}
 """What texts of the environment stand for."""
 
 

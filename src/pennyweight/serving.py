@@ -19,9 +19,11 @@ from pennyweight.answers.served import (
     ServedModel,
 )
 from pennyweight.answers.served_models import ServedModels
-from pennyweight.answers.tuned import NO_TUNED
+from pennyweight.answers.tuned import NO_TUNED, GivenAdapters, TunedModelsOf
 from pennyweight.cost.price_list import read_prices
+from pennyweight.errors import ConfigError
 from pennyweight.local_models import LocalModel
+from pennyweight.models.adapter.files import AdapterFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -130,8 +132,14 @@ def serving(
     models += elsewhere
     if encoder.offered:
         models.append(EmbeddingModel(name=encoder.name, created=encoder.created))
-    forget = None if here is None else here.drop_adapter
-    served = ServedModels(models, aliases=settings.aliases, tuned=tuned, forget=forget)
+    local = [one.name for one in models if isinstance(one, AnsweringModel) and one.residence is not None]
+    given = _given_adapters(settings, local)
+    served = ServedModels(
+        models,
+        aliases=settings.aliases,
+        tuned=TunedModelsOf(given, tuned),
+        forget=None if here is None else here.drop_adapter,
+    )
     return Serving(
         backend=Backend(served=served, pricing=read_prices(settings.prices), passages=passages),
         vectors=EmbeddingBackend(
@@ -141,6 +149,28 @@ def serving(
             workers={"interactive": _worker("pennyweight-embeddings"), "batch": _worker("pennyweight-lines")},
         ),
     )
+
+
+def _given_adapters(settings: Settings, names: Sequence[str]) -> GivenAdapters:
+    """Those of the settings, over the models they name, else those they say they were tuned from."""
+    given = GivenAdapters()
+    for name, place in settings.adapters.items():
+        if not names or name in names:
+            problem = "is the name of a model" if names else "has no model to be an adapter of"
+            raise ConfigError(f"the adapter {name!r} {problem}; give it another name, or serve its model")
+        folder, _, base = place.rpartition("@")
+        if folder and base in names:
+            given.add(name, Path(folder), base=base)
+        else:
+            given.add(name, Path(place), base=_base_of(Path(place), names))
+    return given
+
+
+def _base_of(folder: Path, names: Sequence[str]) -> str:
+    config = AdapterFiles.of(folder).config
+    own = config.get("pennyweight")
+    said = own.get("base") if isinstance(own, dict) else config.get("base_model_name_or_path")
+    return next((name for name in names if name == said), names[0])
 
 
 def _worker(name: str) -> ThreadPoolExecutor:

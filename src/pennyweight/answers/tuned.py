@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from pennyweight.errors import InvalidRequestError, ModelFileError
+from pennyweight.models.adapter.config import check_config
 from pennyweight.models.adapter.files import WEIGHTS_FILE, AdapterFiles, content_identity
 
 if TYPE_CHECKING:
@@ -57,11 +58,13 @@ class GivenAdapters:
         self._models: dict[str, TunedModel] = {}
 
     def add(self, name: str, folder: Path, *, base: str) -> TunedModel:
-        """Serve what is in `folder` as `name`. Raises ModelFileError if no adapter is."""
-        adapter = content_identity(AdapterFiles.of(folder))
-        files = partial(_unchanged, folder, adapter)
+        """Serve what is in `folder` as `name`. Raises ModelFileError if that is no adapter to run."""
+        files = AdapterFiles.of(folder)
+        check_config(files)
+        adapter = content_identity(files)
         created = int((folder / WEIGHTS_FILE).stat().st_mtime)
-        model = TunedModel(name=name, base=base, adapter=adapter, files=files, created=created)
+        unchanged = partial(_unchanged, folder, adapter)
+        model = TunedModel(name=name, base=base, adapter=adapter, files=unchanged, created=created)
         self._models[name] = model
         return model
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pennyweight.cli.options import (  # noqa: TC001  typer reads the annotations at run time
+    Adapter,
     Context,
     MaxTokens,
     Memory,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 def chat(
     model: Model = None,
+    adapter: Adapter = None,
     system: System = None,
     max_tokens: MaxTokens = None,
     temperature: Temperature = None,
@@ -63,7 +65,7 @@ def chat(
         "threads": threads,
         "parallel": 1,
     }
-    with opened(flags) as engine:
+    with opened(flags, adapter=adapter) as engine:
         if not engine.can_chat:
             message = f"{engine.name} is a base model and cannot hold a conversation; try `penny run`"
             raise InvalidRequestError(message)

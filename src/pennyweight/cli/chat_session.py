@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pennyweight.api import conversation_from
 from pennyweight.cli.answer_view import show
+from pennyweight.cli.session import answering
 from pennyweight.cli.terminal import notice, write
 from pennyweight.errors import PennyweightError
 
@@ -38,7 +39,7 @@ class ChatSession:
 
     @property
     def model_name(self) -> str:
-        return self._engine.name
+        return answering(self._engine)
 
     @property
     def messages(self) -> list[dict[str, str]]:
@@ -57,7 +58,8 @@ class ChatSession:
         self._turns.append({"role": "user", "content": question})
         pieces: list[str] = []
         try:
-            events = self._engine.events(conversation_from(self.messages), self._options)
+            source = conversation_from(self.messages)
+            events = self._engine.events(source, self._options, model=self.model_name)
             self._last = show(events, pieces)
         except KeyboardInterrupt:
             write("\n")

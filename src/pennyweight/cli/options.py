@@ -79,6 +79,19 @@ Alias = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME=MODEL", help="Another name of a model served; may be repeated."),
 ]
+ServedAdapter = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--adapter",
+        metavar="NAME=FOLDER",
+        help="Serve the first model, with the adapter that PEFT saved in FOLDER, as NAME; FOLDER@MODEL: "
+        "another model. May be repeated.",
+    ),
+]
+Adapter = Annotated[
+    str | None,
+    typer.Option(metavar="FOLDER", help="Answer with the adapter (LoRA) that PEFT saved in this folder."),
+]
 Data = Annotated[
     str | None,
     typer.Option(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pennyweight.cli.options import (  # noqa: TC001  typer reads the annotations at run time
+    Adapter,
     Context,
     Json,
     MaxTokens,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 def run(
     prompt: Annotated[str | None, typer.Argument(help="The question; text piped in is put after it.")] = None,
     model: Model = None,
+    adapter: Adapter = None,
     system: System = None,
     max_tokens: MaxTokens = None,
     temperature: Temperature = None,
@@ -50,7 +52,7 @@ def run(
 ) -> None:
     """Answer one prompt. Reads standard input too: `cat file | penny run "Summarise this."`"""
     from pennyweight.cli.answer_view import show
-    from pennyweight.cli.session import check_sampling, opened, options_for
+    from pennyweight.cli.session import answering, check_sampling, opened, options_for
     from pennyweight.cli.standard_input import piped_text
     from pennyweight.cli.terminal import write
 
@@ -77,8 +79,9 @@ def run(
         "threads": threads,
         "parallel": 1,
     }
-    with opened(flags) as engine:
-        events = engine.events(_source(engine, question, system), options_for(engine, given))
+    with opened(flags, adapter=adapter) as engine:
+        source, options = _source(engine, question, system), options_for(engine, given)
+        events = engine.events(source, options, model=answering(engine))
         pieces: list[str] = []
         finished = show(events, pieces, quiet=as_json)
     if as_json:

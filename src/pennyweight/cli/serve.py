@@ -24,6 +24,7 @@ from pennyweight.cli.options import (  # noqa: TC001  typer reads the annotation
     Memory,
     Parallel,
     Port,
+    ServedAdapter,
     ServedHere,
     Threads,
     UnloadAfter,
@@ -55,6 +56,7 @@ def serve(
     threads: Threads = None,
     embedding_model: EmbeddingModel = None,
     alias: Alias = None,
+    adapter: ServedAdapter = None,
     upstream: ElsewhereModel = None,
     allow_host: AllowHost = None,
     allow_origin: AllowOrigin = None,
@@ -63,7 +65,7 @@ def serve(
     database: Database = None,
 ) -> None:
     """Serve one model or several to any OpenAI client."""
-    from pennyweight.config import alias_table
+    from pennyweight.config import adapter_table, alias_table
     from pennyweight.upstreams import upstream_tables
 
     start(
@@ -85,6 +87,7 @@ def serve(
             "data": data,
             "database": database,
             "aliases": alias_table(alias) if alias else None,
+            "adapters": adapter_table(adapter) if adapter else None,
             "upstream": upstream_tables(upstream) if upstream else None,
             "allow_hosts": tuple(allow_host) if allow_host else None,
             "allow_origins": tuple(allow_origin) if allow_origin else None,

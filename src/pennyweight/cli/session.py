@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -24,10 +25,12 @@ def opened(
     *,
     check: Callable[[], None] = lambda: None,
     embedding_model: str | None = None,
+    adapter: str | None = None,
 ) -> Iterator[Engine]:
     """The engine that settings and `flags` describe, closed afterwards.
 
-    `check` is called while it loads; what it raises ends the loading. `embedding_model` is opened too.
+    `check` is called while it loads; what it raises ends the loading. `embedding_model` is opened too, and
+    `adapter`, a folder, is loaded.
     """
     settings = Settings.load(flags)
     from pennyweight.api import Engine
@@ -47,12 +50,18 @@ def opened(
             weights=settings.weights,
             batch_share=settings.batch_share,
             embedding_model=embedding_model,
+            adapters=None if adapter is None else {Path(adapter).absolute().name or "adapter": adapter},
             progress=progress,
         )
     gc.freeze()  # what is here now is here to stay, and is not looked through any more
     gc.enable()
     with engine:
         yield engine
+
+
+def answering(engine: Engine) -> str:
+    """The name of what answers: the adapter, if one was given, else the model."""
+    return next(iter(engine.adapter_names), engine.name)
 
 
 def check_sampling(given: Mapping[str, object]) -> dict[str, object]:

@@ -19,6 +19,8 @@ from pennyweight.models.adapter.files import CONFIG_FILE
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pennyweight.models.adapter.files import AdapterFiles
+
 T = TypeVar("T", int, float)
 
 MAX_RANK: Final = 256
@@ -95,6 +97,14 @@ class AdapterConfig:
         """What the product of its two matrices is multiplied by."""
         rank = self.rank_of(module)
         return _of_module(self.alphas, module, self.alpha) / (sqrt(rank) if self.rank_stabilised else rank)
+
+
+def check_config(files: AdapterFiles) -> None:
+    """Raise ModelFileError naming the adapter if its configuration asks for what is not computed here."""
+    try:
+        AdapterConfig.read(files.config)
+    except ModelFileError as error:
+        raise ModelFileError(f"the adapter {files.name}: {error.message}") from error
 
 
 def _check_off(key: str, value: object) -> None:
