@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 
 NAMES = [f"poet-{number}" for number in range(8)]
 OLD = "ft:gpt-4o-mini-2024-07-18:acme::old"
-QUESTION: Any = [
-    {"role": "user", "content": "Tell me of the sea, and of ships, and of the storms."}
-]
+QUESTION: Any = [{"role": "user", "content": "Tell me of the sea, and of ships, and of the storms."}]
 
 
 @pytest.fixture(scope="module")
