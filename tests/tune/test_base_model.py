@@ -19,6 +19,7 @@ from tests.native.native_decoders import Driver
 
 torch = pytest.importorskip("torch", reason="the extra tune is not installed")
 pytest.importorskip("peft", reason="the extra tune is not installed")
+from pennyweight.tune.attention import Visibility  # noqa: E402
 from pennyweight.tune.base_model import BaseModel, load_base  # noqa: E402
 from pennyweight.tune.logprobs import logprobs  # noqa: E402
 
@@ -43,7 +44,13 @@ def logits(base: BaseModel, sequences: Sequence[list[int]]) -> list[np.ndarray]:
     positions = torch.cat([torch.arange(length) for length in lengths])[None]
     spec = base.spec
     with torch.inference_mode():
-        output = base.decoder(input_ids=tokens, position_ids=positions, segments=lengths, spec=spec)
+        output = base.decoder(
+            input_ids=tokens,
+            position_ids=positions,
+            segments=lengths,
+            spec=spec,
+            visibility=Visibility(),
+        )
         scores = (output.last_hidden_state[0] @ base.head.T).float() * spec.logit_scale
         if spec.logit_softcap:
             scores = torch.tanh(scores / spec.logit_softcap) * spec.logit_softcap

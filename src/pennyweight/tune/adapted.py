@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import peft
 import torch
 
+from pennyweight.tune.attention import Visibility
 from pennyweight.tune.logprobs import logprobs
 from pennyweight.tune.lora_linear import LoraLinear
 
@@ -54,7 +55,11 @@ class AdaptedModel:
         """Log-probability of each label of the pack, and whether it is the likeliest token."""
         base = self.base
         output = base.decoder(
-            input_ids=pack.tokens, position_ids=pack.positions, segments=pack.segments, spec=base.spec
+            input_ids=pack.tokens,
+            position_ids=pack.positions,
+            segments=pack.segments,
+            spec=base.spec,
+            visibility=Visibility(),
         )
         return logprobs(output.last_hidden_state[0][pack.rows], pack.labels, base.head, base.spec)
 

@@ -20,6 +20,7 @@ from pennyweight.models.outline import described
 from pennyweight.models.source import open_source
 from pennyweight.tune.attention import ATTENTION
 from pennyweight.tune.base_weights import state_of
+from pennyweight.tune.norm import RMSNorm
 from pennyweight.tune.rotary import Rotary
 
 if TYPE_CHECKING:
@@ -111,11 +112,16 @@ def _empty(spec: ModelSpec) -> Any:
     config = getattr(transformers, f"{start}{text}Config")(**_settings(spec))
     config._attn_implementation = ATTENTION
     with torch.device("meta"):
-        return getattr(transformers, f"{start}ForCausalLM")(config)
+        network = getattr(transformers, f"{start}ForCausalLM")(config)
+        for module in list(network.modules()):
+            for name, norm in list(module.named_children()):
+                if type(norm).__name__.endswith("RMSNorm"):
+                    setattr(module, name, RMSNorm(norm.weight.shape[0], spec.norm_eps))
+    return network
 
 
 def _settings(spec: ModelSpec) -> dict[str, Any]:
-    """What the class needs to have our shapes; rotation, attention and logits are ours."""
+    """What the class needs to have our shapes; norms, rotation, attention and logits are ours."""
     kinds = ["full_attention" if layer.window is None else "sliding_attention" for layer in spec.layers]
     rope: dict[str, Any] = {"rope_type": "default", "rope_theta": 10_000.0}
     settings: dict[str, Any] = {

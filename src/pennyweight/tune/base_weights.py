@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def state_of(
     source: WeightSource, spec: ModelSpec, roles: DecoderRoles, *, dtype: torch.dtype, biases: Iterable[str]
 ) -> tuple[dict[str, Any], str]:
-    """Every weight in `dtype`, and the content hash that serving finds (`models.load.LoadedModel`).
+    """Matrices in `dtype`, norms in float32, and the content hash that serving finds (`LoadedModel`).
 
     `biases` are those the network has: it adds zero where the file has none.
     """
@@ -36,10 +36,8 @@ def state_of(
 def _named(
     source: _Reader, spec: ModelSpec, roles: DecoderRoles, dtype: torch.dtype
 ) -> Iterator[tuple[str, Any]]:
-    # Gemma's classes multiply by 1 + weight; model files hold the sum.
-    shift = 1.0 if spec.architecture.startswith("gemma") else 0.0
     yield "model.embed_tokens.weight", source.matrix([roles.embedding], dtype)
-    yield "model.norm.weight", (source.vector(roles.final_norm) - shift).to(dtype)
+    yield "model.norm.weight", source.vector(roles.final_norm)
     if roles.head is not None:
         yield "lm_head.weight", source.matrix([roles.head], dtype)
     for index, layer in enumerate(roles.layers):
@@ -49,7 +47,7 @@ def _named(
         for name, parts in _matrices(layer, fused=spec.architecture == "phi3").items():
             yield f"{prefix}{name}.weight", source.matrix(parts, dtype)
         for name, vector in _norms(layer).items():
-            yield f"{prefix}{name}.weight", (source.vector(vector) - shift).to(dtype)
+            yield f"{prefix}{name}.weight", source.vector(vector)
         for name, bias, matrix in _biases(layer):
             yield f"{prefix}{name}.bias", _mapped(source.vector(bias), matrix).to(dtype)
 

@@ -28,12 +28,20 @@ def write_adapter(model: AdaptedModel, folder: Path, *, card: str) -> None:
     }
     base = model.base
     about = {"format": "pt", "pennyweight_base": base.name, "pennyweight_base_hash": base.content_hash}
-    (folder / TENSORS_FILE).write_bytes(save(tensors, metadata=about))
+    (folder / TENSORS_FILE).write_bytes(_with_header_in_order(save(tensors, metadata=about)))
     settings = {key: value for key, value in model.config.to_dict().items() if key != "runtime_config"}
     settings |= {"base_model_name_or_path": base.name, "inference_mode": True}
     text = json.dumps(settings, indent=2, sort_keys=True, default=_plain)
     (folder / SETTINGS_FILE).write_text(text + "\n", encoding="utf-8")
     (folder / CARD_FILE).write_text(card, encoding="utf-8")
+
+
+def _with_header_in_order(data: bytes) -> bytes:
+    """The same file for the same adapter: the library writes its metadata in an order of chance."""
+    size = int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8 : 8 + size]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + data[8 + size :]
 
 
 def _plain(value: object) -> Any:

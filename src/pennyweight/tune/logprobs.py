@@ -43,11 +43,12 @@ class _Logprobs(torch.autograd.Function):
                 logits.mul_(cap)
             own = labels[part, None]
             chosen = logits.gather(1, own)
-            right[part] = (logits.argmax(dim=1, keepdim=True) == own)[:, 0]
-            total = logits.logsumexp(dim=1, keepdim=True)
-            values[part] = (chosen - total)[:, 0]
+            top, likeliest = logits.max(dim=1, keepdim=True)
+            total = logits.sub_(top).exp_().sum(dim=1, keepdim=True)
+            right[part] = (likeliest == own)[:, 0]
+            values[part] = (chosen - top - total.log())[:, 0]
             if slopes is not None:
-                slope = logits.sub_(total).exp_().neg_()  # -softmax, to which the label adds one
+                slope = logits.div_(total.neg_())  # -softmax, to which the label adds one
                 slope.scatter_add_(1, own, torch.ones_like(chosen))
                 if cap:
                     slope.mul_(bent)
