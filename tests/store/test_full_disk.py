@@ -13,12 +13,15 @@ import pytest
 
 from pennyweight.errors import ConfigError, StorageFullError
 from pennyweight.server.envelope import error_response
+from pennyweight.store.backup import back_up
 from pennyweight.store.blob import BlobUses
 from pennyweight.store.blobs import BlobStore, stored_blobs
-from pennyweight.store.data_folder import DataFolder
+from pennyweight.store.data_folder import DATABASE_NAME, DataFolder
 from pennyweight.store.database import Database
 from pennyweight.store.pages import Cursor
 from pennyweight.store.projects import DEFAULT_PROJECT, Projects
+from pennyweight.store.restore import restore
+from pennyweight.store.sqlite import copy_database
 from pennyweight.store.verify import verify
 from tests.store.filled import fill
 from tests.store.small_disk import fill_up, small_disk
@@ -128,12 +131,40 @@ def test_what_a_client_is_told() -> None:
     assert response.headers["x-should-retry"] == "false"
 
 
+@pytest.mark.parametrize("leave", [0, 8192, 200_000])
+def test_copies_leave_nothing_on_a_full_disk(small_disk: Path, tmp_path: Path, leave: int) -> None:
+    """A backup, what is restored from it, and the copy before a migration."""
+    folder = DataFolder.open(str(tmp_path / "data"))
+    with Database.open(folder.database_url) as database:
+        fill(database, BlobStore(folder.path, database))
+    new, elsewhere = DataFolder.open(str(small_disk / "new")), f"sqlite:///{small_disk / 'rows.db'}"
+    back_up(folder, folder.database_url, tmp_path / "backup")
+    before = {"new", "new/serve.lock", "new/blobs", "filler"}
+    filler = fill_up(small_disk, leave=leave)
+    for work in (
+        lambda: back_up(folder, folder.database_url, small_disk / "backup"),
+        lambda: restore(tmp_path / "backup", new, new.database_url),
+        lambda: restore(tmp_path / "backup", new, elsewhere),
+        lambda: copy_database(folder.path / DATABASE_NAME, small_disk / "before"),
+    ):
+        with pytest.raises(StorageFullError):
+            work()
+        assert {str(path.relative_to(small_disk)) for path in small_disk.rglob("*")} <= before
+    filler.unlink()
+    assert back_up(folder, folder.database_url, small_disk / "backup").num_blobs == 1
+    shutil.rmtree(small_disk / "backup")
+    assert restore(tmp_path / "backup", new, elsewhere).num_blobs == 1
+    with Database.find(elsewhere) as database:
+        assert all(not verdict.findings for verdict in verify(database, new.path))
+    assert not (new.path / DATABASE_NAME).exists(), "the rows are where they were wanted"
+
+
 _DENIED = """
 import sys
 from pathlib import Path
 from pennyweight.errors import ConfigError, StorageFullError
 from pennyweight.store.blobs import BlobStore
-from pennyweight.store.data_folder import DataFolder
+from pennyweight.store.data_folder import DATABASE_NAME, DataFolder
 from pennyweight.store.database import Database
 from pennyweight.store.pages import Cursor
 from pennyweight.store.projects import DEFAULT_PROJECT, Projects

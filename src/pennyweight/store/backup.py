@@ -47,6 +47,21 @@ def back_up(folder: DataFolder, url: str, target: Path) -> Copied:
         raise ConfigError(f"{target} is there already; a backup makes a new folder")
     work = target.absolute().with_name(target.name + ".incoming")
     shutil.rmtree(work, ignore_errors=True)  # of one that was cut off
+    try:
+        blobs = _copied(folder, url, work)
+        with storing():
+            sync(work)
+            os.rename(work, target)
+            sync(target.absolute().parent)
+    except BaseException:  # a full disk is not to be kept full
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+    failpoint("backup.placed")
+    return Copied(num_blobs=len(blobs), num_bytes=sum(blob.num_bytes for blob in blobs))
+
+
+def _copied(folder: DataFolder, url: str, work: Path) -> list[Blob]:
+    """Fill `work`; the blobs that are in it."""
     with storing():
         make_folder(work)
         make_folder(folder.path / "blobs")
@@ -56,12 +71,7 @@ def back_up(folder: DataFolder, url: str, target: Path) -> Copied:
         blobs = used_blobs(work / DATABASE_NAME)
         for blob in blobs:
             copy_blob(blob, folder.path / "blobs", work / "blobs")
-    with storing():
-        sync(work)
-        os.rename(work, target)
-        sync(target.absolute().parent)
-    failpoint("backup.placed")
-    return Copied(num_blobs=len(blobs), num_bytes=sum(blob.num_bytes for blob in blobs))
+    return blobs
 
 
 def used_blobs(path: Path) -> list[Blob]:

@@ -57,11 +57,15 @@ def copy_blob(blob: Blob, source: Path, target: Path) -> None:
         make_folder(written.parent)
         work = written.with_name(written.name + ".incoming")
         descriptor = os.open(work, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            for chunk in checked_chunks(blob, source):
-                file.write(chunk)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                for chunk in checked_chunks(blob, source):
+                    file.write(chunk)
+                file.flush()
+                os.fsync(file.fileno())
+        except BaseException:
+            work.unlink()
+            raise
         place(work, written)
 
 

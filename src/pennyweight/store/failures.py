@@ -39,6 +39,12 @@ _CONFLICT_STATES = frozenset({"40001", "40P01"})  # serialization failure, deadl
 _PRIMARY_CODE = 0xFF
 
 
+def is_storage(error: sqlite3.Error) -> bool:
+    """Whether the disk takes nothing more: full, failing, not ours to write to."""
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & _PRIMARY_CODE in _STORAGE
+
+
 def failure_of(error: DBAPIError) -> Failure:
     """The kind of `error`."""
     code = getattr(error.orig, "sqlite_errorcode", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import URL, func, make_url, select
@@ -19,9 +20,9 @@ from pennyweight.store.tables import metadata
 from pennyweight.store.tables.projects import projects
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sqlalchemy import Connection
+
+    from pennyweight.store.blob import Blob
 
 
 def restore(backup: Path, folder: DataFolder, url: str) -> Copied:
@@ -33,26 +34,49 @@ def restore(backup: Path, folder: DataFolder, url: str) -> Copied:
     if not (backup / DATABASE_NAME).is_file():
         raise ConfigError(f"{backup} is no backup: it has no {DATABASE_NAME}")
     with folder.served():
-        target = make_url(url)
-        if target.get_backend_name() == "sqlite" and (folder.path / DATABASE_NAME).exists():
+        file = _file_of(url)
+        if file is not None and file.exists():
             raise ConfigError(
-                f"the data folder {folder.path} has a database already; move it away or choose another --data"
+                f"{file.parent} has a database already, {file.name}; move it away or choose another place"
             )
-        work = folder.path / "restore.db"
-        with storing():
-            shutil.copyfile(backup / DATABASE_NAME, work)
-            work.chmod(0o600)
-            sync(work)
-            make_folder(folder.path / "blobs")
-        blobs = used_blobs(work)
-        for blob in blobs:
-            copy_blob(blob, backup / "blobs", folder.path / "blobs")
-        if target.get_backend_name() == "sqlite":
-            place(work, folder.path / DATABASE_NAME)
-        else:
-            _fill(url, work)
+        work = (file or folder.path / DATABASE_NAME).with_name("restore.db")
+        try:
+            blobs = _put_back(backup, folder, url, work)
+        except BaseException:  # a full disk is not to be kept full
+            _remove(work)
+            raise
         failpoint("database.restored")
     return Copied(num_blobs=len(blobs), num_bytes=sum(blob.num_bytes for blob in blobs))
+
+
+def _put_back(backup: Path, folder: DataFolder, url: str, work: Path) -> list[Blob]:
+    """Blobs first, then the rows, by way of the file `work`; the blobs there are."""
+    with storing():
+        shutil.copyfile(backup / DATABASE_NAME, work)
+        work.chmod(0o600)
+        sync(work)
+        make_folder(folder.path / "blobs")
+    blobs = used_blobs(work)
+    for blob in blobs:
+        copy_blob(blob, backup / "blobs", folder.path / "blobs")
+    if (file := _file_of(url)) is not None:
+        place(work, file)
+    else:
+        _fill(url, work)
+    _remove(work)
+    return blobs
+
+
+def _file_of(url: str) -> Path | None:
+    """Of an SQLite database; None: the rows go to PostgreSQL."""
+    target = make_url(url)
+    return Path(target.database or "").absolute() if target.get_backend_name() == "sqlite" else None
+
+
+def _remove(work: Path) -> None:
+    """With what SQLite has beside it."""
+    for left in work.parent.glob(work.name + "*"):
+        left.unlink()
 
 
 def _fill(url: str, source: Path) -> None:
@@ -69,8 +93,6 @@ def _fill(url: str, source: Path) -> None:
                 lambda writing: copy_rows(reading, writing), at="database.filled"
             )
         )
-    for left in source.parent.glob(source.name + "*"):
-        left.unlink()
 
 
 def _is_empty(connection: Connection) -> bool:

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import create_engine, event
 
-from pennyweight.errors import ConfigError
-from pennyweight.store.durability import place, sync
+from pennyweight.errors import ConfigError, StorageFullError
+from pennyweight.store.durability import place, storing, sync
 from pennyweight.store.engines import Engines
 from pennyweight.store.failpoints import failpoint
+from pennyweight.store.failures import is_storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,11 +107,24 @@ def copy_database(source: Path, target: Path) -> None:
     """A consistent, durable copy of `source`, which may be written to meanwhile. Raises StorageFullError."""
     work = target.with_name(target.name + ".incoming")
     work.unlink(missing_ok=True)
-    with closing(sqlite3.connect(source)) as reading, closing(sqlite3.connect(work)) as writing:
-        os.chmod(work, 0o600)
-        reading.backup(writing)
-        writing.execute(
-            "PRAGMA journal_mode=DELETE"
-        )  # one file, that can be read where nothing can be written
-    sync(work)
-    place(work, target)
+    try:
+        with (
+            storing(),
+            closing(sqlite3.connect(source)) as reading,
+            closing(sqlite3.connect(work)) as writing,
+        ):
+            os.chmod(work, 0o600)
+            reading.backup(writing)
+            # One file, that can be read where nothing can be written.
+            writing.execute("PRAGMA journal_mode=DELETE")
+        with storing():
+            sync(work)
+            place(work, target)
+    except sqlite3.OperationalError as error:
+        work.unlink(missing_ok=True)
+        if is_storage(error):
+            raise StorageFullError(f"The database cannot be copied to {target.parent}: {error}.") from error
+        raise
+    except StorageFullError:
+        work.unlink(missing_ok=True)
+        raise
