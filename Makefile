@@ -16,10 +16,10 @@ setup:  ## a virtual environment with the package (editable) and everything belo
 test:  ## the Python tests
 	$(BIN)/python -m pytest
 
-crash:  ## a server killed after every durable write there is, and at fifty random moments of whatever it does
+crash:  ## a server, and a batch without one, killed after every durable write there is and at fifty random moments
 	CRASH_POINTS=all CRASH_ROUNDS=50 $(BIN)/python -m pytest tests/jobs/test_crashes.py tests/store/test_failpoints.py \
 		tests/history/test_killed_servers.py tests/history/assistants/test_killed_runs.py \
-		tests/retrieval/test_killed_ingestion.py tests/server/test_killed_office.py
+		tests/retrieval/test_killed_ingestion.py tests/server/test_killed_office.py tests/cli/test_batch_run.py
 
 soak:  ## 200 mixed clients for a minute; SOAK="--seconds 10 --clients 50": no row of usage lost or doubled
 	$(BIN)/python -m tests.server.usage_soak $(SOAK)

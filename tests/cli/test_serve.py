@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     from tests.cli.penny import Penny
 
 
-def started(penny: Penny, model: Path, *arguments: str) -> tuple[subprocess.Popen[str], str]:
-    process = penny.start("serve", "--model", str(model), "--port", "0", "--parallel", "2", *arguments)
+def started(
+    penny: Penny, model: Path, *arguments: str, **variables: str
+) -> tuple[subprocess.Popen[str], str]:
+    command = ("serve", "--model", str(model), "--port", "0", "--parallel", "2", *arguments)
+    process = penny.start(*command, **variables)
     assert process.stderr is not None
     line = process.stderr.readline()
     address = re.search(r"http://[^/]+", line)
@@ -30,11 +33,22 @@ def started(penny: Penny, model: Path, *arguments: str) -> tuple[subprocess.Pope
     return process, address[0]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code", "flags", "variables"),
+    [
+        (signal.SIGTERM, 0, ("--api-key", "k"), {}),
+        (signal.SIGINT, 130, (), {"PENNYWEIGHT_API_KEY": "k"}),
+    ],
+)
 def test_it_answers_until_it_is_told_to_stop(
-    penny: Penny, tiny_llama_path: Path, number: signal.Signals, code: int
+    penny: Penny,
+    tiny_llama_path: Path,
+    number: signal.Signals,
+    code: int,
+    flags: tuple[str, ...],
+    variables: dict[str, str],
 ) -> None:
-    process, url = started(penny, tiny_llama_path, "--api-key", "k")
+    process, url = started(penny, tiny_llama_path, *flags, **variables)
     try:
         assert httpx.get(f"{url}/health").json()["status"] == "ok"
         assert httpx.get(f"{url}/v1/models").status_code == 401
