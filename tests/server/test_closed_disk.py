@@ -34,6 +34,8 @@ KEEPS_NOTHING = (
     "/tokenize",
     "/detokenize",
 )
+TUNING = ("/v1/models/", "/v1/fine_tuning/")
+"""Routes of tuned models, which have tests of their own."""
 MAY_HAVE_ENDED = ("/v1/responses/{}/cancel", "/v1/vector_stores/{}/file_batches/{}/cancel")
 """What cannot be cancelled any more is refused before anything is written."""
 OLD_USAGE = "SELECT count(*) FROM usage WHERE ended_at = 1"
@@ -125,7 +127,7 @@ class Routes:
             (method.upper(), path)
             for path, methods in document.items()
             for method in methods
-            if method != "get" and with_blanks(path) not in KEEPS_NOTHING
+            if method != "get" and with_blanks(path) not in KEEPS_NOTHING and not path.startswith(TUNING)
         ]
         self._lists = [path for path, methods in document.items() if "get" in methods and _is_list(path)]
 

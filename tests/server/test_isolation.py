@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pennyweight.api import Engine
 
-OWN_PLACES = ("/v1/organization/", "/v1/models/")
+OWN_PLACES = ("/v1/organization/", "/v1/models/", "/v1/fine_tuning/")
 """Routes with ids that are not a project's own objects; they have tests of their own."""
 SEARCHES = {"tool_resources": {"file_search": {"vector_store_ids": ["VECTOR_STORES"]}}}
 SEARCHED = {"file_id": "FILES", "tools": [{"type": "file_search"}]}
