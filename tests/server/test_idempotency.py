@@ -176,6 +176,9 @@ def test_an_upload_is_made_once(server: LiveServer) -> None:
     assert (again.content, again.headers["idempotent-replayed"]) == (first.content, "true")
     other = upload(server, "upload", content[:-1])
     assert (other.status_code, other.json()["error"]["code"]) == (400, "idempotency_key_reused")
+    for fruit in (b"banana", b"bnn"):
+        reply = upload(server, "fruit", fruit, boundary="a")
+    assert reply.json()["error"]["code"] == "idempotency_key_reused", "a boundary may be any text"
     own = first.json()["id"]
     listed = httpx.get(f"{server.url}/v1/files").json()["data"]
     assert [file["id"] for file in listed if file["bytes"] == len(content)] == [own]

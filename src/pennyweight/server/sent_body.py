@@ -60,9 +60,10 @@ class _Form:
 
     def __init__(self, request: Request) -> None:
         self._request = request
-        self._boundary = boundary_of(request)
+        self._delimiter = b"\r\n--" + boundary_of(request)  # no part can have it in itself
         self._digest = _begun(request)
-        self._left = b""  # may be the beginning of a boundary
+        self._part = hashlib.sha256()
+        self._left = b"\r\n"  # may be the beginning of a delimiter; the first one has no line before it
         self._num_bytes = 0
         self._more = True
 
@@ -80,17 +81,21 @@ class _Form:
             await self.receive()
             if self._num_bytes > MAX_FORM_BYTES:
                 raise ContentTooLargeError(f"The upload is larger than {MAX_FORM_BYTES} bytes.")
+        self._part.update(self._left)
+        self._left = b""
         digest = self._digest.copy()
-        digest.update(self._left)
+        digest.update(self._part.digest())
         return digest.hexdigest()
 
     def _note(self, data: bytes) -> None:
         self._num_bytes += len(data)
-        *whole, rest = (self._left + data).split(self._boundary)
-        for part in whole:
-            self._digest.update(part)
-        kept = max(0, len(rest) - len(self._boundary) + 1)
-        self._digest.update(rest[:kept])
+        *whole, rest = (self._left + data).split(self._delimiter)
+        for end in whole:
+            self._part.update(end)
+            self._digest.update(self._part.digest())
+            self._part = hashlib.sha256()
+        kept = max(0, len(rest) - len(self._delimiter) + 1)
+        self._part.update(rest[:kept])
         self._left = rest[kept:]
 
 
