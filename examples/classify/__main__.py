@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from examples.classify.headline import Headline, Split
 
 RESULTS: Final = Path(__file__).with_name("results.json")
-EPOCHS: Final = 3  # chosen on the dev part
+EPOCHS: Final = 3
 DOLLARS_PER_HOUR: Final = 0.08  # a rented machine of two cores; on a laptop it is the power, much less
 _SYSTEM: Final = (
     "Does the headline say that the price of gold went up, went down or stayed neutral? "
@@ -62,11 +62,12 @@ def _words(asked: argparse.Namespace, parts: Split) -> None:
 
 def _tune(asked: argparse.Namespace, parts: Split) -> None:
     client = connect()
+    watched = [_lesson(one) for one in parts.dev]
     tuned = tune(
         client,
         model=asked.model,
         training_file=upload(client, [_lesson(one) for one in parts.train], "headlines.jsonl"),
-        validation_file=upload(client, [_lesson(one) for one in parts.dev], "headlines-dev.jsonl"),
+        validation_file=upload(client, watched, "headlines-dev.jsonl") if asked.watch else None,
         method={"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": asked.epochs}}},
         suffix="headlines",
         seed=asked.seed,
@@ -159,6 +160,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         if name == "tune":
             step.add_argument("--seed", type=int, default=1)
             step.add_argument("--epochs", type=int, default=EPOCHS)
+            step.add_argument("--watch", action="store_true", help="the dev part's loss; a third slower")
         if name == "score":
             step.add_argument("--as", dest="row", required=True, help="the row of the table")
     return parser.parse_args(arguments)
