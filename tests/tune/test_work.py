@@ -134,6 +134,19 @@ def test_killed_and_terminated_it_goes_on(make: Any, tmp_path: Path) -> None:
     assert told["n_epochs"] == 300
 
 
+def test_two_processes_make_the_steps_of_one(make: Any, tmp_path: Path) -> None:
+    plan = {"n_epochs": 2, "pack_tokens": 60}  # two packs in most steps
+    _, alone = train(make(tmp_path / "alone", **plan))
+    folder = make(tmp_path / "two", **plan)
+    launch = "accelerate.commands.launch --cpu --num_processes 2 --num_machines 1 --mixed_precision no"
+    command = [sys.executable, "-m", *launch.split(), "--dynamo_backend", "no", "-m", "pennyweight.tune"]
+    done = subprocess.run([*command, str(folder)], check=True, capture_output=True, text=True)
+    together = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [event["event"] for event in together] == [event["event"] for event in alone]
+    losses = [event["train_loss"] for event in of(alone, "step")]
+    assert [event["train_loss"] for event in of(together, "step")] == pytest.approx(losses, rel=1e-4)
+
+
 def test_preferences_move_the_margin(make: Any, tmp_path: Path) -> None:
     folder = make(
         tmp_path / "w", preferences(), method="dpo", n_epochs=8, learning_rate_multiplier=20, beta=0.5

@@ -28,10 +28,11 @@ def reference_of(
     identity: str,
     pack_tokens: int,
     check: Callable[[], None],
+    keep: bool,
 ) -> Reference:
     """Log-probability of both answers of every group; from `path` if it was computed for `identity`.
 
-    `check` is called between packs: what it raises ends the computation.
+    `check` is called between packs: what it raises ends the computation. `keep` writes `path`.
     """
     if path.exists():
         kept = json.loads(path.read_bytes())
@@ -44,5 +45,6 @@ def reference_of(
             answers = [float(part.sum()) for part in model.logprobs(pack)[0].split(pack.learnt)]
             for index, number in enumerate(pack.numbers[::2]):
                 pairs[number] = (answers[2 * index], answers[2 * index + 1])
-    write_file(path, json.dumps({"identity": identity, "pairs": pairs}).encode())
+    if keep:
+        write_file(path, json.dumps({"identity": identity, "pairs": pairs}).encode())
     return pairs

@@ -109,7 +109,7 @@ def _train(folder: Path, prepared: Preparation, events: Events, stop: Stop, proc
     trainer = Trainer(
         prepared,
         model,
-        _objective(folder, prepared, model, stop),
+        _objective(folder, prepared, model, stop, processes),
         checkpoints=_checkpoints(folder, prepared),
         write_adapter=lambda place, progress: _write_adapter(place, prepared, model, progress),
         events=events,
@@ -151,7 +151,9 @@ def _checkpoints(folder: Path, prepared: Preparation) -> Any:
     return Checkpoints(folder / "checkpoints", identity=prepared.identity)
 
 
-def _objective(folder: Path, prepared: Preparation, model: AdaptedModel, stop: Stop) -> Objective:
+def _objective(
+    folder: Path, prepared: Preparation, model: AdaptedModel, stop: Stop, processes: Processes
+) -> Objective:
     from pennyweight.tune.objective import Preferences, Supervised
     from pennyweight.tune.reference_answers import reference_of
 
@@ -169,6 +171,7 @@ def _objective(folder: Path, prepared: Preparation, model: AdaptedModel, stop: S
         identity=prepared.identity,
         pack_tokens=prepared.plan.pack_tokens,
         check=check,
+        keep=processes.is_first,
     )
     return Preferences(beta=prepared.numbers.beta, reference=reference)
 
