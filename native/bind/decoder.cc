@@ -91,6 +91,12 @@ std::pair<std::vector<StepResult>, bool> finish(Decoder& decoder, const std::vec
   return decoder.finish(std::move(words), std::chrono::duration<double>(timeout_s));
 }
 
+KvFormat kv_format_of(const std::string& name) {
+  if (name == "int8") return KvFormat::kInt8;
+  if (name == "int4") return KvFormat::kInt4;
+  throw std::invalid_argument("kv_format is " + name + "; it is int8 or int4");
+}
+
 }  // namespace
 
 void bind_decoder(nb::module_& m) {
@@ -98,11 +104,13 @@ void bind_decoder(nb::module_& m) {
   nb::class_<Decoder>(m, "Decoder")
       .def(
           "__init__",
-          [](Decoder* self, const std::shared_ptr<Model>& model, int num_pages, int num_threads) {
+          [](Decoder* self, const std::shared_ptr<Model>& model, int num_pages, int num_threads,
+             const std::string& kv_format) {
+            const KvFormat format = kv_format_of(kv_format);
             const nb::gil_scoped_release release;
-            new (self) Decoder(model, num_pages, num_threads);
+            new (self) Decoder(model, num_pages, num_threads, format);
           },
-          "model"_a, nb::kw_only(), "num_pages"_a, "num_threads"_a = 0)
+          "model"_a, nb::kw_only(), "num_pages"_a, "num_threads"_a = 0, "kv_format"_a = "int8")
       .def_prop_ro("num_threads", &Decoder::num_threads)
       .def_prop_ro("cpu_s", &Decoder::cpu_seconds)
       .def_prop_ro("num_pages", &Decoder::num_pages)

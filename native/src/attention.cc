@@ -31,8 +31,8 @@ void save(const SoftmaxState& state, int dim, float* to) {
 SoftmaxState saved(float* from) { return {from[0], from[1], from + kStateHeader}; }
 
 // Brings the keys and values of one head of a page closer.
-void fetch_ahead(const uint8_t* head, int head_dim) {
-  for (size_t i = 0; i < PageHead::bytes(head_dim); i += 64) __builtin_prefetch(head + i, 0, 2);
+void fetch_ahead(const uint8_t* head, size_t bytes) {
+  for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(head + i, 0, 2);
 }
 
 int first_visible(int position, int window) { return window > 0 ? std::max(0, position - window + 1) : 0; }
@@ -41,10 +41,10 @@ int first_visible(int position, int window) { return window > 0 ? std::max(0, po
 
 // Buffers of one thread.
 struct AttentionStage::Scratch {
-  Scratch(int head_dim, int group)
+  Scratch(int head_dim, int group, KvFormat format)
       : queries(allocate<int8_t>(static_cast<size_t>(head_dim) * kTileRows)),
         outputs(allocate<float>(2 * static_cast<size_t>(head_dim) * kTileRows)),
-        tile_scratch(allocate<float>(kTileScratchFloats)),
+        tile_scratch(allocate<float>(tile_scratch_floats(format, head_dim))),
         row_outputs(allocate<float>(2 * static_cast<size_t>(head_dim) * group)) {
     segment.queries = queries.get();
     segment.output = outputs.get();
@@ -69,10 +69,13 @@ AttentionStage::AttentionStage(const Model& model, Cache& cache, const KernelTab
     : model_(model),
       cache_(cache),
       kernels_(kernels),
+      attend_page_(kernels.attend_page[static_cast<int>(cache.format())]),
+      attend_tile_(kernels.attend_tile[static_cast<int>(cache.format())]),
       dim_(padded_head(model.head_dim)),
       softcap_(static_cast<float>(model.attention_softcap * kLog2e)),
       state_floats_(dim_ + kStateHeader) {
-  for (int i = 0; i < num_threads; ++i) scratch_.push_back(std::make_unique<Scratch>(dim_, model.group()));
+  for (int i = 0; i < num_threads; ++i)
+    scratch_.push_back(std::make_unique<Scratch>(dim_, model.group(), cache.format()));
 }
 
 AttentionStage::~AttentionStage() = default;
@@ -265,11 +268,11 @@ void AttentionStage::run_tile(const Task& task, int layer, const Query* queries,
     std::fill_n(tile.output, static_cast<size_t>(dim_) * kTileRows, 0.0F);
     const int end = std::min((segment + 1) * kSegmentPages, last_page + 1);
     for (int page = segment * kSegmentPages; page < end; ++page) {
-      if (page < last_page) fetch_ahead(cache_.head(layer, task.pages[page + 1], task.kv_head), dim_);
+      if (page < last_page) fetch_ahead(cache_.head(layer, task.pages[page + 1], task.kv_head), cache_.head_bytes());
       const int start = page * Cache::kPageTokens;
       const bool all_visible = start + Cache::kPageTokens - 1 <= earliest_last && start >= latest_first;
-      kernels_.attend_tile(cache_.head(layer, task.pages[page], task.kv_head), dim_, start, all_visible, tile,
-                           scratch.tile_scratch.get(), softcap_);
+      attend_tile_(cache_.head(layer, task.pages[page], task.kv_head), dim_, start, all_visible, tile,
+                   scratch.tile_scratch.get(), softcap_);
     }
     kernels_.merge_tile(scratch.total, tile, dim_);
   }
@@ -291,6 +294,7 @@ void AttentionStage::finish_tile(const Task& task, const AttentionTile& total, f
     const float inverse = 1.0F / total.sum[i];
     float* to = out + out_of(pair.row, head);
     for (int d = 0; d < model_.head_dim; ++d) to[d] = o[static_cast<size_t>(d) * kTileRows] * inverse;
+    if (cache_.rotates()) kernels_.hadamard(to, model_.head_dim);
   }
 }
 
@@ -304,9 +308,9 @@ void AttentionStage::run_segment(const Task& task, int layer, int segment, const
   const int last_page = std::min(task.segment_end * kSegmentPages - 1, position_page);
   for (int page = begin; page < end; ++page) {
     const int next = std::min(page + 1, last_page);
-    kernels_.attend_page(cache_.head(layer, task.pages[page], task.kv_head), dim_, page * Cache::kPageTokens, first,
-                         task.last_position, queries, scratch.row_segment.data(), model_.group(),
-                         cache_.head(layer, task.pages[next], task.kv_head), softcap_);
+    attend_page_(cache_.head(layer, task.pages[page], task.kv_head), dim_, page * Cache::kPageTokens, first,
+                 task.last_position, queries, scratch.row_segment.data(), model_.group(),
+                 cache_.head(layer, task.pages[next], task.kv_head), softcap_);
   }
 }
 
@@ -349,6 +353,7 @@ void AttentionStage::run_row(const Task& task, int layer, int continued, const Q
     const float inverse = 1.0F / total[h].sum;
     float* to = out + out_of(row, task.kv_head * group + h);
     for (int d = 0; d < model_.head_dim; ++d) to[d] = total[h].output[d] * inverse;
+    if (cache_.rotates()) kernels_.hadamard(to, model_.head_dim);
   }
 }
 

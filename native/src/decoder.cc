@@ -25,11 +25,11 @@ std::shared_ptr<const Model> checked(std::shared_ptr<const Model> model) {
 
 }  // namespace
 
-Decoder::Decoder(std::shared_ptr<const Model> model, int num_pages, int num_threads)
+Decoder::Decoder(std::shared_ptr<const Model> model, int num_pages, int num_threads, KvFormat kv_format)
     : model_(checked(std::move(model))),
       kernels_(active_kernels()),
-      cache_(static_cast<int>(model_->layers.size()), model_->num_kv_heads, padded_head(model_->head_dim),
-             checked(num_pages, 1, "num_pages")),
+      cache_(static_cast<int>(model_->layers.size()), model_->num_kv_heads, model_->head_dim,
+             checked(num_pages, 1, "num_pages"), kv_format),
       team_(checked(num_threads, 0, "num_threads") > 0 ? num_threads : useful_threads()),
       step_(*model_, cache_, kernels_, team_),
       scratch_(team_.size()) {}

@@ -248,6 +248,7 @@ void Step::heads(int thread, const Batch& batch, int index) {
     if (!whole && !bias.empty()) kernels_.add(x, bias.data() + first, dim);
     if (!whole && !norm.empty()) kernels_.rmsnorm(x, norm.data(), model_.norm_eps, dim, x);
     kernels_.rotate(x, cosines_.get() + angle, sines_.get() + angle, half);
+    if (cache_.rotates()) kernels_.hadamard(x, dim);
   };
   team_.for_each(thread, static_cast<int>(batch.tokens.size()) * model_.num_kv_heads, [&](int item) {
     const int row = item / model_.num_kv_heads;
@@ -270,17 +271,10 @@ void Step::heads(int thread, const Batch& batch, int index) {
     float* value = key + w.key->padded_rows();
     turn(key, kv * dim, w.key_bias, w.key_norm, angle);
     if (!w.value_bias.empty()) kernels_.add(value, w.value_bias.data() + kv * dim, dim);
-    std::array<int8_t, kMaxHeadDim> k;
-    std::array<int8_t, kMaxHeadDim> v;
-    std::array<float, kMaxHeadGroups> key_scales;
-    std::array<int32_t, kMaxHeadGroups> sums;
-    float value_scale = 0;
-    kernels_.quantize_head(key, dim, kHeadGroup, k.data(), key_scales.data(), sums.data());
-    kernels_.quantize_head(value, dim, dim, v.data(), &value_scale, sums.data());
+    if (cache_.rotates()) kernels_.hadamard(value, dim);
     const int position = batch.positions[row];
     const int page = batch.sequences[sequence_of_row_[row]].pages[position / Cache::kPageTokens];
-    cache_.store(cache_.head(index, page, kv), position % Cache::kPageTokens, k.data(), key_scales.data(), v.data(),
-                 value_scale);
+    cache_.store(kernels_, cache_.head(index, page, kv), position % Cache::kPageTokens, key, value);
   });
 }
 

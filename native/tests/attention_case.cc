@@ -20,6 +20,44 @@ void fill_page(Random& random, uint8_t* head, int head_dim) {
   }
 }
 
+constexpr int kCodeLevels[16] = {-124, -98, -78, -61, -46, -32, -19, -6, 6, 19, 32, 46, 61, 78, 98, 124};
+
+void fill_packed_page(Random& random, uint8_t* head, int head_dim) {
+  const bool extreme = random.one_in(4);
+  for (size_t i = 0; i < FourBitPageHead::bytes(head_dim); ++i)
+    head[i] = static_cast<uint8_t>(extreme ? 15 * random.below(2) + 240 * random.below(2) : random.below(256));
+  for (int i = 0; i < 64 * (head_groups(head_dim) + 1); ++i) {  // upper halves of key scales, then of value scales
+    float scale = (1.5F + random.uniform()) * 0.01F;
+    if (random.one_in(16)) scale = random.one_in(2) ? 0.0F : 1e-32F;
+    uint32_t bits;
+    std::memcpy(&bits, &scale, 4);
+    const auto upper = static_cast<uint16_t>(bits >> 16);
+    std::memcpy(head + FourBitPageHead::key_scales(head_dim) + 2 * i, &upper, 2);
+  }
+}
+
+int half_byte(uint8_t byte, int upper) { return upper != 0 ? byte >> 4 : byte & 15; }
+
+// The int8 page that an int4 page stands for.
+void define_page(const uint8_t* packed, int head_dim, uint8_t* head) {
+  for (int t = 0; t < 64; ++t) {
+    for (int d = 0; d < head_dim; ++d) {
+      const uint8_t key = packed[(t / 16) * head_dim * 8 + (d / 8) * 64 + (t % 16) * 4 + d % 4];
+      head[(t / 16) * head_dim * 16 + (d / 4) * 64 + (t % 16) * 4 + d % 4] =
+          static_cast<uint8_t>(128 + kCodeLevels[half_byte(key, d / 4 % 2)]);
+      const uint8_t value =
+          packed[FourBitPageHead::values(head_dim) + (d / 32) * 1024 + (t % 16) * 64 + (d % 16) * 4 + t / 16];
+      head[PageHead::values(head_dim) + (d / 16) * 1024 + (t % 16) * 64 + (d % 16) * 4 + t / 16] =
+          static_cast<uint8_t>(kCodeLevels[half_byte(value, d / 16 % 2)]);
+    }
+  }
+  for (int i = 0; i < 64 * (head_groups(head_dim) + 1); ++i) {
+    std::memset(head + PageHead::key_scales(head_dim) + 4 * i, 0, 2);
+    std::memcpy(head + PageHead::key_scales(head_dim) + 4 * i + 2,
+                packed + FourBitPageHead::key_scales(head_dim) + 2 * i, 2);
+  }
+}
+
 Row random_row(Random& random, int head_dim) {
   Row row{std::vector<int8_t>(head_dim), std::vector<float>(head_groups(head_dim)), 0, 0};
   const bool extreme = random.one_in(6);
@@ -108,9 +146,19 @@ void defined_page(const uint8_t* head, int head_dim, int start, const Row& row, 
 
 }  // namespace
 
-Case random_case(Random& random, int head_dim) {
-  Case c{head_dim, std::vector<Line>(PageHead::bytes(head_dim) / 64 * kPages), {}, 0};
-  for (int i = 0; i < kPages; ++i) fill_page(random, c.memory[0].bytes + PageHead::bytes(head_dim) * i, head_dim);
+Case random_case(Random& random, int head_dim, KvFormat format) {
+  Case c{head_dim, std::vector<Line>(PageHead::bytes(head_dim) / 64 * kPages), {}, 0, format};
+  if (format == KvFormat::kInt4) c.packed.resize(FourBitPageHead::bytes(head_dim) / 64 * kPages);
+  for (int i = 0; i < kPages; ++i) {
+    uint8_t* head = reinterpret_cast<uint8_t*>(c.memory.data()) + PageHead::bytes(head_dim) * i;
+    if (format == KvFormat::kInt8) {
+      fill_page(random, head, head_dim);
+      continue;
+    }
+    uint8_t* packed = reinterpret_cast<uint8_t*>(c.packed.data()) + FourBitPageHead::bytes(head_dim) * i;
+    fill_packed_page(random, packed, head_dim);
+    define_page(packed, head_dim, head);
+  }
   for (int r = 0; r < kTileRows; ++r) c.rows.push_back(random_row(random, head_dim));
   return c;
 }

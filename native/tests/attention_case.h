@@ -26,14 +26,20 @@ struct alignas(64) Line {
 
 struct Case {
   int head_dim;
-  std::vector<Line> memory;
+  std::vector<Line> memory;  // int8 pages
   std::vector<Row> rows;
   float softcap = 0;
+  KvFormat format = KvFormat::kInt8;
+  std::vector<Line> packed = {};  // int4 pages, which stand for the int8 ones
 
   const uint8_t* page(int i) const { return memory[0].bytes + PageHead::bytes(head_dim) * i; }
+  const uint8_t* stored(int i) const {
+    return format == KvFormat::kInt8 ? page(i) : packed[0].bytes + FourBitPageHead::bytes(head_dim) * i;
+  }
 };
 
-Case random_case(Random& random, int head_dim);
+// int4: random pages of codes, and what they stand for by definition.
+Case random_case(Random& random, int head_dim, KvFormat format);
 
 int32_t minus_128_sum(const Row& row, int group);
 

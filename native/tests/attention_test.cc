@@ -33,8 +33,9 @@ std::vector<State> by_page(const KernelTable& target, const Case& c, int rows_pe
       std::vector<State> copies(rows_per_call, states[r]);  // of one row: all must come out the same
       std::vector<SoftmaxState> softmax;
       for (State& s : copies) softmax.push_back({s.maximum, s.sum, s.output.data()});
-      target.attend_page(c.page(i), c.head_dim, 64 * i, first, last, queries.data(), softmax.data(), rows_per_call,
-                         c.page((i + 1) % kPages), c.softcap);
+      target.attend_page[static_cast<int>(c.format)](c.stored(i), c.head_dim, 64 * i, first, last, queries.data(),
+                                                     softmax.data(), rows_per_call, c.stored((i + 1) % kPages),
+                                                     c.softcap);
       const int chosen = static_cast<int>(r) % rows_per_call;
       states[r] = {softmax[chosen].maximum, softmax[chosen].sum, copies[chosen].output};
     }
@@ -51,7 +52,7 @@ bool all_see_all(const Case& c, int page) {
 std::vector<State> by_tile(const KernelTable& target, const Case& c) {
   std::vector<Line> queries(c.head_dim * kTileRows / 64);
   std::vector<Line> output(c.head_dim * kTileRows * 4 / 64);
-  std::vector<Line> scratch(kTileScratchFloats * 4 / 64);
+  std::vector<Line> scratch(tile_scratch_floats(c.format, c.head_dim) * 4 / 64);
   AttentionTile tile{};
   tile.queries = reinterpret_cast<int8_t*>(queries[0].bytes);
   tile.output = reinterpret_cast<float*>(output[0].bytes);
@@ -67,8 +68,8 @@ std::vector<State> by_tile(const KernelTable& target, const Case& c) {
     tile.maximum[r] = kMinusInfinity;
   }
   for (int i = 0; i < kPages; ++i)
-    target.attend_tile(c.page(i), c.head_dim, 64 * i, all_see_all(c, i), tile,
-                       reinterpret_cast<float*>(scratch[0].bytes), c.softcap);
+    target.attend_tile[static_cast<int>(c.format)](c.stored(i), c.head_dim, 64 * i, all_see_all(c, i), tile,
+                                                   reinterpret_cast<float*>(scratch[0].bytes), c.softcap);
   std::vector<State> states;
   for (int r = 0; r < kTileRows; ++r) {
     State state{tile.maximum[r], tile.sum[r], std::vector<float>(c.head_dim)};
@@ -83,8 +84,8 @@ void compare(Report& report, const std::vector<State>& want, const std::vector<S
   for (size_t r = 0; r < want.size(); ++r) {
     const Row& row = c.rows[r];
     CHECK(report, same_state(want[r], got[r]),
-          what + " head_dim " + std::to_string(c.head_dim) + " row " + std::to_string(r) + " sees " +
-              std::to_string(row.first) + ".." + std::to_string(row.last));
+          what + (c.format == KvFormat::kInt4 ? " int4" : "") + " head_dim " + std::to_string(c.head_dim) + " row " +
+              std::to_string(r) + " sees " + std::to_string(row.first) + ".." + std::to_string(row.last));
   }
 }
 
@@ -115,21 +116,24 @@ void check_merge(Report& report, Random& random, int head_dim) {
   }
 }
 
+// The case without and with a cap on scores, and then with all keys visible to all rows.
+void check_visibility(Report& report, Case c) {
+  check_case(report, c);
+  c.softcap = 0.75F;
+  check_case(report, c);
+  c.softcap = 50.0F;
+  for (Row& row : c.rows) row = {row.q, row.scale, 0, 64 * kPages - 1};
+  check_case(report, c);
+}
+
 }  // namespace
 
 void test_attention(Report& report, const Options& options) {
   Random random(2);
-  for (int head_dim : {16, 48, 64, 128, 256}) {
+  for (int head_dim : {16, 48, 64, 80, 128, 256}) {
     check_merge(report, random, head_dim);
-    for (int i = 0; i < (options.quick ? 1 : 3); ++i) {
-      Case c = random_case(random, head_dim);
-      check_case(report, c);
-      c.softcap = 0.75F;
-      check_case(report, c);
-      c.softcap = 50.0F;
-      for (Row& row : c.rows) row = {row.q, row.scale, 0, 64 * kPages - 1};
-      check_case(report, c);
-    }
+    for (KvFormat format : {KvFormat::kInt8, KvFormat::kInt4})
+      for (int i = 0; i < (options.quick ? 1 : 2); ++i) check_visibility(report, random_case(random, head_dim, format));
   }
 }
 

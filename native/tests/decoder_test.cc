@@ -18,6 +18,7 @@ struct Subject {
   std::shared_ptr<const Model> model;
   int prompt;         // tokens
   uint64_t expected;  // checksum of the prompt's logits
+  KvFormat format = KvFormat::kInt8;
 };
 
 // One decoder under test, and what it must compute.
@@ -114,7 +115,7 @@ void check_target(Report& report, const Subject& subject, const std::vector<int>
                   const std::string& target, int threads) {
   use_target(target);
   Random random(7);
-  Decoder decoder(subject.model, kPages, threads);
+  Decoder decoder(subject.model, kPages, threads, subject.format);
   const std::string what = std::string(subject.name) + " " + target + ", " + std::to_string(threads) + " threads";
   const std::vector<float> whole = whole_logits(decoder, tokens);
   if (logits.empty()) logits = whole;
@@ -138,6 +139,22 @@ void check_subject(Report& report, const Subject& subject, const std::vector<int
   use_target(supported_targets().front());
 }
 
+void check_int4(Report& report, const std::vector<int>& threads) {
+  constexpr KvFormat kInt4 = KvFormat::kInt4;
+  check_subject(report, {"tiny llama int4", tiny_llama(), 300, 18096743411299186408U, kInt4}, threads);
+  check_subject(report, {"tiny gemma int4", tiny_gemma(), 90, 3313850093143043576U, kInt4}, threads);
+  check_subject(report, {"tiny capped int4", tiny_capped(), 90, 2460103789825642876U, kInt4}, threads);
+  check_subject(report, {"tiny experts int4", tiny_experts(), 230, 9251805218937640269U, kInt4}, threads);
+  CHECK(report, 2 * Decoder(tiny_gemma(), 1, 1, kInt4).page_bytes() == Decoder(tiny_gemma(), 1, 1).page_bytes(),
+        "int4 takes half the memory");
+  try {
+    Decoder(tiny_odd(), 1, 1, kInt4);
+    CHECK(report, false, "heads of 23 elements in int4");
+  } catch (const std::invalid_argument& error) {
+    CHECK(report, std::string(error.what()).find("got 23") != std::string::npos, error.what());
+  }
+}
+
 }  // namespace
 
 void test_decoder(Report& report, const Options& options) {
@@ -151,6 +168,7 @@ void test_decoder(Report& report, const Options& options) {
   check_subject(report, {"tiny capped", tiny_capped(), 90, 6884370902347178720U}, threads);
   check_subject(report, {"tiny experts", tiny_experts(), 230, 15213937167680047180U}, threads);
   check_subject(report, {"tiny odd experts", tiny_odd_experts(), 90, 853539886756854668U}, threads);
+  check_int4(report, threads);
 }
 
 }  // namespace pennyweight::test

@@ -32,6 +32,7 @@ constexpr Group kGroups[] = {
     {"linear", test_linear},
     {"attention", test_attention},
     {"elementwise", test_elementwise},
+    {"four_bits", test_four_bits},
     {"team", test_team},
     {"decoder", test_decoder},
     {"adapters", test_adapters},

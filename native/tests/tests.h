@@ -8,6 +8,7 @@ namespace pennyweight::test {
 void test_linear(Report& report, const Options& options);
 void test_attention(Report& report, const Options& options);
 void test_elementwise(Report& report, const Options& options);
+void test_four_bits(Report& report, const Options& options);
 void test_team(Report& report, const Options& options);
 void test_decoder(Report& report, const Options& options);
 void test_adapters(Report& report, const Options& options);

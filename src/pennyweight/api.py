@@ -93,6 +93,7 @@ class Engine:
         memory: int | str | None = None,
         threads: int | None = None,
         weights: str | None = None,
+        kv_cache_dtype: str | None = None,
         batch_share: int = 10,
         embedding_model: str | os.PathLike[str] | None = None,
         adapters: Mapping[str, str | os.PathLike[str]] | None = None,
@@ -105,7 +106,8 @@ class Engine:
         `context` is in tokens, `parallel` in whole contexts held at once; by default both suit the memory
         there is. `memory` (bytes, or text such as "1.5GiB") is a ceiling on all the memory this process
         takes. `weights` ("q8_0", "q4_0", "q4_1"): a model of floats is rounded to that as it is read; None:
-        as they are. `batch_share` percent of the engine's time are for batches although people wait.
+        as they are. `kv_cache_dtype` "int4" keeps the context's keys and values in half the memory, less
+        exactly; None: "int8". `batch_share` percent of the time are for batches although people wait.
         `embedding_model` is for `embed`; None: the default one, opened (and fetched) when it is first
         needed, which a stated `memory` rules out. `adapters` are names for folders that PEFT saved: `chat`
         and its like answer with one if it is their `model`.
@@ -113,10 +115,11 @@ class Engine:
         """
         _check_counts(context=context, parallel=parallel, threads=threads)
         from pennyweight.composition import compose
+        from pennyweight.kv_format import check_kv_format
         from pennyweight.memory import MemoryPlan, parse_memory
         from pennyweight.models.rounded import check_weight_type
 
-        rounded = check_weight_type(weights)
+        rounded, kv_format = check_weight_type(weights), check_kv_format(kv_cache_dtype)
         active_target()  # a forced one that this machine lacks is told before all else
         ceiling = None if memory is None else parse_memory(memory)
         plan = MemoryPlan(ceiling, threads=threads or useful_threads())
@@ -137,6 +140,7 @@ class Engine:
                 parallel=parallel,
                 threads=threads,
                 weights=rounded,
+                kv_format=kv_format,
                 batch_share=batch_share / 100,
                 progress=progress,
             )
@@ -157,14 +161,16 @@ class Engine:
 
     @property
     def fingerprint(self) -> str:
-        """Equal fingerprints and seeds give equal text: a digest of the weights and of this version."""
+        """Equal fingerprints and seeds give equal text: a digest of weights, KV format and this version."""
         return self.fingerprint_with(None)
 
     def fingerprint_with(self, adapter: str | None) -> str:
         """That of the model with an adapter; None: without."""
         from pennyweight import __version__
 
-        computed = " ".join(part for part in (self.model.content_hash, __version__, adapter) if part)
+        kept = self.model.spec.kv_format
+        parts = (self.model.content_hash, __version__, adapter, kept if kept != "int8" else None)
+        computed = " ".join(part for part in parts if part)
         return f"fp_{hashlib.sha256(computed.encode()).hexdigest()[:12]}"
 
     def _with_adapters(self, folders: Mapping[str, str | os.PathLike[str]]) -> Self:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pennyweight.encoder import EncoderSlot
     from pennyweight.engine.adapters import AdapterPool
     from pennyweight.engine.loop import StepLoop
+    from pennyweight.kv_format import KvFormat
     from pennyweight.memory import PoolSize
     from pennyweight.models.load import LoadedModel
     from pennyweight.models.outline import ModelOutline
@@ -49,6 +50,7 @@ def compose(
     parallel: int | None,
     threads: int | None,
     weights: WeightType | None = None,
+    kv_format: KvFormat = "int8",
     batch_share: float,
     progress: Progress | None,
     loading: Callable[..., LoadedModel] | None = None,
@@ -65,7 +67,9 @@ def compose(
     from pennyweight.text.tokenizer import Tokenizer
 
     report, admit = stage_progress(progress, "load"), _admission(plan, threads, progress)
-    model = (loading or load)(path, context=context, weights=weights, progress=report, admit=admit)
+    model = (loading or load)(
+        path, context=context, weights=weights, kv_format=kv_format, progress=report, admit=admit
+    )
     model = replace(model, name=name or model.name)
     tokenizer = Tokenizer.from_metadata(model.metadata)
     size = plan.pool(model.spec, context=context, parallel=parallel)
@@ -108,6 +112,7 @@ def _answerer(
         model_name=model.name,
         model_hash=model.content_hash,
         context=context,
+        kv_format=model.spec.kv_format,
         vocab_size=model.spec.vocab_size,
         dialect=find_dialect(model.metadata),
         adapters=adapters,
@@ -126,7 +131,12 @@ def _decoder(model: LoadedModel, size: PoolSize, threads: int | None) -> _native
     from pennyweight.native import _native
 
     try:
-        return _native.Decoder(model.model, num_pages=size.num_pages, num_threads=threads or 0)
+        return _native.Decoder(
+            model.model,
+            num_pages=size.num_pages,
+            num_threads=threads or 0,
+            kv_format=model.spec.kv_format,
+        )
     except (MemoryError, RuntimeError, ValueError) as error:  # memory or threads the system does not give
         raise ConfigError(
             f"the engine could not start: {error}; lower context, parallel or threads"

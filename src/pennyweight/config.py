@@ -69,6 +69,7 @@ class Settings:
     memory: str | None = None  # ceiling on the whole process, such as 1.5GiB
     threads: int | None = None
     weights: str | None = None  # q8_0, q4_0 or q4_1: what models of floats are rounded to as they are read
+    kv_cache_dtype: str | None = None  # int8 or int4: what keys and values are kept in; None: int8
     batch_share: int = 10  # percent of the engine's time that batches get although people wait
     max_queued_batches: int = 100  # of one project, that have not ended
     max_queued_batch_bytes: int = 2_000_000_000  # of their inputs together

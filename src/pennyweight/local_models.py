@@ -1,7 +1,7 @@
 """Models that run here beside the first one: what the settings say of each.
 
-In the settings file a table `[models.NAME]` with `path`, a model file or folder, and if need be `context` and
-`parallel` of its own; a table with `upstream` instead is a model elsewhere (`upstreams`).
+In the settings file a table `[models.NAME]` with `path`, a model file or folder, and if need be `context`,
+`parallel` and `kv_cache_dtype` of its own; one with `upstream` instead is a model elsewhere (`upstreams`).
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pennyweight.errors import ConfigError
+from pennyweight.kv_format import KvFormat, check_kv_format
 
-_FIELDS: Final = ("path", "context", "parallel")
+_FIELDS: Final = ("path", "context", "parallel", "kv_cache_dtype")
 _LARGEST: Final = 2**31 - 1
 
 
@@ -19,13 +20,14 @@ _LARGEST: Final = 2**31 - 1
 class LocalModel:
     """One model, served as `name`. `source` is a name or a path; None: the default model.
 
-    `context` and `parallel` None: those of the server.
+    `context`, `parallel` and `kv_cache_dtype` None: those of the server.
     """
 
     name: str
     source: str | None
     context: int | None = None
     parallel: int | None = None
+    kv_cache_dtype: KvFormat | None = None
 
 
 def read_local_models(value: object, source: str) -> dict[str, LocalModel]:
@@ -48,7 +50,15 @@ def _read(name: str, table: object, place: str) -> LocalModel:
     if not isinstance(path, str) or not path:
         raise ConfigError(f"{place} 'path' must be a text that is not empty, not {path!r}")
     sizes = {key: _size(table[key], f"{place} {key!r}") for key in ("context", "parallel") if key in table}
-    return LocalModel(name=name, source=path, **sizes)
+    kv_cache_dtype = _kv_format(table["kv_cache_dtype"], place) if "kv_cache_dtype" in table else None
+    return LocalModel(name=name, source=path, kv_cache_dtype=kv_cache_dtype, **sizes)
+
+
+def _kv_format(value: Any, place: str) -> KvFormat:
+    try:
+        return check_kv_format("" if value is None else value)
+    except ConfigError as error:
+        raise ConfigError(f"{place}: {error.message}") from error
 
 
 def _size(value: Any, place: str) -> int:

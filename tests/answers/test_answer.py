@@ -111,7 +111,7 @@ def test_the_request_carries_what_was_asked(ask: Callable[..., Asked]) -> None:
     asyncio.run(scenario())
 
 
-def test_projects_do_not_share_prefixes(tokenizer: Tokenizer) -> None:
+def test_projects_and_formats_do_not_share_prefixes(tokenizer: Tokenizer) -> None:
     async def scenario() -> None:
         engine = ScriptedEngine()
         answerer = Answerer(
@@ -121,12 +121,13 @@ def test_projects_do_not_share_prefixes(tokenizer: Tokenizer) -> None:
             model_name="tiny",
             model_hash="abc",
             context=4096,
+            kv_format="int4",
         )
         principal = Principal(key="key", project="other")
         async with aclosing(answerer.answer(PROMPT, options_from_keywords({}), principal)) as events:
             await anext(events)
         assert engine.request is not None
-        assert engine.request.namespace.project == "other"
+        assert engine.request.namespace == CacheNamespace(model="abc", kv_format="int4", project="other")
 
     asyncio.run(scenario())
 

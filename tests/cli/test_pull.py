@@ -180,6 +180,9 @@ def test_memory_grows_with_context_by_its_keys_and_values(
     )
     per_token = 28 * 8 * (2 * 128 + 4 * (128 // 32 + 1))
     assert long.memory_bytes - short.memory_bytes == (131_072 - 1024) * per_token
+    found = fits(machine(64), 131_072, kv_format="int4")
+    halved = {fit.name: fit for fit in found}["llama-3.2-3b-instruct"]
+    assert long.memory_bytes - halved.memory_bytes == 131_072 * per_token // 2
 
 
 def test_no_room_on_the_disk_is_told(penny: Penny, hub: HuggingFace, monkeypatch: pytest.MonkeyPatch) -> None:

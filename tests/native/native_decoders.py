@@ -87,8 +87,13 @@ class Driver:
         vocab_size: int | None = None,
     ) -> None:
         """`vocab_size` is needed with a compiled model, which does not tell its own."""
-        packed_model = model if isinstance(model, _native.Model) else native_model(model)
-        self.decoder = _native.Decoder(packed_model, num_pages=num_pages, num_threads=num_threads)
+        is_packed = isinstance(model, _native.Model)
+        self.decoder = _native.Decoder(
+            model if is_packed else native_model(model),
+            num_pages=num_pages,
+            num_threads=num_threads,
+            kv_format="int8" if is_packed else model.spec.kv_format,
+        )
         self.vocab_size = vocab_size or model.spec.vocab_size
         self._fresh = iter(range(num_pages))
 

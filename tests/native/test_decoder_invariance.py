@@ -24,6 +24,7 @@ DECODERS = {
     "olmo": tiny_decoders.olmo(("Q8_0", "Q4_0")),
     "experts": tiny_decoders.experts(("Q4_1", "Q8_0", "F32")),
     "capped": tiny_decoders.capped(("Q4_1", "Q8_0")),
+    "int4": tiny_decoders.gemma3(("Q5_0", "Q8_0"), kv_format="int4"),
 }
 same = np.testing.assert_array_equal
 

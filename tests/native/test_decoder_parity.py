@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -44,11 +44,18 @@ def decoders() -> dict[str, TinyDecoder]:
     made["half the head turns"] = tiny_decoders.llama(
         ("Q8_0",), head_dim=64, ropes=(tiny_decoders.frequencies(32, 1e4),)
     )
+    int4: dict[str, Any] = {"kv_format": "int4"}
+    made["int4"] = tiny_decoders.gemma3(("Q8_0", "Q4_1"), **int4)
+    made["int4 capped"] = tiny_decoders.capped(("Q8_0",), **int4)
+    for head_dim in (16, 80, 96, 256):  # runs of 16, 16, 32 and 256 elements are rotated
+        made[f"int4 heads of {head_dim}"] = tiny_decoders.llama(
+            ("Q8_0",), num_heads=6, num_kv_heads=2, head_dim=head_dim, **int4
+        )
     made["one odd vocabulary"] = tiny_decoders.llama(("Q8_0",), vocab_size=1037)
     return made
 
 
-LENGTHS = {"gemma3 Q8_0": 600, "nine heads on three": 330, "heads of 256": 270}
+LENGTHS = {"gemma3 Q8_0": 600, "int4": 330, "nine heads on three": 330, "heads of 256": 270}
 
 
 @cache

@@ -87,6 +87,8 @@ class AttentionStage {
   const Model& model_;
   Cache& cache_;
   const KernelTable& kernels_;
+  AttendPage* attend_page_;  // of the cache's format
+  AttendTile* attend_tile_;
   int dim_;                    // elements of a head in queries, pages and states
   float softcap_;              // of scores, in units of the softmax's base 2; 0: none
   std::map<int, Plan> plans_;  // by window

@@ -65,7 +65,7 @@ using Mask = std::vector<uint32_t>;  // of a row with a draft: several, one behi
 
 class Decoder {
  public:
-  Decoder(std::shared_ptr<const Model> model, int num_pages, int num_threads);
+  Decoder(std::shared_ptr<const Model> model, int num_pages, int num_threads, KvFormat kv_format = KvFormat::kInt8);
   ~Decoder();
 
   int num_threads() const { return team_.size(); }

@@ -38,6 +38,12 @@ struct SoftmaxState {
   float* output;  // [D]
 };
 
+// How keys and values are kept (docs/numerics.md, "Keys and values in four bits").
+enum class KvFormat : uint8_t { kInt8, kInt4 };
+inline constexpr int kNumKvFormats = 2;
+// Heads of int4 pages are rotated, 16 elements at least.
+constexpr bool can_keep(KvFormat format, int head_dim) { return format == KvFormat::kInt8 || head_dim % 16 == 0; }
+
 // Geometry of one KV head within one page of one layer: keys | key scales [groups][64] | value scales [64] | values.
 struct PageHead {
   static constexpr int kTokens = 64;
@@ -48,6 +54,23 @@ struct PageHead {
   static constexpr size_t values(int head_dim) { return value_scales(head_dim) + 256; }
   static constexpr size_t bytes(int head_dim) { return values(head_dim) + 64 * static_cast<size_t>(head_dim); }
 };
+
+// The same of an int4 page: numbers are half bytes, scales the upper halves of float32. Values come in pairs of sixteen
+// elements, of which the last may be without a second.
+struct FourBitPageHead {
+  static constexpr size_t key_scales(int head_dim) { return 32 * static_cast<size_t>(head_dim); }
+  static constexpr size_t value_scales(int head_dim) {
+    return key_scales(head_dim) + 128 * static_cast<size_t>(head_groups(head_dim));
+  }
+  static constexpr size_t values(int head_dim) { return value_scales(head_dim) + 128; }
+  static constexpr size_t bytes(int head_dim) {
+    return values(head_dim) + 1024 * static_cast<size_t>((head_dim + 31) / 32);
+  }
+};
+
+constexpr size_t page_head_bytes(KvFormat format, int head_dim) {
+  return format == KvFormat::kInt8 ? PageHead::bytes(head_dim) : FourBitPageHead::bytes(head_dim);
+}
 
 inline constexpr int kTileVectors = 3;               // query vectors of a tile
 inline constexpr int kTileRows = 16 * kTileVectors;  // query rows of a tile
@@ -65,6 +88,14 @@ struct AttentionTile {
   float maximum[kTileRows];
   float sum[kTileRows];
 };
+
+// Attends `rows` query rows of one stream, all seeing positions [first, last] of the page at `page_start`.
+// `softcap` times log2 e bounds the scores, queries are then scaled for it (query_factor); 0: nothing does.
+using AttendPage = void(const uint8_t* head, int head_dim, int page_start, int first, int last, const Query* queries,
+                        SoftmaxState* states, int rows, const uint8_t* next_head, float softcap);
+// Attends a tile to one page. `all_visible`: no row hides a key. Scratch: tile_scratch_floats().
+using AttendTile = void(const uint8_t* head, int head_dim, int page_start, bool all_visible, AttentionTile& tile,
+                        float* scratch, float softcap);
 
 enum class Activation : uint8_t { kSilu, kGeluTanh };
 
@@ -93,13 +124,16 @@ struct KernelTable {
   // padded_head(n) elements, those past n become 0.
   void (*quantize_head)(const float* x, int n, int group, int8_t* q, float* scales, int32_t* sums);
 
-  // Attends `rows` query rows of one stream, all seeing positions [first, last] of the page at `page_start`.
-  // `softcap` times log2 e bounds the scores, queries are then scaled for it (query_factor); 0: nothing does.
-  void (*attend_page)(const uint8_t* head, int head_dim, int page_start, int first, int last, const Query* queries,
-                      SoftmaxState* states, int rows, const uint8_t* next_head, float softcap);
-  // Attends a tile to one page. `all_visible`: no row hides a key.
-  void (*attend_tile)(const uint8_t* head, int head_dim, int page_start, bool all_visible, AttentionTile& tile,
-                      float* scratch, float softcap);
+  // x = H x / sqrt(n) for runs of n elements, the largest power of two that divides head_dim (a multiple of 16): a
+  // rotation that is its own inverse.
+  void (*hadamard)(float* x, int head_dim);
+  // Quantises one head of n elements, a multiple of 16, to the codes 0 to 15 in groups of `group`, the last of which
+  // may be shorter. The lower halves of scales are 0.
+  void (*quantize_head_4)(const float* x, int n, int group, int8_t* codes, float* scales);
+
+  // By format of the page.
+  AttendPage* attend_page[kNumKvFormats];
+  AttendTile* attend_tile[kNumKvFormats];
   // total = merge(total, segment), n elements of output.
   void (*merge)(SoftmaxState* total, const SoftmaxState& segment, int n);
   void (*merge_tile)(AttentionTile& total, const AttentionTile& segment, int head_dim);
@@ -127,7 +161,11 @@ struct KernelTable {
   double (*peak)(long iterations);
 };
 
-// Scratch of attend_tile: scores [64][kTileVectors][16] and packed probabilities [16][kTileVectors][16].
+// Scratch of attend_tile: scores [64][kTileVectors][16] and packed probabilities [16][kTileVectors][16]; for an int4
+// page also the int8 page that it stands for.
 inline constexpr size_t kTileScratchFloats = (64 + 16 + 16) * kTileVectors * 16;
+constexpr size_t tile_scratch_floats(KvFormat format, int head_dim) {
+  return kTileScratchFloats + (format == KvFormat::kInt8 ? 0 : PageHead::bytes(head_dim) / sizeof(float));
+}
 
 }  // namespace pennyweight

@@ -1,13 +1,11 @@
-// Attention of int8 queries over int8 pages (docs/numerics.md, "Attention of one query row and one head").
+// Attention of int8 queries over pages (docs/numerics.md, "Attention of one query row and one head").
 //
 // Two shapes of the same arithmetic: `attend_page` keeps the 64 keys of a page in the lanes (few query rows: decoding),
-// `attend_tile` keeps query rows in the lanes (prompts, and streams under one prefix). Both leave the same bits.
-//
-// Keys are unsigned (value + 128): [64/16][D/4][16 keys][4]. Values are signed: [D/16][16][16][4], where the four
-// bytes of dword g belong to keys g, 16+g, 32+g, 48+g, so that four vectors of probabilities pack without a shuffle.
+// `attend_tile` keeps query rows in the lanes (prompts, and streams under one prefix). Both leave the same bits. The
+// first reads either format; for the second an int4 page is expanded once for all rows of a tile.
 #pragma once
 
-#include "math.inl"
+#include "page.inl"
 
 namespace pennyweight::PW_TARGET {
 
@@ -33,14 +31,38 @@ PW_INLINE ProbabilityScale probability_scale(float largest) {
   return {255.0F / largest, largest / 255.0F};
 }
 
+// Adds sixteen elements of the values at `v`, weighted by the rows' packed probabilities, to the states' outputs.
+template <class Page, int kRows, int kHalf>
+PW_INLINE void add_values(const uint8_t* v, const uint8_t* next, int d, const int32_t (*packed)[16],
+                          const float* factor, SoftmaxState* states) {
+  I32 sums[kRows];
+#pragma GCC unroll 4
+  for (int r = 0; r < kRows; ++r) sums[r] = broadcast_i32(0);
+#pragma GCC unroll 4
+  for (int g = 0; g < 16; ++g) {
+    const B64 values = Page::template values<kHalf>(v + 64 * g);
+    if constexpr (kHalf == 0) prefetch_far(next + 64 * g);
+#pragma GCC unroll 4
+    for (int r = 0; r < kRows; ++r) sums[r] = dot_u8s8(sums[r], broadcast_bytes(packed[r] + g), values);
+  }
+#pragma GCC unroll 4
+  for (int r = 0; r < kRows; ++r) {
+    float* o = states[r].output + d;
+    store(o, fma(to_float(sums[r]), broadcast(factor[r]), load(o)));
+  }
+}
+
 // `kCapped`: scores are bounded by `cap`; models without a cap do not pay for it.
-template <int kRows, bool kCapped>
-PW_INLINE void attend_rows(const PageView& page, int head_dim, int first, int last, const Query* queries,
+template <class Page, int kRows, bool kCapped>
+PW_INLINE void attend_rows(const uint8_t* page, int head_dim, int first, int last, const Query* queries,
                            SoftmaxState* states, const uint8_t* next, float cap) {
+  using Geometry = typename Page::Geometry;
   F32 scores[kRows][4];
   const int dwords = head_dim / 4;
-  const size_t sixteen_keys = static_cast<size_t>(head_dim) * 16;
-  for (size_t i = PageHead::key_scales(head_dim); i < PageHead::values(head_dim); i += 64) prefetch_far(next + i);
+  const size_t sixteen_keys = static_cast<size_t>(head_dim) * 16 / Page::kHalves;
+  const uint8_t* key_scales = page + Geometry::key_scales(head_dim);
+  const uint8_t* value_scales = page + Geometry::value_scales(head_dim);
+  for (size_t i = Geometry::key_scales(head_dim); i < Geometry::values(head_dim); i += 64) prefetch_far(next + i);
   for (int tg = 0; tg < 4; ++tg) {
     F32 sums[kRows];
     for (int begin = 0, group = 0; begin < dwords; begin += kHeadGroup / 4, ++group) {
@@ -48,15 +70,19 @@ PW_INLINE void attend_rows(const PageView& page, int head_dim, int first, int la
       I32 dots[kRows];
 #pragma GCC unroll 4
       for (int r = 0; r < kRows; ++r) dots[r] = broadcast_i32(queries[r].minus_128_sums[group]);
-      const uint8_t* k = page.keys + tg * sixteen_keys;
+      const uint8_t* k = page + tg * sixteen_keys;
 #pragma GCC unroll 4
-      for (int g = begin; g < end; ++g) {
-        const B64 keys = load_bytes(k + 64 * g);
-        prefetch_far(next + tg * sixteen_keys + 64 * g);
+      for (int g = begin; g < end; g += Page::kHalves) {
+        B64 keys[Page::kHalves];
+        Page::keys(k + 64 * (g / Page::kHalves), keys);
+        prefetch_far(next + tg * sixteen_keys + 64 * (g / Page::kHalves));
+#pragma GCC unroll 2
+        for (int i = 0; i < Page::kHalves; ++i)
 #pragma GCC unroll 4
-        for (int r = 0; r < kRows; ++r) dots[r] = dot_u8s8(dots[r], keys, broadcast_bytes(queries[r].q + 4 * g));
+          for (int r = 0; r < kRows; ++r)
+            dots[r] = dot_u8s8(dots[r], keys[i], broadcast_bytes(queries[r].q + 4 * (g + i)));
       }
-      const F32 key_scale = load(page.key_scales + 64 * group + 16 * tg);
+      const F32 key_scale = Page::scales(key_scales, 64 * group + 16 * tg);
 #pragma GCC unroll 4
       for (int r = 0; r < kRows; ++r) {
         const F32 s = mul(to_float(dots[r]), key_scale);
@@ -96,7 +122,7 @@ PW_INLINE void attend_rows(const PageView& page, int head_dim, int first, int la
       const I32 index = add_i32(lane_index(), broadcast_i32(16 * i));
       e[i] = exp2(sub(scores[r][i], broadcast(page_max[r])));
       e[i] = select_between(index, broadcast_i32(first), broadcast_i32(last), e[i], zero());
-      p[i] = mul(e[i], load(page.value_scales + 16 * i));
+      p[i] = mul(e[i], Page::scales(value_scales, 16 * i));
     }
     const float page_sum = tree_sum(add(add(e[0], e[1]), add(e[2], e[3])));
     const ProbabilityScale ps = probability_scale(maximum(max(max(p[0], p[1]), max(p[2], p[3]))));
@@ -111,42 +137,31 @@ PW_INLINE void attend_rows(const PageView& page, int head_dim, int first, int la
     if (decay[r] != 1.0F)
       for (int d = 0; d < head_dim; d += 16) store(state.output + d, mul(load(state.output + d), broadcast(decay[r])));
   }
-  const uint8_t* next_values = next + PageHead::values(head_dim);
+  const size_t values = Geometry::values(head_dim);
   for (int d = 0; d < head_dim; d += 16) {
-    I32 sums[kRows];
-#pragma GCC unroll 4
-    for (int r = 0; r < kRows; ++r) sums[r] = broadcast_i32(0);
-    const uint8_t* v = page.values + static_cast<size_t>(d) * 64;
-#pragma GCC unroll 4
-    for (int g = 0; g < 16; ++g) {
-      const B64 values = load_bytes(v + 64 * g);
-      prefetch_far(next_values + static_cast<size_t>(d) * 64 + 64 * g);
-#pragma GCC unroll 4
-      for (int r = 0; r < kRows; ++r) sums[r] = dot_u8s8(sums[r], broadcast_bytes(packed[r] + g), values);
-    }
-#pragma GCC unroll 4
-    for (int r = 0; r < kRows; ++r) {
-      float* o = states[r].output + d;
-      store(o, fma(to_float(sums[r]), broadcast(factor[r]), load(o)));
-    }
+    const size_t at = values + static_cast<size_t>(d / 16 / Page::kHalves) * 1024;
+    if (Page::kHalves == 1 || d % 32 == 0)
+      add_values<Page, kRows, 0>(page + at, next + at, d, packed, factor, states);
+    else
+      add_values<Page, kRows, 1>(page + at, next + at, d, packed, factor, states);
   }
 }
 
-template <bool kCapped>
-static void attend_page_rows(const PageView& page, int head_dim, int low, int high, const Query* queries,
+template <class Page, bool kCapped>
+static void attend_page_rows(const uint8_t* page, int head_dim, int low, int high, const Query* queries,
                              SoftmaxState* states, int rows, const uint8_t* next, float cap) {
   for (; rows >= 4; rows -= 4, queries += 4, states += 4)
-    attend_rows<4, kCapped>(page, head_dim, low, high, queries, states, next, cap);
-  if (rows == 3) attend_rows<3, kCapped>(page, head_dim, low, high, queries, states, next, cap);
-  if (rows == 2) attend_rows<2, kCapped>(page, head_dim, low, high, queries, states, next, cap);
-  if (rows == 1) attend_rows<1, kCapped>(page, head_dim, low, high, queries, states, next, cap);
+    attend_rows<Page, 4, kCapped>(page, head_dim, low, high, queries, states, next, cap);
+  if (rows == 3) attend_rows<Page, 3, kCapped>(page, head_dim, low, high, queries, states, next, cap);
+  if (rows == 2) attend_rows<Page, 2, kCapped>(page, head_dim, low, high, queries, states, next, cap);
+  if (rows == 1) attend_rows<Page, 1, kCapped>(page, head_dim, low, high, queries, states, next, cap);
 }
 
+template <class Page>
 static void attend_page(const uint8_t* head, int head_dim, int page_start, int first, int last, const Query* queries,
                         SoftmaxState* states, int rows, const uint8_t* next_head, float softcap) {
-  const PageView page = view(head, head_dim);
-  auto* attend = softcap > 0 ? attend_page_rows<true> : attend_page_rows<false>;
-  attend(page, head_dim, first - page_start, last - page_start, queries, states, rows, next_head, softcap);
+  auto* attend = softcap > 0 ? attend_page_rows<Page, true> : attend_page_rows<Page, false>;
+  attend(head, head_dim, first - page_start, last - page_start, queries, states, rows, next_head, softcap);
 }
 
 // Scores of all keys for all rows of the tile; returns the rows' page maxima in `page_max`.
@@ -319,6 +334,13 @@ static void attend_tile(const uint8_t* head, int head_dim, int page_start, bool 
         store(o, fma(to_float(sums[i][z]), factor[z], load(o)));
       }
   }
+}
+
+static void attend_tile_int4(const uint8_t* head, int head_dim, int page_start, bool all_visible, AttentionTile& tile,
+                             float* scratch, float softcap) {
+  auto* expanded = reinterpret_cast<uint8_t*>(scratch + kTileScratchFloats);
+  expand_page(head, head_dim, expanded);
+  attend_tile(expanded, head_dim, page_start, all_visible, tile, scratch, softcap);
 }
 
 static void merge(SoftmaxState* total, const SoftmaxState& segment, int n) {

@@ -67,6 +67,15 @@ PW_INLINE bool any_different(F32 a, F32 b) {
   return _mm256_movemask_ps(_mm256_or_ps(lo, hi)) != 0;
 }
 
+// Lane i of the result is lane i ^ kDistance (a power of two).
+template <int kDistance>
+PW_INLINE F32 swap_lanes(F32 a) {
+  if constexpr (kDistance == 1) return {_mm256_permute_ps(a.lo, 0xb1), _mm256_permute_ps(a.hi, 0xb1)};
+  if constexpr (kDistance == 2) return {_mm256_permute_ps(a.lo, 0x4e), _mm256_permute_ps(a.hi, 0x4e)};
+  if constexpr (kDistance == 4) return {_mm256_permute2f128_ps(a.lo, a.lo, 1), _mm256_permute2f128_ps(a.hi, a.hi, 1)};
+  return {a.hi, a.lo};
+}
+
 PW_INLINE I32 load_i32(const int32_t* p) { return {load_256(p), load_256(p + 8)}; }
 PW_INLINE void store_i32(int32_t* p, I32 a) {
   _mm256_storeu_si256((__m256i*)p, a.lo);

@@ -37,6 +37,14 @@ PW_INLINE float maximum(F32 a) { return _mm512_reduce_max_ps(a.v); }
 PW_INLINE uint32_t at_least_bits(F32 a, F32 b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_GE_OQ); }
 PW_INLINE bool any_different(F32 a, F32 b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_NEQ_UQ) != 0; }
 
+// Lane i of the result is lane i ^ kDistance (a power of two).
+template <int kDistance>
+PW_INLINE F32 swap_lanes(F32 a) {
+  if constexpr (kDistance == 1) return {_mm512_permute_ps(a.v, 0xb1)};
+  if constexpr (kDistance == 2) return {_mm512_permute_ps(a.v, 0x4e)};
+  return {kDistance == 4 ? _mm512_shuffle_f32x4(a.v, a.v, 0xb1) : _mm512_shuffle_f32x4(a.v, a.v, 0x4e)};
+}
+
 PW_INLINE I32 load_i32(const int32_t* p) { return {_mm512_loadu_si512(p)}; }
 PW_INLINE void store_i32(int32_t* p, I32 a) { _mm512_storeu_si512(p, a.v); }
 PW_INLINE I32 broadcast_i32(int32_t x) { return {_mm512_set1_epi32(x)}; }

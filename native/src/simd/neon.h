@@ -63,6 +63,18 @@ PW_INLINE bool any_different(F32 a, F32 b) {
   return vminvq_u32(same) == 0;
 }
 
+// Lane i of the result is lane i ^ kDistance (a power of two).
+template <int kDistance>
+PW_INLINE F32 swap_lanes(F32 a) {
+  if constexpr (kDistance == 1) {
+    PW_QUARTERS(F32, vrev64q_f32(a.v[q]));
+  } else if constexpr (kDistance == 2) {
+    PW_QUARTERS(F32, vextq_f32(a.v[q], a.v[q], 2));
+  } else {
+    PW_QUARTERS(F32, a.v[q ^ (kDistance / 4)]);
+  }
+}
+
 PW_INLINE I32 load_i32(const int32_t* p) { PW_QUARTERS(I32, vld1q_s32(p + 4 * q)); }
 PW_INLINE void store_i32(int32_t* p, I32 a) {
 #pragma GCC unroll 4

@@ -136,6 +136,12 @@ PW_INLINE bool any_different(F32 a, F32 b) {
 // Integer sums wrap around as in the vector instructions, hence the detour through unsigned.
 PW_INLINE int32_t wrap(uint32_t x) { return static_cast<int32_t>(x); }
 
+// Lane i of the result is lane i ^ kDistance (a power of two).
+template <int kDistance>
+PW_INLINE F32 swap_lanes(F32 a) {
+  return each<F32>([&](int i) { return a.v[i ^ kDistance]; });
+}
+
 PW_INLINE I32 load_i32(const int32_t* p) {
   I32 r;
   __builtin_memcpy(r.v, p, 64);

@@ -2,6 +2,7 @@
 #include PW_VOCABULARY
 #include "../kernels/elementwise.inl"
 
+#include "../kernels/four_bits.inl"
 #include "table.h"
 
 namespace pennyweight::PW_TARGET {
@@ -15,6 +16,8 @@ void fill_elementwise(KernelTable& table) {
   table.gate = gate;
   table.rotate = rotate;
   table.quantize_head = quantize_head;
+  table.hadamard = hadamard;
+  table.quantize_head_4 = quantize_head_4;
   table.maximum = maximum_of;
   table.all_finite = all_finite;
   table.exponentials = exponentials;

@@ -97,13 +97,15 @@ class Answerer:
         model_name: str,
         model_hash: str,
         context: int,
+        kv_format: str = "int8",
         vocab_size: int | None = None,
         dialect: Dialect = GENERIC,
         adapters: AdapterPool | None = None,
     ) -> None:
         """`vocab_size` is the model's number of logits, `dialect` its way to call tools.
 
-        `adapters` are those that `adapted` finds; None: it cannot be asked.
+        `kv_format` is what the engine keeps keys and values in. `adapters` are those that `adapted` finds;
+        None: it cannot be asked.
         """
         self._engine = engine
         self._tokenizer = tokenizer
@@ -115,6 +117,7 @@ class Answerer:
             tokenizer=tokenizer, vocab_size=vocab_size or tokenizer.vocab_size, dialect=dialect
         )
         self._model_hash = model_hash
+        self._kv_format = kv_format
         self._wakeups = WakeupsByLoop()
         self._adapters = adapters
         self._adaptation: Adaptation | NoAdaptation = NoAdaptation()
@@ -207,7 +210,12 @@ class Answerer:
             id=uuid4().hex,
             prompt=(TokenSpan(tokens),),
             sampling=options.sampling,
-            namespace=CacheNamespace(model=self._model_hash, adapter=adapter, project=principal.project),
+            namespace=CacheNamespace(
+                model=self._model_hash,
+                adapter=adapter,
+                kv_format=self._kv_format,
+                project=principal.project,
+            ),
             adapter=adapter,
             priority=options.priority,
             num_choices=options.num_choices,

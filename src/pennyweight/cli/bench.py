@@ -8,6 +8,7 @@ import typer
 
 from pennyweight.cli.options import (  # noqa: TC001  typer reads the annotations at run time
     Json,
+    KvCacheDtype,
     Model,
     Threads,
 )
@@ -23,6 +24,7 @@ def bench(
     model: Model = None,
     lengths: Annotated[list[int] | None, typer.Option("--length", min=1, help="Prompt lengths.")] = None,
     streams: Annotated[list[int] | None, typer.Option("--streams", min=1, help="Numbers of streams.")] = None,
+    kv_cache_dtype: KvCacheDtype = None,
     threads: Threads = None,
     as_json: Json = False,
 ) -> None:
@@ -34,13 +36,15 @@ def bench(
     from pennyweight.cli.measure import Bench
     from pennyweight.cli.terminal import progress_bars, waiting
     from pennyweight.config import Settings
+    from pennyweight.kv_format import check_kv_format
     from pennyweight.models.load import load
 
-    settings = Settings.load({"model": model, "threads": threads})
+    settings = Settings.load({"model": model, "threads": threads, "kv_cache_dtype": kv_cache_dtype})
+    kv_format = check_kv_format(settings.kv_cache_dtype)
     active_target()
     with progress_bars() as progress:
         path = find_model(settings.model, progress)
-        loaded = load(path, progress=lambda done, total: progress("load", done, total))
+        loaded = load(path, kv_format=kv_format, progress=lambda done, total: progress("load", done, total))
     context = loaded.spec.context_length
     wanted = list(lengths) if lengths else [length for length in _LENGTHS if length <= context]
     counts = list(streams or _STREAMS)
@@ -52,7 +56,7 @@ def bench(
         figures = [measured.prompt(length) for length in wanted]
         figures += [measured.decode(count) for count in counts]
     if as_json:
-        report = {"model": loaded.name, "machine": asdict(measured.machine)}
+        report = {"model": loaded.name, "kv_cache_dtype": kv_format, "machine": asdict(measured.machine)}
         print(json.dumps({**report, "figures": [asdict(figure) for figure in figures]}))
     else:
         _print_table(loaded.name, measured.machine, figures)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pennyweight.cli.options import (  # noqa: TC001  typer reads the annotations at run time
     Adapter,
     Context,
+    KvCacheDtype,
     MaxTokens,
     Memory,
     MinP,
@@ -39,6 +40,7 @@ def chat(
     context: Context = None,
     memory: Memory = None,
     weights: Weights = None,
+    kv_cache_dtype: KvCacheDtype = None,
     threads: Threads = None,
 ) -> None:
     """Talk with the model. /help lists what else can be typed."""
@@ -62,6 +64,7 @@ def chat(
         "context": context,
         "memory": memory,
         "weights": weights,
+        "kv_cache_dtype": kv_cache_dtype,
         "threads": threads,
         "parallel": 1,
     }

@@ -7,9 +7,10 @@ the size of its file are enough for that.
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from pennyweight.kv_format import kv_problem
 from pennyweight.memory_need import kv_bytes, memory_need
 from pennyweight.models.architectures import ARCHITECTURES
 from pennyweight.models.cache import models_folder
@@ -19,8 +20,9 @@ from pennyweight.models.recommended import CATALOG_SHAPES, RECOMMENDED
 from pennyweight.system_memory import available_memory, resident_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
+    from pennyweight.kv_format import KvFormat
     from pennyweight.models.decoder_shape import DecoderShape
 
 DEFAULT_CONTEXT = 8192
@@ -87,10 +89,13 @@ def this_machine() -> Machine:
     )
 
 
-def fits(machine: Machine, context: int | None) -> list[Fit]:
-    """Every model with a name, smallest first. `context` None: DEFAULT_CONTEXT, or what a model has."""
+def fits(machine: Machine, context: int | None, *, kv_format: KvFormat = "int8") -> list[Fit]:
+    """Every model with a name, smallest first. `context` None: DEFAULT_CONTEXT, or what a model has.
+
+    `kv_format` is what keys and values would be kept in.
+    """
     installed = set(installed_paths())
-    found = [_fit(candidate, machine, context, candidate.name in installed) for candidate in _candidates()]
+    found = [_fit(candidate, machine, context, kv_format, installed) for candidate in _candidates()]
     return sorted(found, key=lambda fit: fit.parameters)
 
 
@@ -123,9 +128,16 @@ def _candidates() -> Iterator[Candidate]:
         )
 
 
-def _fit(candidate: Candidate, machine: Machine, context: int | None, installed: bool) -> Fit:
-    shape = candidate.shape
-    outline = shape.outline(candidate.weight_bytes)
+def _fit(
+    candidate: Candidate,
+    machine: Machine,
+    context: int | None,
+    kv_format: KvFormat,
+    installed_names: Collection[str],
+) -> Fit:
+    shape, installed = candidate.shape, candidate.name in installed_names
+    plain = shape.outline(candidate.weight_bytes)
+    outline = replace(plain, spec=replace(plain.spec, kv_format=kv_format))
     need = memory_need(outline, resident_bytes=machine.resident_bytes, threads=machine.threads)
     counted = min(context or DEFAULT_CONTEXT, shape.context_length)
     memory = need.total_bytes - need.page_bytes + kv_bytes(outline.spec, counted)
@@ -134,6 +146,8 @@ def _fit(candidate: Candidate, machine: Machine, context: int | None, installed:
         problem = f"this engine does not run {candidate.architecture}"
     elif context is not None and context > shape.context_length:
         problem = f"made for {shape.context_length:,} tokens"
+    elif unkept := kv_problem(kv_format, head_dim=outline.spec.head_dim):
+        problem = unkept
     elif memory > machine.memory_bytes:
         problem = f"{(memory - machine.memory_bytes) / 2**30:,.1f} GiB of memory too little"
     elif not installed and candidate.download_bytes > machine.disk_bytes:

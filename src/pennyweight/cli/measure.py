@@ -56,7 +56,9 @@ class Bench:
         self._weight_bytes = loaded.model.weight_bytes
         self._pages_per_stream = pages_for(max(longest, 2 * _STREAM_CONTEXT) + 1)
         num_pages = max(self._pages_per_stream, streams * pages_for(2 * _STREAM_CONTEXT))
-        self._decoder = _native.Decoder(loaded.model, num_pages=num_pages, num_threads=threads)
+        self._decoder = _native.Decoder(
+            loaded.model, num_pages=num_pages, num_threads=threads, kv_format=loaded.spec.kv_format
+        )
         self.machine = Machine(
             target=_native.active_target(),
             threads=self._decoder.num_threads,

@@ -6,10 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from pennyweight.cli.options import Json  # noqa: TC001  typer reads the annotations at run time
+from pennyweight.cli.options import (  # noqa: TC001  typer reads the annotations at run time
+    Json,
+    KvCacheDtype,
+)
 
 if TYPE_CHECKING:
     from pennyweight.cli.fit import Fit, Machine
+    from pennyweight.kv_format import KvFormat
     from pennyweight.models.catalog import CatalogEntry
     from pennyweight.models.local import InstalledModel
 
@@ -27,16 +31,18 @@ def models(
     context: Annotated[
         int | None, typer.Option(min=1, help="With --fit: tokens of prompt and answer together; else 8,192.")
     ] = None,
+    kv_cache_dtype: KvCacheDtype = None,
     as_json: Json = False,
 ) -> None:
     """List models: size, format, architecture, context and whether they are installed."""
     if invocation.invoked_subcommand is not None:
         return
     if fit:
-        _show_fits(context, as_json=as_json)
+        _show_fits(context, kv_cache_dtype or "int8", as_json=as_json)
         return
-    if context is not None:
-        raise typer.BadParameter("it goes with --fit", param_hint="--context")
+    for option, value in (("--context", context), ("--kv-cache-dtype", kv_cache_dtype)):
+        if value is not None:
+            raise typer.BadParameter("it goes with --fit", param_hint=option)
     from pennyweight.cli.terminal import notice
     from pennyweight.models.catalog import CATALOG
     from pennyweight.models.local import installed_models
@@ -80,11 +86,11 @@ def _catalog_row(entry: CatalogEntry) -> dict[str, Any]:
     }
 
 
-def _show_fits(context: int | None, *, as_json: bool) -> None:
+def _show_fits(context: int | None, kv_format: KvFormat, *, as_json: bool) -> None:
     from pennyweight.cli.fit import DEFAULT_CONTEXT, fits, largest, this_machine
 
     machine = this_machine()
-    found = fits(machine, context)
+    found = fits(machine, context, kv_format=kv_format)
     best = largest(found)
     if as_json:
         _print_json(
@@ -92,6 +98,7 @@ def _show_fits(context: int | None, *, as_json: bool) -> None:
                 "memory_available_bytes": machine.memory_bytes,
                 "disk_free_bytes": machine.disk_bytes,
                 "context": context or DEFAULT_CONTEXT,
+                "kv_cache_dtype": kv_format,
                 "largest": None if best is None else best.name,
                 "models": [fit.as_dict() for fit in found],
             }

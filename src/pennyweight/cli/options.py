@@ -57,6 +57,13 @@ Weights = Annotated[
         "--type", help="Round a model of floats to this as it is read; by default it stays as it is."
     ),
 ]
+KvCacheDtype = Annotated[
+    Literal["int8", "int4"] | None,
+    typer.Option(
+        "--kv-cache-dtype",
+        help="Keys and values of the context: int8, or int4 in half the memory, less exactly.",
+    ),
+]
 Threads = Annotated[int | None, typer.Option(help="Threads of the engine; by default one per core.")]
 Json = Annotated[bool, typer.Option("--json", help="Write one JSON object instead.")]
 EmbeddingModel = Annotated[

@@ -12,6 +12,7 @@ from pennyweight.cli.options import (  # noqa: TC001  typer reads the annotation
     Adapter,
     Context,
     Json,
+    KvCacheDtype,
     MaxTokens,
     Memory,
     MinP,
@@ -47,6 +48,7 @@ def run(
     context: Context = None,
     memory: Memory = None,
     weights: Weights = None,
+    kv_cache_dtype: KvCacheDtype = None,
     threads: Threads = None,
     as_json: Json = False,
 ) -> None:
@@ -76,6 +78,7 @@ def run(
         "context": context,
         "memory": memory,
         "weights": weights,
+        "kv_cache_dtype": kv_cache_dtype,
         "threads": threads,
         "parallel": 1,
     }

@@ -48,6 +48,7 @@ def opened(
             memory=settings.memory,
             threads=settings.threads,
             weights=settings.weights,
+            kv_cache_dtype=settings.kv_cache_dtype,
             batch_share=settings.batch_share,
             embedding_model=embedding_model,
             adapters=None if adapter is None else {Path(adapter).absolute().name or "adapter": adapter},

@@ -25,6 +25,7 @@ from pennyweight.models.source import open_source
 if TYPE_CHECKING:
     import os
 
+    from pennyweight.kv_format import KvFormat
     from pennyweight.models.adapter.targets import AdapterTargets
     from pennyweight.models.outline import ModelOutline
     from pennyweight.models.roles import DecoderRoles, LayerRoles, MatrixRole
@@ -68,6 +69,7 @@ def load(
     *,
     context: int | None = None,
     weights: WeightType | None = None,
+    kv_format: KvFormat = "int8",
     progress: Progress | None = None,
     admit: Callable[[ModelOutline], None] = lambda _: None,
     packed: Callable[[MatrixRole, _native.PackedMatrix], None] = lambda *_: None,
@@ -76,12 +78,13 @@ def load(
 
     Its name is the catalog's if the catalog knows the file, else the file's own. `context` is the number of
     positions it will be opened with (None: all it was made for), `weights` the type that float matrices are
-    rounded to (None: they stay as they are). `admit` is called before any weight is read;
-    what it raises ends the loading; `packed` is told every matrix. Raises ModelFileError.
+    rounded to (None: they stay as they are), `kv_format` what keys and values will be kept in. `admit` is
+    called before any weight is read; what it raises ends the loading; `packed` is told every matrix.
+    Raises ModelFileError, ConfigError.
     """
     path = Path(path)
     with open_source(path, weights=weights) as source:
-        spec, roles = described(source, context)
+        spec, roles = described(source, context, kv_format=kv_format)
         admit(outline_of(source, spec, roles))
         with _Packer(source, spec, roles) as packer:
             return LoadedModel(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pennyweight.errors import ModelFileError
+from pennyweight.errors import ConfigError, ModelFileError
+from pennyweight.kv_format import kv_problem
 from pennyweight.models.architectures import architecture_of
 from pennyweight.models.block_types import FLOAT_TYPES
 from pennyweight.models.huggingface.shards import is_folder
@@ -16,6 +17,7 @@ from pennyweight.models.source import open_source
 if TYPE_CHECKING:
     import os
 
+    from pennyweight.kv_format import KvFormat
     from pennyweight.models.roles import DecoderRoles, MatrixRole
     from pennyweight.models.rounded import WeightType
     from pennyweight.models.source import WeightSource
@@ -31,13 +33,15 @@ class ModelOutline:
     has_float_weights: bool  # some matrix is of a float type
 
 
-def outline(path: str | os.PathLike[str], *, weights: WeightType | None = None) -> ModelOutline:
-    """The size of the model at `path`, of which only the header is read. Raises ModelFileError.
+def outline(
+    path: str | os.PathLike[str], *, weights: WeightType | None = None, kv_format: KvFormat = "int8"
+) -> ModelOutline:
+    """The size of the model at `path`, of which only the header is read. Raises ModelFileError, ConfigError.
 
-    `weights` as of `models.load.load`.
+    `weights` and `kv_format` as of `models.load.load`.
     """
     with open_source(Path(path), weights=weights) as source:
-        return outline_of(source, *described(source))
+        return outline_of(source, *described(source, kv_format=kv_format))
 
 
 def outline_of(source: WeightSource, spec: ModelSpec, roles: DecoderRoles) -> ModelOutline:
@@ -57,17 +61,22 @@ def _padding_bytes(matrix: MatrixRole, nbytes: int) -> int:
     return nbytes * rows * columns // (matrix.rows * matrix.columns) - nbytes
 
 
-def described(source: WeightSource, context: int | None = None) -> tuple[ModelSpec, DecoderRoles]:
+def described(
+    source: WeightSource, context: int | None = None, *, kv_format: KvFormat = "int8"
+) -> tuple[ModelSpec, DecoderRoles]:
     """Shapes and the parts the tensors play, for an engine of `context` positions (None: the model's own).
 
-    Raises ModelFileError naming the file.
+    Raises ModelFileError naming the file, ConfigError if keys and values cannot be kept as `kv_format`.
     """
     try:
         architecture = architecture_of(source.metadata)
-        spec = architecture.describe(source, context)
-        return spec, architecture.roles(spec, source)
+        spec = replace(architecture.describe(source, context), kv_format=kv_format)
+        roles = architecture.roles(spec, source)
     except ModelFileError as error:
         raise ModelFileError(f"{_shown(source.path)}: {error.message}") from error
+    if problem := kv_problem(kv_format, head_dim=spec.head_dim):
+        raise ConfigError(f"{_shown(source.path)}: {problem}; open it with kv_cache_dtype int8")
+    return spec, roles
 
 
 def _shown(path: Path) -> str:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from pennyweight.kv_format import KvFormat, kv_head_bytes
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RopeSpec:
@@ -77,6 +79,7 @@ class ModelSpec:
     residual_scale: float = 1.0  # multiplies attention's and feed-forward's output before the residual sum
     logit_scale: float = 1.0  # multiplies the logits, before their cap
     experts: ExpertSpec | None = None  # None: one feed-forward of width `d_ff`
+    kv_format: KvFormat = "int8"  # no trait of the model: what whoever opens it keeps keys and values in
 
     @property
     def num_layers(self) -> int:
@@ -84,10 +87,5 @@ class ModelSpec:
 
     @property
     def kv_bytes_per_token(self) -> int:
-        """Bytes of int8 keys and values in all layers, with float32 scales: of a key one per 32 elements.
-
-        Heads are filled up to a multiple of 16 elements.
-        """
-        padded = -(-self.head_dim // 16) * 16
-        scales = (padded + 31) // 32 + 1
-        return self.num_layers * self.num_kv_heads * (2 * padded + 4 * scales)
+        """Bytes of keys and values in all layers, with their scales."""
+        return self.num_layers * self.num_kv_heads * kv_head_bytes(self.kv_format, self.head_dim)

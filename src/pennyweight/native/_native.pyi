@@ -259,9 +259,12 @@ class RowResult:
 class Decoder:
     """The fused step over one model, its KV pages and its sampler slots; one engine thread drives it."""
 
-    def __init__(self, model: Model, *, num_pages: int, num_threads: int = 0) -> None:
+    def __init__(
+        self, model: Model, *, num_pages: int, num_threads: int = 0, kv_format: str = "int8"
+    ) -> None:
         """`num_threads` 0: as many as physical cores, affinity and cgroup quota allow. Pages cost memory
-        when touched.
+        when touched; they hold keys and values as "int8" or, in half of that, as "int4", which heads of a
+        multiple of 16 elements can have (ValueError).
         """
     @property
     def target(self) -> str:

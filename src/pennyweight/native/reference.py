@@ -79,6 +79,8 @@ class Spec(Protocol):
     def logit_scale(self) -> float: ...
     @property
     def experts(self) -> Experts | None: ...
+    @property
+    def kv_format(self) -> str: ...
 
 
 Tensors = Mapping[str, Weights | Floats]
@@ -138,6 +140,7 @@ class ReferenceDecoder:
             scale=spec.attention_scale,
             window=layer.window,
             cap=spec.attention_softcap,
+            kv_format=spec.kv_format,
         )
         o_TN = self._projection(part + "output", o_THD.reshape(len(x_TN), -1))
         return self._residual(x_TN, self._optional_norm(part + "post_attention_norm", o_TN))

@@ -16,9 +16,10 @@ import numpy as np
 
 from pennyweight.core import PAGE_TOKENS
 from pennyweight.native.reference_blocks import Floats, Weights, dequantise, take_rows
+from pennyweight.native.reference_four_bits import bfloat16, hadamard, nearest_levels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -86,13 +87,34 @@ class Quantised:
         return np.asarray(self.values.sum(axis=-1))
 
 
-def quantise(x: Floats) -> Quantised:
-    """Over the last axis, to -127..127."""
+def _units(x: Floats) -> tuple[Floats, Floats]:
+    """Over the last axis: the scale at which the largest is 127, and `x` in it."""
     amax = np.abs(x).max(axis=-1)
     empty = amax < F32(1e-30)
     scale = np.where(empty, F32(0), amax / F32(127))
     inverse = np.where(empty, F32(0), F32(127) / np.where(empty, F32(1), amax))
-    return Quantised(np.rint(x * inverse[..., None]), scale)
+    return scale, x * inverse[..., None]
+
+
+def quantise(x: Floats) -> Quantised:
+    """Over the last axis, to -127..127."""
+    scale, y = _units(x)
+    return Quantised(np.rint(y), scale)
+
+
+def quantise_4(x: Floats) -> Quantised:
+    """Over the last axis, to one of sixteen levels, with the scale of the least squared error."""
+    scale, y = _units(x)
+    level = nearest_levels(y)
+    factor = _dot(y, level) / _dot(level, level)
+    return Quantised(level, bfloat16(factor * scale))
+
+
+def _dot(a: Floats, b: Floats) -> Floats:
+    lanes = np.zeros((*a.shape[:-1], 16), F32)
+    for start in range(0, a.shape[-1], 16):
+        lanes = fma(a[..., start : start + 16], b[..., start : start + 16], lanes)
+    return tree(lanes)
 
 
 def _padded(x: Floats, multiple: int) -> Floats:
@@ -261,15 +283,38 @@ class Softmax:
 
 
 def attend(
-    q_THD: Floats, k_TKD: Floats, v_TKD: Floats, *, scale: float, window: int | None, cap: float = 0.0
+    q_THD: Floats,
+    k_TKD: Floats,
+    v_TKD: Floats,
+    *,
+    scale: float,
+    window: int | None,
+    cap: float = 0.0,
+    kv_format: str = "int8",
 ) -> Floats:
-    """Queries and keys of the positions `0 .. T - 1`, rotated; returns `[T, H, D]`."""
+    """Queries and keys of the positions `0 .. T - 1`, with their positions; returns `[T, H, D]`."""
+    kept = {"scale": scale, "window": window, "cap": cap}
+    if kv_format == "int8":
+        return _attend(q_THD, k_TKD, v_TKD, quantise, **kept)
+    return hadamard(_attend(hadamard(q_THD), hadamard(k_TKD), hadamard(v_TKD), quantise_4, **kept))
+
+
+def _attend(
+    q_THD: Floats,
+    k_TKD: Floats,
+    v_TKD: Floats,
+    kept: Callable[[Floats], Quantised],
+    *,
+    scale: float,
+    window: int | None,
+    cap: float,
+) -> Floats:
     tokens, heads, head_dim = q_THD.shape
     shape_KQT = (k_TKD.shape[1], heads // k_TKD.shape[1], tokens)
-    q = _head_groups(q_THD.transpose(1, 0, 2).reshape(*shape_KQT, head_dim))
+    q = _head_groups(q_THD.transpose(1, 0, 2).reshape(*shape_KQT, head_dim), quantise)
     factor = scale * (2 * LOG2E / cap) if cap else scale * LOG2E
     q = [Quantised(part.values, part.scale * F32(factor)) for part in q]
-    k, v = _head_groups(k_TKD.transpose(1, 0, 2)), quantise(v_TKD.transpose(1, 0, 2))
+    k, v = _head_groups(k_TKD.transpose(1, 0, 2), kept), kept(v_TKD.transpose(1, 0, 2))
     total = Softmax.empty(shape_KQT, head_dim)
     begun = np.zeros(shape_KQT, bool)
     for first in range(0, tokens, SEGMENT_PAGES * PAGE_TOKENS):
@@ -289,9 +334,9 @@ def attend(
     return o.reshape(heads, tokens, head_dim).transpose(1, 0, 2)
 
 
-def _head_groups(x: Floats) -> list[Quantised]:
+def _head_groups(x: Floats, kept: Callable[[Floats], Quantised]) -> list[Quantised]:
     """Runs of 32 elements of a head, the last of which may be shorter, quantised apart."""
-    return [quantise(x[..., first : first + HEAD_GROUP]) for first in range(0, x.shape[-1], HEAD_GROUP)]
+    return [kept(x[..., first : first + HEAD_GROUP]) for first in range(0, x.shape[-1], HEAD_GROUP)]
 
 
 def _take(heads: Quantised, keys: NDArray[np.intp]) -> Quantised:

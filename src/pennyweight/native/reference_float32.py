@@ -67,7 +67,14 @@ def rotate(x_THD: Floats, positions: range, frequencies: tuple[float, ...], magn
 
 
 def attend(
-    q_THD: Floats, k_TKD: Floats, v_TKD: Floats, *, scale: float, window: int | None, cap: float = 0.0
+    q_THD: Floats,
+    k_TKD: Floats,
+    v_TKD: Floats,
+    *,
+    scale: float,
+    window: int | None,
+    cap: float = 0.0,
+    kv_format: str = "int8",  # noqa: ARG001  keys and values stay floats
 ) -> Floats:
     tokens, heads, head_dim = q_THD.shape
     group = heads // k_TKD.shape[1]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pennyweight.answers.grammars import Grammars
     from pennyweight.api import Engine
     from pennyweight.engine.core_turns import CoreTurns
+    from pennyweight.kv_format import KvFormat
     from pennyweight.local_models import LocalModel
     from pennyweight.memory import PoolSize
     from pennyweight.models.load import LoadedModel
@@ -82,7 +83,7 @@ class ResidentEngine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineOpener:
-    """How models are opened: `context`, `parallel`, `threads` and `weights` as of `Engine.open`.
+    """How models are opened: `context`, `parallel`, `threads`, `weights` and `kv_format` as of `Engine.open`.
 
     `models` are all that may be there at once, `program_bytes` what the process holds before the first.
     """
@@ -94,6 +95,7 @@ class EngineOpener:
     parallel: int | None
     threads: int | None
     weights: WeightType | None = None
+    kv_format: KvFormat = "int8"
     batch_share: float
     cores: CoreTurns
 
@@ -111,6 +113,7 @@ class EngineOpener:
             parallel=plan.parallel,
             threads=self.threads,
             weights=self.weights,
+            kv_format=model.kv_cache_dtype or self.kv_format,
             batch_share=self.batch_share,
             progress=room.progress,
         )

@@ -106,6 +106,7 @@ def _residents(
     settings: Settings, models: list[LocalModel], ceiling: int | None, cores: CoreTurns
 ) -> Residents:
     from pennyweight.api import active_target
+    from pennyweight.kv_format import check_kv_format
     from pennyweight.models.rounded import check_weight_type
     from pennyweight.residents.engine_opener import EngineOpener
     from pennyweight.residents.place import ResidentLimits
@@ -121,6 +122,7 @@ def _residents(
         parallel=settings.parallel,
         threads=settings.threads,
         weights=check_weight_type(settings.weights),
+        kv_format=check_kv_format(settings.kv_cache_dtype),
         batch_share=settings.batch_share / 100,
         cores=cores,
     )
