@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -293,10 +294,10 @@ def attend(
     kv_format: str = "int8",
 ) -> Floats:
     """Queries and keys of the positions `0 .. T - 1`, with their positions; returns `[T, H, D]`."""
-    kept = {"scale": scale, "window": window, "cap": cap}
+    attend_with = partial(_attend, scale=scale, window=window, cap=cap)
     if kv_format == "int8":
-        return _attend(q_THD, k_TKD, v_TKD, quantise, **kept)
-    return hadamard(_attend(hadamard(q_THD), hadamard(k_TKD), hadamard(v_TKD), quantise_4, **kept))
+        return attend_with(q_THD, k_TKD, v_TKD, quantise)
+    return hadamard(attend_with(hadamard(q_THD), hadamard(k_TKD), hadamard(v_TKD), quantise_4))
 
 
 def _attend(

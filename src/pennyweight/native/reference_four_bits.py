@@ -35,7 +35,7 @@ def hadamard(x: Floats) -> Floats:
 def nearest_levels(y: Floats) -> Floats:
     """Of values in units of 127 / largest, with their signs."""
     magnitude = (np.abs(y)[..., None] >= LIMITS).sum(axis=-1)
-    return LEVELS[np.where(y >= 0, 8 + magnitude, 7 - magnitude)]
+    return np.asarray(LEVELS[np.where(y >= 0, 8 + magnitude, 7 - magnitude)])
 
 
 def bfloat16(x: Floats) -> Floats:
