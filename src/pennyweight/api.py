@@ -23,6 +23,7 @@ from pennyweight.core import SamplingParams
 from pennyweight.encoder import EncoderSlot, check_encoder
 from pennyweight.engine.core_turns import CoreTurns
 from pennyweight.errors import ConfigError, EngineError, InvalidRequestError, ModelNotFoundError
+from pennyweight.kv_format import check_kv_format
 
 if TYPE_CHECKING:
     from pennyweight.answers.answer import Answerer
@@ -99,23 +100,19 @@ class Engine:
         adapters: Mapping[str, str | os.PathLike[str]] | None = None,
         progress: Progress | None = None,
     ) -> Engine:
-        """Open an installed model by name, or a GGUF file or a Hugging Face folder by path.
-
-        None: the default one, fetched if absent.
+        """Open a model by name, or a GGUF file or a folder by path; None: the default one, fetched if absent.
 
         `context` is in tokens, `parallel` in whole contexts held at once; by default both suit the memory
-        there is. `memory` (bytes, or text such as "1.5GiB") is a ceiling on all the memory this process
-        takes. `weights` ("q8_0", "q4_0", "q4_1"): a model of floats is rounded to that as it is read; None:
-        as they are. `kv_cache_dtype` "int4" keeps the context's keys and values in half the memory, less
-        exactly; None: "int8". `batch_share` percent of the time are for batches although people wait.
-        `embedding_model` is for `embed`; None: the default one, opened (and fetched) when it is first
-        needed, which a stated `memory` rules out. `adapters` are names for folders that PEFT saved: `chat`
-        and its like answer with one if it is their `model`.
-        Raises ModelNotFoundError, ModelFileError, FetchError, ConfigError.
+        there is. `memory` (bytes, or text such as "1.5GiB") is a ceiling on all that this process takes.
+        `weights` ("q8_0", "q4_0", "q4_1"): a model of floats is rounded to that as it is read. With
+        `kv_cache_dtype` "int4" (None: "int8") keys and values take half the memory, less exactly.
+        `batch_share` percent of the time are for batches although people wait. `embedding_model` is for
+        `embed`; None: the default one, opened (and fetched) when it is first needed, which a stated `memory`
+        rules out. `adapters` are names for folders that PEFT saved: `chat` and its like answer with one if
+        it is their `model`. Raises ModelNotFoundError, ModelFileError, FetchError, ConfigError.
         """
         _check_counts(context=context, parallel=parallel, threads=threads)
         from pennyweight.composition import compose
-        from pennyweight.kv_format import check_kv_format
         from pennyweight.memory import MemoryPlan, parse_memory
         from pennyweight.models.rounded import check_weight_type
 

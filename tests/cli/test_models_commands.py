@@ -107,8 +107,8 @@ def test_bench(penny: Penny, tiny_llama_path: Path) -> None:
         "--streams",
         "2",
     )
-    report = json.loads(penny.run(*arguments, "--json").stdout)
-    assert report["model"] == "tiny-llama"
+    report = json.loads(penny.run(*arguments, "--kv-cache-dtype", "int4", "--json").stdout)
+    assert (report["model"], report["kv_cache_dtype"]) == ("tiny-llama", "int4")
     assert report["machine"]["bytes_per_s"] > 0
     kinds = [(figure["kind"], figure["length"], figure["streams"]) for figure in report["figures"]]
     assert kinds == [("prompt", 64, 1), ("decode", 128, 1), ("decode", 128, 2)]

@@ -135,7 +135,9 @@ def test_offline_what_is_here_is_what_an_address_means(penny: Penny, hub: Huggin
 
 
 def test_what_fits_this_machine(penny: Penny) -> None:
-    found = json.loads(penny.run("models", "--fit", "--context", "4096", "--json").stdout)
+    asked = ("models", "--fit", "--context", "4096", "--kv-cache-dtype", "int4", "--json")
+    found = json.loads(penny.run(*asked).stdout)
+    assert found["kv_cache_dtype"] == "int4"
     names = [row["name"] for row in found["models"]]
     assert {"smollm2-135m-instruct", "gemma-3-270m", *RECOMMENDED} == set(names)
     assert found["context"] == 4096
