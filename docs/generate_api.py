@@ -19,6 +19,7 @@ from pennyweight.history.assistants.thread_fields import CREATE_THREAD, UPDATE_T
 from pennyweight.history.conversation_fields import CONVERSATION_FIELDS, ITEMS_FIELDS
 from pennyweight.history.metadata_fields import METADATA_FIELDS
 from pennyweight.jobs.batch_request import BATCH_FIELDS
+from pennyweight.jobs.tuning_request import TUNING_FIELDS
 from pennyweight.retrieval.search_fields import SEARCH_FIELDS
 from pennyweight.retrieval.store_fields import (
     ADD_BATCH,
@@ -59,6 +60,7 @@ ENDPOINTS: tuple[tuple[str, FieldTables], ...] = (
     ("POST /detokenize", DETOKENIZE_FIELDS),
     ("POST /v1/embeddings", EMBEDDING_FIELDS),
     ("POST /v1/batches", BATCH_FIELDS),
+    ("POST /v1/fine_tuning/jobs", TUNING_FIELDS),
     ("POST /v1/assistants", CREATE_ASSISTANT),
     ("POST /v1/assistants/{id}", UPDATE_ASSISTANT),
     ("POST /v1/threads", CREATE_THREAD),

@@ -74,6 +74,8 @@ class Settings:
     max_queued_batches: int = 100  # of one project, that have not ended
     max_queued_batch_bytes: int = 2_000_000_000  # of their inputs together
     max_queued_answers: int = 1000  # of one project: runs and responses in the background under way
+    tuning_jobs: int = 1  # jobs of fine-tuning that are trained at a time
+    tuning_threads: int | None = None  # of a trainer; None: one per physical core, behind all else
     max_body_bytes: int = 32 * 2**20
     aliases: dict[str, str] = field(default_factory=dict)  # further names of models served
     adapters: dict[str, str] = field(default_factory=dict)  # names and folders that PEFT saved

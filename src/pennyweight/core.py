@@ -89,7 +89,8 @@ class CacheNamespace:
 class Allowance:
     """How much one key or one project (`subject` is its id) may use; None: no limit.
 
-    `budget` is in picodollars (10**-12 US dollars), per calendar month (UTC) or in total.
+    `budget` is in picodollars (10**-12 US dollars), per calendar month (UTC) or in total; `training_tokens`
+    are what fine-tuning may train in a calendar month.
     """
 
     subject: str
@@ -97,11 +98,13 @@ class Allowance:
     tokens_per_minute: int | None = None
     budget: int | None = None
     budget_period: Literal["month", "total"] = "month"
+    training_tokens: int | None = None
 
     @property
     def is_empty(self) -> bool:
         """Nothing is limited."""
-        return self.requests_per_minute is None and self.tokens_per_minute is None and self.budget is None
+        limits = (self.requests_per_minute, self.tokens_per_minute, self.budget, self.training_tokens)
+        return all(limit is None for limit in limits)
 
 
 class MaskProvider(Protocol):

@@ -85,6 +85,10 @@ class ModelsHere(Protocol):
         """Nobody asks for it any more: it need not stay in memory."""
         ...
 
+    def sources(self) -> Mapping[str, str]:
+        """The file or installed name of each model."""
+        ...
+
 
 class OneModel:
     """An engine that somebody else has opened, and closes."""
@@ -108,6 +112,9 @@ class OneModel:
 
     def drop_adapter(self, adapter: str) -> None:
         self._engine.adapters.drop(adapter)
+
+    def sources(self) -> Mapping[str, str]:
+        return {self._engine.name: str(self._engine.model.path)}
 
 
 def serving(

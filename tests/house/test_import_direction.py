@@ -39,7 +39,7 @@ _MAY_IMPORT = {
     "quota": _BASE | {"answers", "store", "cost"},
     "history": _BASE | {"answers", "store", "quota"},
     "retrieval": _BASE | {"native", "answers", "store"},
-    "jobs": _BASE | {"config", "answers", "store", "quota", "cost", "history"},
+    "jobs": _BASE | {"config", "models", "answers", "store", "quota", "cost", "history"},
     "distillation": _BASE | {"answers", "store", "jobs"},
     "server": _SERVICE | {"config", "store", "history", "retrieval", "jobs", "cost", "quota"},
 }

@@ -125,6 +125,31 @@ def reading_is_stopped() -> None:
     ingestion.FileReading.run = run  # type: ignore[method-assign]
 
 
+def stand_in_trainer() -> None:
+    """Fine-tuning learns nothing, and goes as it would."""
+    from pathlib import Path
+
+    from pennyweight.jobs.trainer_process import Trainer
+
+    script = str(Path(__file__).with_name("stand_in_trainer.py"))
+    trainer = Trainer(command=(sys.executable, script))
+    Trainer.here = lambda: trainer  # type: ignore[method-assign]
+
+
+def hurried_tuning() -> None:
+    """Leases of fine-tuning are renewed all the time."""
+    from dataclasses import replace as replaced
+
+    from pennyweight.jobs import tuning_worker
+
+    init = tuning_worker.TuningWorker.__init__
+
+    def made(self: Any, shop: Any, **options: Any) -> None:
+        init(self, replaced(shop, lease_s=0), **options)
+
+    tuning_worker.TuningWorker.__init__ = made  # type: ignore[method-assign]
+
+
 def tidy_at_once() -> None:
     """The text index is put in order without waiting."""
     from pennyweight.retrieval import ingestion

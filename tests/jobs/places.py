@@ -106,10 +106,27 @@ OFFICE: Final = (
     "spending.counted",
     "usage.written",
 )
+TUNING: Final = (
+    "tuning_job.leases_forgotten",
+    "tuning_job.added",
+    "tuning_job.claimed",
+    "tuning_job.begun",
+    "tuning_job.stepped",
+    "tuning_job.checkpointed",
+    "tuning_job.succeeded",
+    "tuning_job.failed",
+    "tuning_job.cancelled",
+    "tuning_job.paused",
+    "tuning_job.resumed",
+    "tuning_job.failure_counted",
+    "tuned_model.deleted",
+)
+TUNING_RARELY: Final = ("tuning_job.renewed", "tuning_job.put_down")
 RETENTION: Final = (
     "events.forgotten",
     "generations.forgotten",
     "idempotent_answers.forgotten",
+    "tuning_jobs.forgotten",
     "usage.forgotten",
 )
 PROGRAMS: Final = (

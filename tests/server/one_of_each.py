@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from tests.jobs.requests import CHAT, chat_line, jsonl
+from tests.jobs.tuning import examples
 from tests.server.live import eventually
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ BODIES: Final[Mapping[str, Any]] = {
 """Of POST routes that want other things than metadata."""
 
 
+TUNING: Final = "/v1/fine_tuning/jobs"
 TOP: Final = ("files", "batches", "responses", "conversations", "assistants", "threads", "vector_stores")
 """What is there at `/v1/NOUN/ID`; beside it there are stored chats, and what is inside of these."""
 
@@ -47,7 +49,10 @@ class Project:
 
 
 def fill(own: Project, model: str) -> None:
-    """Make one of everything."""
+    """Make one of everything; a stand-in trains."""
+    data = {"files": {"file": ("t.jsonl", examples("slow"))}, "data": {"purpose": "fine-tune"}}
+    tuned = {"model": model, "training_file": own.made("/v1/files", **data)}
+    own.ids["jobs"] = own.made(TUNING, json=tuned)
     upload = {"files": {"file": ("a.jsonl", jsonl(chat_line(1, model=model)))}, "data": {"purpose": "batch"}}
     file = own.ids["files"] = own.made("/v1/files", **upload)
     batch = {"input_file_id": file, "endpoint": CHAT, "completion_window": "24h"}

@@ -14,10 +14,11 @@ import pytest
 
 from tests.jobs.requests import CHAT, chat_line, jsonl
 from tests.jobs.service import Service
+from tests.jobs.tuning import examples
 from tests.models.tiny import write_tiny_llama
 from tests.server.assisting import CALL, STRICT
 from tests.server.live import eventually
-from tests.server.one_of_each import BODIES, USER, Project, fill, ids_in, with_blanks
+from tests.server.one_of_each import BODIES, TUNING, USER, Project, fill, ids_in, with_blanks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,9 +35,13 @@ KEEPS_NOTHING = (
     "/tokenize",
     "/detokenize",
 )
-TUNING = ("/v1/models/", "/v1/fine_tuning/")
-"""Routes of tuned models, which have tests of their own."""
-MAY_HAVE_ENDED = ("/v1/responses/{}/cancel", "/v1/vector_stores/{}/file_batches/{}/cancel")
+TUNED = "/v1/models/"
+"""The routes of tuned models have tests of their own."""
+MAY_HAVE_ENDED = (
+    "/v1/responses/{}/cancel",
+    "/v1/vector_stores/{}/file_batches/{}/cancel",
+    *(f"/v1/fine_tuning/jobs/{{}}/{verb}" for verb in ("cancel", "pause", "resume")),
+)
 """What cannot be cancelled any more is refused before anything is written."""
 OLD_USAGE = "SELECT count(*) FROM usage WHERE ended_at = 1"
 ORGANIZATION: dict[str, Any] = {
@@ -90,6 +95,11 @@ def long_batch(own: Project) -> str:
     return own.made("/v1/batches", json=batch)
 
 
+def examples_of(own: Project) -> str:
+    data = {"files": {"file": ("t.jsonl", examples())}, "data": {"purpose": "fine-tune"}}
+    return own.made("/v1/files", **data)
+
+
 def bodies_of(own: Project, waiting: dict[str, str]) -> dict[str, Any]:
     """By path with blanks; what is not here is sent metadata."""
     more = own.made("/v1/files", files={"file": ("b.txt", b"b")}, data={"purpose": "assistants"})
@@ -109,6 +119,7 @@ def bodies_of(own: Project, waiting: dict[str, str]) -> dict[str, Any]:
         "/v1/threads/runs": run,
         "/v1/threads/{}/runs": run,
         "/v1/threads/{}/runs/{}/submit_tool_outputs": {"tool_outputs": results},
+        TUNING: {"model": MODEL, "training_file": examples_of(own)},
         "/v1/vector_stores": {},
         "/v1/vector_stores/{}/files": {"file_id": more},
         "/v1/vector_stores/{}/file_batches": {"file_ids": [more]},
@@ -127,7 +138,7 @@ class Routes:
             (method.upper(), path)
             for path, methods in document.items()
             for method in methods
-            if method != "get" and with_blanks(path) not in KEEPS_NOTHING and not path.startswith(TUNING)
+            if method != "get" and with_blanks(path) not in KEEPS_NOTHING and not path.startswith(TUNED)
         ]
         self._lists = [path for path, methods in document.items() if "get" in methods and _is_list(path)]
 
@@ -170,7 +181,7 @@ def people(service: Service) -> Iterator[tuple[Project, Project]]:
     service.start()
     service.kill()  # it has a database now
     admin_secret, service.key = service.issue(), service.issue("api.all")
-    service.start(wrong=["tidies_all_the_time"])
+    service.start(wrong=["tidies_all_the_time", "stand_in_trainer"])
     with whoever_has(service, service.key) as own, whoever_has(service, admin_secret) as admin:
         fill(own, MODEL)
         office(admin)

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from pennyweight.jobs.trainer_process import Trainer
 from tests.jobs.requests import CHAT
+from tests.jobs.tuning import STAND_IN
 from tests.server.issuing import new_key, new_project
 from tests.server.live import LiveServer, live_server
 from tests.server.one_of_each import BODIES, TOP, USER, Project, fill, ids_in, with_blanks
@@ -30,8 +32,10 @@ OF_EACH_ANSWER = ("date", "x-request-id", "openai-processing-ms", "content-lengt
 
 @pytest.fixture(scope="module")
 def keyed(engine: Engine) -> Iterator[LiveServer]:
-    with live_server(engine) as server:
-        yield server
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "here", lambda: STAND_IN)
+        with live_server(engine) as server:
+            yield server
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from pennyweight.store.restore import restore
 from pennyweight.store.tables import metadata
 from pennyweight.store.verify import verify
 from tests.store.filled import add_run, fill
+from tests.store.tuned import add_tuning
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,6 +47,7 @@ def folder(tmp_path: Path, database_url: str) -> DataFolder:
     with Database.open(database_url) as database:
         fill(database, BlobStore(folder.path, database))
         database.write_now(add_run)
+        database.write_now(add_tuning)
     return folder
 
 

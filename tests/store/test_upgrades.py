@@ -18,6 +18,7 @@ from pennyweight.store.tables.conversations import conversation_items, conversat
 from pennyweight.store.text_index import TextIndex
 from pennyweight.store.verify import verify
 from tests.store.filled import add_run, fill
+from tests.store.tuned import add_tuning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,6 +42,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
             fill(database, BlobStore(folder.path, database))
             if with_runs:
                 database.write_now(add_run)
+                database.write_now(add_tuning)
         made[with_runs] = folder.path
     return made
 

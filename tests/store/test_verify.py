@@ -9,6 +9,7 @@ import pytest
 from pennyweight.store.blobs import BlobStore, stored_blobs
 from pennyweight.store.verify import verify
 from tests.store.filled import add_run, fill
+from tests.store.tuned import add_tuning
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,6 +35,7 @@ def damaged(database: Database, *statements: str) -> None:
     else:
         names = ("state", "lease", "ended")
         lifted = [f"ALTER TABLE generations DROP CONSTRAINT ck_generations_{name}" for name in names]
+        lifted += [f"ALTER TABLE tuning_jobs DROP CONSTRAINT ck_tuning_jobs_{name}" for name in names[::2]]
         lifted.append("SET session_replication_role = replica")
     with engine.connect() as connection:
         raw = connection.connection.dbapi_connection
@@ -46,6 +48,7 @@ def damaged(database: Database, *statements: str) -> None:
 
 def test_nothing_is_found_in_a_store_that_is_well(filled: Database, tmp_path: Path) -> None:
     filled.write_now(add_run)
+    filled.write_now(add_tuning)
     assert findings(filled, tmp_path) == {}
 
 
@@ -167,6 +170,31 @@ def test_each_kind_of_damage_is_found(
 ) -> None:
     damaged(filled, *statement.split("; "))
     assert any(found in finding for finding in findings(filled, tmp_path)[check])
+
+
+@pytest.mark.parametrize(
+    ("statement", "found"),
+    [
+        ("UPDATE tuning_jobs SET state = 'asleep'", "in an unknown state, 'asleep'"),
+        ("UPDATE tuning_jobs SET ended_at = NULL", "succeeded and its end does not fit"),
+        ("UPDATE tuning_jobs SET begun_at = NULL", "running and does not say since when"),
+        ("UPDATE tuning_jobs SET lease_expires_at = 9", "succeeded and somebody works on it"),
+        ("UPDATE tuning_jobs SET fine_tuned_model = NULL", "succeeded and its model does not fit"),
+        ("UPDATE tuning_jobs SET error = '{}'", "succeeded and its error does not fit"),
+        ("UPDATE tuning_jobs SET hyperparameters = '{'", "has hyperparameters that are no JSON"),
+        ("UPDATE tuning_jobs SET trained_tokens = -1", "counts less than nothing"),
+        ("DELETE FROM blob_uses WHERE owner_id LIKE '%/training'", "0 contents of its training file"),
+        ("DELETE FROM blob_uses WHERE owner_id LIKE 'ft:%'", "has 0 contents"),
+        ("UPDATE tuned_models SET config = '{}'", "is another adapter than it says"),
+        ("UPDATE tuning_checkpoints SET metrics = ''", "has metrics that are no JSON"),
+    ],
+)
+def test_each_kind_of_damage_to_fine_tuning_is_found(
+    filled: Database, tmp_path: Path, statement: str, found: str
+) -> None:
+    filled.write_now(add_tuning)
+    damaged(filled, statement)
+    assert any(found in finding for finding in findings(filled, tmp_path)["fine-tuning"])
 
 
 def test_a_text_index_that_lost_a_chunk(sqlite_url: str, tmp_path: Path) -> None:

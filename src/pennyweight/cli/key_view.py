@@ -120,6 +120,8 @@ def _limits(allowance: Allowance) -> str:
         parts.append(f"{allowance.requests_per_minute} requests/min")
     if allowance.tokens_per_minute is not None:
         parts.append(f"{allowance.tokens_per_minute} tokens/min")
+    if allowance.training_tokens is not None:
+        parts.append(f"{allowance.training_tokens} tokens trained/month")
     if allowance.budget is not None:
         period = "/month" if allowance.budget_period == "month" else " in total"
         parts.append(f"${allowance.budget / PICODOLLARS:.6g}{period}")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _MAX_DOLLARS: Final = 1_000_000
-_MAX_PER_MINUTE: Final = 2**31 - 1
+_MOST: Final = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,12 +68,17 @@ class KeyWish:
 
 
 def limits(
-    requests: int | None, tokens: int | None, dollars: float | None, period: Literal["month", "total"]
+    requests: int | None,
+    tokens: int | None,
+    trained: int | None,
+    dollars: float | None,
+    period: Literal["month", "total"],
 ) -> Allowance:
     """Limits of a key that has no id yet. Raises ConfigError for numbers that are none."""
-    for flag, number in (("--requests-per-minute", requests), ("--tokens-per-minute", tokens)):
-        if number is not None and not 1 <= number <= _MAX_PER_MINUTE:
-            raise ConfigError(f"{flag} is {number}; it must be from 1 to {_MAX_PER_MINUTE}")
+    flags = {"--requests-per-minute": requests, "--tokens-per-minute": tokens, "--training-tokens": trained}
+    for flag, number in flags.items():
+        if number is not None and not 1 <= number <= _MOST:
+            raise ConfigError(f"{flag} is {number}; it must be from 1 to {_MOST}")
     if dollars is not None and not (math.isfinite(dollars) and 0 <= dollars <= _MAX_DOLLARS):
         raise ConfigError(f"--budget is {dollars}; it must be from 0 to {_MAX_DOLLARS} US dollars")
     return Allowance(
@@ -82,6 +87,7 @@ def limits(
         tokens_per_minute=tokens,
         budget=None if dollars is None else round(dollars * PICODOLLARS),
         budget_period=period,
+        training_tokens=trained,
     )
 
 

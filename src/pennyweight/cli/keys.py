@@ -39,6 +39,7 @@ def create(
     ] = None,
     requests_per_minute: Annotated[int | None, typer.Option(help="Most requests a minute.")] = None,
     tokens_per_minute: Annotated[int | None, typer.Option(help="Most tokens a minute.")] = None,
+    training_tokens: Annotated[int | None, typer.Option(help="Most tokens trained a month.")] = None,
     budget: Annotated[float | None, typer.Option(help="Most US dollars, by the price list.")] = None,
     budget_period: Annotated[
         Literal["month", "total"], typer.Option(help="Whether the budget is a calendar month's, or all.")
@@ -58,7 +59,7 @@ def create(
         admin=admin,
         scopes=tuple(scope or ()),
         expires=expires,
-        limits=limits(requests_per_minute, tokens_per_minute, budget, budget_period),
+        limits=limits(requests_per_minute, tokens_per_minute, training_tokens, budget, budget_period),
     )
     wish.check()
     now = int(time.time())

@@ -3,7 +3,7 @@
 [[prices]]
 since = 2027-01-01                # optional: always; a date (midnight UTC) or a date and time
 model = "smollm2-135m-instruct"   # optional: every model
-kind = "completions"              # optional; or "embeddings"
+kind = "completions"              # optional; or "embeddings", or "training" (`input` is for tokens trained)
 input = 0.10                      # dollars per million tokens, as on every provider's page
 cached_input = 0.05               # optional: as `input`
 output = 0.40                     # optional: 0

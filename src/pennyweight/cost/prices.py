@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 PICODOLLARS: Final = 10**12
 """In one dollar."""
 
-Kind = Literal["completions", "embeddings"]
+Kind = Literal["completions", "embeddings", "training"]
 """OpenAI's kinds of usage that this server has; chats and responses are completions."""
-KINDS: Final[tuple[Kind, ...]] = ("completions", "embeddings")
+KINDS: Final[tuple[Kind, ...]] = ("completions", "embeddings", "training")
 
 ANY_MODEL: Final = "*"
 
@@ -30,7 +30,8 @@ ANY_MODEL: Final = "*"
 class Price:
     """Picodollars per token, from the second `since` (since 1970) on, for `model` (a served name) or any.
 
-    `cached` is for prompt tokens found in the cache. `batch_percent` of all is what a batch pays.
+    `cached` is for prompt tokens found in the cache. `batch_percent` of all is what a batch pays. Of the kind
+    `training` every token that is trained, once an epoch, is a prompt token.
     """
 
     prompt: int
@@ -58,6 +59,7 @@ class Price:
 PRICE_LIST: Final = (
     Price(prompt=150_000, cached=75_000, completion=600_000),  # GPT-4o mini: $0.15, $0.075, $0.60 a million
     Price(prompt=20_000, cached=20_000, completion=0, kind="embeddings"),  # text-embedding-3-small: $0.02
+    Price(prompt=3_000_000, cached=3_000_000, completion=0, kind="training"),  # GPT-4o mini: $3 a million
 )
 """What holds where the operator's own list says nothing (https://platform.openai.com/docs/pricing)."""
 

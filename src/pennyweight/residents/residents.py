@@ -95,6 +95,12 @@ class Residents:
         for engine in engines:
             engine.adapters.drop(adapter)
 
+    def sources(self) -> Mapping[str, str]:
+        """The file or installed name of each model."""
+        from pennyweight.models.catalog import DEFAULT_MODEL
+
+        return {name: place.model.source or DEFAULT_MODEL for name, place in self._places.items()}
+
     @property
     def is_serving(self) -> bool:
         """False while an engine that has failed is there, or once this is closed."""

@@ -24,6 +24,12 @@ from pennyweight.jobs.batch_run import Workshop
 from pennyweight.jobs.batch_worker import BatchWorker
 from pennyweight.jobs.generation_worker import Desk, GenerationWorker
 from pennyweight.jobs.new_batch import QueueLimits
+from pennyweight.jobs.trainer_process import Trainer
+from pennyweight.jobs.tunable import TunableModels
+from pennyweight.jobs.tuned_shelf import TunedShelf
+from pennyweight.jobs.tuning_run import TuningShop
+from pennyweight.jobs.tuning_worker import TuningWorker
+from pennyweight.jobs.work_folder import WORK_FOLDERS, machine_plan
 from pennyweight.quota.rates import RATE_KINDS
 from pennyweight.retrieval.encoding import ChunkEncoder
 from pennyweight.retrieval.file_search import FileSearches
@@ -49,6 +55,7 @@ from pennyweight.server.routes.conversations import conversation_routes
 from pennyweight.server.routes.docs import docs_routes
 from pennyweight.server.routes.embeddings import embedding_routes
 from pennyweight.server.routes.files import file_routes
+from pennyweight.server.routes.fine_tuning import Tuning, fine_tuning_routes
 from pennyweight.server.routes.health import ServerStatus, health_routes
 from pennyweight.server.routes.metrics import metrics_routes
 from pennyweight.server.routes.models import models_routes
@@ -138,6 +145,7 @@ def create_app(
         measured=lambda answers, model: MeteredAnswers(answers, metrics, model=model),
         elsewhere=models_elsewhere(settings.upstream.values(), metrics, environ=os.environ),
         passages=FileSearches(searcher),
+        tuned=TunedShelf(services.database, services.blobs),
     )
     limits = ChatLimits(max_body_bytes=settings.max_body_bytes, ping_s=ping_s)
     for routes in (completions_routes, tokens_routes):
@@ -148,6 +156,7 @@ def create_app(
     app.include_router(models_routes(house.served))
     app.include_router(moderations_routes())
     _add_jobs(app, house, services, settings)
+    _add_tuning(app, here, house, services, settings)
     retrieval = _add_retrieval(app, searcher, services, settings)
     _add_assistants(app, house, retrieval, later, limits)
     _add_organization(app, services, settings)
@@ -161,7 +170,7 @@ def create_app(
 @contextmanager
 def working(app: FastAPI) -> Iterator[None]:
     """While this is open, what was queued is answered, and files are read. It closes before the engine."""
-    workers: list[BatchWorker | GenerationWorker | IngestionWorker] = app.state.workers
+    workers: list[BatchWorker | GenerationWorker | IngestionWorker | TuningWorker] = app.state.workers
     with ExitStack() as stack:
         for worker in workers:
             worker.start()
@@ -228,6 +237,26 @@ def _add_jobs(app: FastAPI, house: Serving, services: Services, settings: Settin
         max_input_bytes=limits.max_bytes,
     )
     app.include_router(batch_routes(services, worker, queue, max_body_bytes=settings.max_body_bytes))
+
+
+def _add_tuning(
+    app: FastAPI, here: ModelsHere | None, house: Serving, services: Services, settings: Settings
+) -> None:
+    """Fine-tuning, by a process that starts when there is a job."""
+    shop = TuningShop(
+        database=services.database,
+        blobs=services.blobs,
+        accounts=services.accounts,
+        trainer=Trainer.here(),
+        folder=services.folder / WORK_FOLDERS,
+        plan=machine_plan(settings),
+    )
+    worker = TuningWorker(shop, alone=_is_alone(services), at_once=settings.tuning_jobs)
+    app.state.workers.append(worker)
+    tunable = TunableModels(house.served, {} if here is None else here.sources())
+    most = settings.max_body_bytes
+    tuning = Tuning(services=services, worker=worker, tunable=tunable, max_body_bytes=most)
+    app.include_router(fine_tuning_routes(tuning))
 
 
 def _is_alone(services: Services) -> bool:

@@ -60,7 +60,7 @@ CREATE_ADMIN_KEY: Final = _table(_NAME, _EXPIRES, required=("name",))
 NO_RATE_LIMIT: Final = 2**31 - 1
 """Stands for no limit: clients' types want a number."""
 _RATE: Final = Integer(low=1, high=NO_RATE_LIMIT)
-_NOT_LIMITED: Final = "only requests and tokens per minute are limited here"
+_NOT_LIMITED: Final = "only requests and tokens per minute and training are limited here"
 RATE_LIMIT: Final = _table(
     Field(
         name="max_requests_per_1_minute",
@@ -71,6 +71,11 @@ RATE_LIMIT: Final = _table(
         name="max_tokens_per_1_minute",
         kind=_RATE,
         doc=f"Tokens, read and written; {NO_RATE_LIMIT}: as many as come.",
+    ),
+    Field(
+        name="max_training_tokens_per_1_month",
+        kind=_RATE,
+        doc=f"Tokens that fine-tuning trains in a calendar month; {NO_RATE_LIMIT}: as many as it likes.",
     ),
     neutral=tuple(
         Neutral(name=name, values=(), reason=_NOT_LIMITED)

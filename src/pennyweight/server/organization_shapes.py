@@ -119,12 +119,14 @@ def spend_limit_object(budget: int, *, spent: int) -> dict[str, Any]:
 def rate_limit_object(allowance: Allowance) -> dict[str, Any]:
     """Of all models of a project together."""
     requests, tokens = allowance.requests_per_minute, allowance.tokens_per_minute
+    trained = allowance.training_tokens
     return {
         "object": "project.rate_limit",
         "id": RATE_LIMIT_ID,
         "model": "*",
         "max_requests_per_1_minute": NO_RATE_LIMIT if requests is None else requests,
         "max_tokens_per_1_minute": NO_RATE_LIMIT if tokens is None else tokens,
+        "max_training_tokens_per_1_month": NO_RATE_LIMIT if trained is None else trained,
     }
 
 

@@ -1,4 +1,4 @@
-"""The repository of limits: requests and tokens per minute, and budgets, of keys and of projects."""
+"""The repository of limits: requests and tokens per minute, budgets and training, of keys and projects."""
 
 from __future__ import annotations
 
@@ -35,5 +35,6 @@ class Allowances:
                     tokens_per_minute=allowance.tokens_per_minute,
                     budget=allowance.budget,
                     budget_period=allowance.budget_period,
+                    training_tokens=allowance.training_tokens,
                 )
             )

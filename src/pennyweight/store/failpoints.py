@@ -108,6 +108,22 @@ FAILPOINTS: Final = (
     "thread.changed",
     "thread.deleted",
     "thread.made",
+    "tuned_model.deleted",  # but its bytes are still there
+    "tuning_job.added",
+    "tuning_job.begun",  # its data was found good
+    "tuning_job.cancelled",
+    "tuning_job.checkpointed",  # the model of an epoch is served
+    "tuning_job.claimed",
+    "tuning_job.failed",
+    "tuning_job.failure_counted",  # a defect has interrupted it
+    "tuning_job.leases_forgotten",  # those of the process before
+    "tuning_job.paused",
+    "tuning_job.put_down",  # to go on after the next start
+    "tuning_job.renewed",  # its lease
+    "tuning_job.resumed",
+    "tuning_job.stepped",
+    "tuning_job.succeeded",  # its model is served
+    "tuning_jobs.forgotten",
     "usage.forgotten",
     "usage.written",
     "vector_store.added",

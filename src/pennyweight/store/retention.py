@@ -1,6 +1,7 @@
 """What is too old goes, a portion at a time, so that no writer waits long for it.
 
-Days count from the end of what is kept: an answer that waits for its tools does not grow old.
+Days count from the end of what is kept: an answer that waits for its tools does not grow old. Jobs of
+fine-tuning are kept as long as usage, and as long as one of their models is.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pennyweight.errors import PennyweightError
 from pennyweight.store.events import Events
 from pennyweight.store.generations import Generations
 from pennyweight.store.idempotent_answers import IdempotentAnswers
+from pennyweight.store.tuning_jobs import TuningJobs
 from pennyweight.store.usage import UsageRows
 
 if TYPE_CHECKING:
@@ -82,6 +84,10 @@ class Housekeeper:
             )
             + self._database.write_now(
                 lambda c: UsageRows().forget(c, before=now - kept.usage_days * _DAY_S), at="usage.forgotten"
+            )
+            + self._database.write_now(
+                lambda c: TuningJobs().forget(c, before=now - kept.usage_days * _DAY_S, limit=_PORTION),
+                at="tuning_jobs.forgotten",
             )
         )
 

@@ -21,7 +21,7 @@ Outcome = Literal["completed", "left", "failed", "limited", "refused"]
 VECTOR_STORES: Final = "vector_stores"
 """Texts embedded to be found, of files and of queries: work with tokens, and nobody's request."""
 
-KINDS: Final = ("completions", "embeddings", VECTOR_STORES)
+KINDS: Final = ("completions", "embeddings", VECTOR_STORES, "training")
 """What a row is priced and reported as."""
 
 REACHED_A_MODEL: Final = ("completed", "left", "failed")

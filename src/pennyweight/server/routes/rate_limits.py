@@ -1,4 +1,4 @@
-"""`/v1/organization/projects/{id}/rate_limits`: requests and tokens per minute, of all models together."""
+"""`/v1/organization/projects/{id}/rate_limits`: requests and tokens per minute, and tokens trained."""
 
 from __future__ import annotations
 
@@ -59,6 +59,7 @@ def rate_limit_routes(office: Office) -> APIRouter:
                 before,
                 requests_per_minute=_limit(given, "max_requests_per_1_minute", before.requests_per_minute),
                 tokens_per_minute=_limit(given, "max_tokens_per_1_minute", before.tokens_per_minute),
+                training_tokens=_limit(given, "max_training_tokens_per_1_month", before.training_tokens),
             )
             organization.allowances.put(link, changed)
             return changed

@@ -12,6 +12,7 @@ from pennyweight.store.checks.keys import check_keys
 from pennyweight.store.checks.limits import check_limits
 from pennyweight.store.checks.references import check_references
 from pennyweight.store.checks.responses import check_responses
+from pennyweight.store.checks.tuning import check_tuning
 from pennyweight.store.checks.usage import check_usage
 from pennyweight.store.checks.vector_stores import check_vector_stores
 
@@ -25,6 +26,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("items", check_items),
     ("responses", check_responses),
     ("vector stores", check_vector_stores),
+    ("fine-tuning", check_tuning),
     ("keys", check_keys),
     ("limits", check_limits),
     ("usage", check_usage),

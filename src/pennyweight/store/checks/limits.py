@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pennyweight.store.checks.check import Finding, Scope
 
 _PERIOD: Final = re.compile(r"\d{4}-(0[1-9]|1[0-2])|total")
-_LIMITS: Final = ("requests_per_minute", "tokens_per_minute", "budget")
+_LIMITS: Final = ("requests_per_minute", "tokens_per_minute", "budget", "training_tokens")
 
 
 def check_limits(scope: Scope) -> Iterator[Finding]:

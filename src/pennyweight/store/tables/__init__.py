@@ -17,6 +17,7 @@ from pennyweight.store.tables import (
     projects,
     runs,
     threads,
+    tuning,
     usage,
     vector_stores,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "projects",
     "runs",
     "threads",
+    "tuning",
     "usage",
     "vector_stores",
 ]

@@ -42,6 +42,7 @@ allowances = Table(
     Column("tokens_per_minute", Integer),
     Column("budget", BigInteger),  # picodollars, 10**-12 US dollars
     Column("budget_period", Text, nullable=False),  # month or total
+    Column("training_tokens", BigInteger),  # a calendar month
 )
 
 spending = Table(
