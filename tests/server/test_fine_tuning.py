@@ -331,8 +331,6 @@ def test_without_what_trains(engine: Engine, monkeypatch: pytest.MonkeyPatch) ->
     lacking = Trainer(command=STAND_IN.command, lacking=("torch", "peft"))
     monkeypatch.setattr(Trainer, "here", lambda: lacking)
     with live_server(engine) as server, server.client() as client:
-        with pytest.raises(
-            openai.InternalServerError, match=r"torch, peft.*pip install 'pennyweight\[tune\]'"
-        ):
+        with pytest.raises(openai.BadRequestError, match=r"torch, peft.*pip install 'pennyweight\[tune\]'"):
             created(client, server.model)
         assert list(client.fine_tuning.jobs.list()) == []
