@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import pennyweight
+from tests.models.adapter.tiny_adapter import write_adapter
+from tests.models.tiny import llama_shape
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +32,17 @@ def test_only_the_answer_is_on_standard_output(penny: Penny, tiny_llama_path: Pa
     assert report["usage"]["completion_tokens"] == 8
     assert report["usage"]["total_tokens"] == report["usage"]["prompt_tokens"] + 8
     assert set(report["timings"]) == {"queue_s", "ttft_s", "decode_s", "cpu_s"}
+
+
+def test_an_adapter_answers(penny: Penny, tiny_llama_path: Path, tmp_path: Path) -> None:
+    arguments = ("run", "Hi", "--model", str(tiny_llama_path), "--temperature", "0", "--max-tokens", "8")
+    folder = write_adapter(tmp_path / "poet", llama_shape())
+    adapted = penny.run(*arguments, "--adapter", str(folder))
+    assert adapted.returncode == 0
+    assert adapted.stdout != penny.run(*arguments).stdout
+    refused = penny.run(*arguments, "--adapter", str(tmp_path))
+    assert refused.returncode == 1
+    assert "is no adapter: it has no adapter_config.json; give the folder that PEFT saved" in refused.stderr
 
 
 def test_piped_text_comes_after_the_prompt(penny: Penny, tiny_llama_path: Path) -> None:

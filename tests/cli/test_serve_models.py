@@ -22,7 +22,8 @@ from pennyweight.models.outline import outline
 from pennyweight.residents.page_share import standing_bytes
 from tests.cli.penny import SOURCES
 from tests.jobs.requests import chat_line
-from tests.models.tiny import write_tiny_gemma, write_tiny_llama
+from tests.models.adapter.tiny_adapter import write_adapter
+from tests.models.tiny import gemma_shape, write_tiny_gemma, write_tiny_llama
 from tests.server.batching import created, ended, lines_of
 from tests.server.live import eventually
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 MIB = 2**20
 HI: list[Any] = [{"role": "user", "content": "Hi"}]
-SPARES = ("chat", "completion", "response", "tokens", "count", "batch", "later", "run")
+SPARES = ("chat", "completion", "response", "tokens", "count", "batch", "later", "run", "adapted")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +108,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """One process for all tests that leave it as it was; every spare model is for one of them."""
     arguments = [f"--model={models / name}.gguf" for name in ("first", "second", "damaged", "absent")]
-    arguments += ["--alias=gpt-4o=second", "--parallel=4"]
+    adapter = write_adapter(models / "poet", gemma_shape())
+    arguments += ["--alias=gpt-4o=second", "--parallel=4", f"--adapter=poet={adapter}@adapted"]
     settings = tables(models / "second.gguf", *SPARES)
     with served(tmp_path_factory.mktemp("home"), *arguments, settings=settings) as server:
         yield server
@@ -162,6 +164,17 @@ def test_answers_of_one_file_are_the_same_under_every_name(client: openai.OpenAI
         return answer.choices[0].message.content, answer.system_fingerprint
 
     assert ask("second") == ask("response")
+
+
+def test_a_model_with_an_adapter_is_loaded_with_its_base(server: Served, client: openai.OpenAI) -> None:
+    assert httpx.get(f"{server.url}/v1/models/poet").json()["parent"] == "adapted"
+    assert server.status("poet") == "unloaded"
+    asked: dict[str, Any] = {"messages": HI, "temperature": 0, "max_tokens": 9}
+    answers = [client.chat.completions.create(model=name, **asked) for name in ("poet", "adapted")]
+    assert [answer.model for answer in answers] == ["poet", "adapted"]
+    assert answers[0].choices[0].message.content != answers[1].choices[0].message.content
+    assert server.status("poet") == server.status("adapted") == "loaded"
+    assert server.metric("adapters", "adapted") == server.metric("adapter_loads_total", "adapted") == 1
 
 
 def test_a_damaged_and_an_absent_model_cost_their_own_requests_alone(
