@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from pennyweight.errors import InvalidRequestError, ModelFileError
 from pennyweight.models.adapter.config import check_config
-from pennyweight.models.adapter.files import WEIGHTS_FILE, AdapterFiles, content_identity
+from pennyweight.models.adapter.files import CONFIG_FILE, WEIGHTS_FILE, AdapterFiles, content_identity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -63,7 +63,7 @@ class GivenAdapters:
         check_config(files)
         adapter = content_identity(files)
         created = int((folder / WEIGHTS_FILE).stat().st_mtime)
-        unchanged = partial(_unchanged, folder, adapter)
+        unchanged = partial(_unchanged, folder, _stamps(folder))
         model = TunedModel(name=name, base=base, adapter=adapter, files=unchanged, created=created)
         self._models[name] = model
         return model
@@ -83,9 +83,15 @@ class GivenAdapters:
         raise InvalidRequestError(message, param="model")
 
 
-def _unchanged(folder: Path, adapter: str) -> AdapterFiles:
+def _stamps(folder: Path) -> list[tuple[int, int, int]]:
+    """What changes when one of the files does; reading them again would take as long as loading them."""
+    stats = [(folder / name).stat() for name in (CONFIG_FILE, WEIGHTS_FILE)]
+    return [(one.st_ino, one.st_size, one.st_mtime_ns) for one in stats]
+
+
+def _unchanged(folder: Path, stamps: list[tuple[int, int, int]]) -> AdapterFiles:
     files = AdapterFiles.of(folder)
-    if content_identity(files) != adapter:
+    if _stamps(folder) != stamps:
         raise ModelFileError(f"the adapter {files.name} has changed on the disk; start again to serve it")
     return files
 
