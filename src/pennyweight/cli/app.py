@@ -18,6 +18,7 @@ import typer
 from pennyweight.cli.batch import batch
 from pennyweight.cli.bench import bench
 from pennyweight.cli.chat import chat
+from pennyweight.cli.distill import distill
 from pennyweight.cli.doctor import doctor
 from pennyweight.cli.keys import keys
 from pennyweight.cli.pull import pull
@@ -44,7 +45,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, chat, serve, record, pull, quantize, rm, usage, cost, bench, doctor):
+for command in (run, chat, serve, record, distill, pull, quantize, rm, usage, cost, bench, doctor):
     app.command()(command)
 app.add_typer(registry)
 app.add_typer(keys)
