@@ -1,4 +1,4 @@
-"""`penny distill`: answers become lessons, the student learns them, and the same command again does nothing."""
+"""`penny distill`: answers become lessons, the student learns them; the same command again does nothing."""
 
 from __future__ import annotations
 
