@@ -178,8 +178,6 @@ def whoever_has(service: Service, secret: str) -> Iterator[Project]:
 @pytest.fixture
 def people(service: Service) -> Iterator[tuple[Project, Project]]:
     """Whoever has something of everything, and the administrator; the server tidies up all the time."""
-    service.start()
-    service.kill()  # it has a database now
     admin_secret, service.key = service.issue(), service.issue("api.all")
     service.start(wrong=["tidies_all_the_time", "stand_in_trainer"])
     with whoever_has(service, service.key) as own, whoever_has(service, admin_secret) as admin:

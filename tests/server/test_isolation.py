@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import re
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from sqlalchemy import event
 
 from pennyweight.jobs.trainer_process import Trainer
 from tests.jobs.requests import CHAT
 from tests.jobs.tuning import STAND_IN
 from tests.server.issuing import new_key, new_project
-from tests.server.live import LiveServer, live_server
+from tests.server.live import LiveServer, eventually, live_server
 from tests.server.one_of_each import BODIES, TOP, USER, Project, fill, ids_in, with_blanks
 
 if TYPE_CHECKING:
@@ -51,6 +53,9 @@ def mine(keyed: LiveServer) -> Iterator[Project]:
     """Project A, with one of everything."""
     with project(keyed, "a") as own:
         fill(own, keyed.model)
+        batch, store = (f"/v1/{noun}/{own.ids[noun]}" for noun in ("batches", "vector_stores"))
+        eventually(lambda: own.http.get(batch).json()["status"] == "completed")
+        eventually(lambda: own.http.get(store).json()["status"] == "completed")
         yield own
 
 
@@ -72,14 +77,43 @@ def made_up(id_: str) -> str:
     return prefix[0] + "0" * (len(id_) - len(prefix[0]))
 
 
-def told(theirs: Project, method: str, path: str, *ids: str, body: Any = None) -> tuple[int, str, object]:
-    """What B is answered, headers too, with the ids that B itself has sent left out."""
-    reply = theirs.http.request(method, path, json=body if method in ("POST", "PUT") else None)
+@dataclass
+class Told:
+    """What B learns from one answer. `asked` are the questions to the database that name an id B has sent."""
+
+    status: int
+    text: str
+    headers: dict[str, str]
+    asked: list[str] = field(default_factory=list)
+
+
+def told(keyed: LiveServer, theirs: Project, method: str, path: str, *ids: str, body: Any = None) -> Told:
+    """What B is answered, with the ids that B itself has sent left out, and what that took."""
+    with questions(keyed, ids) as asked:
+        reply = theirs.http.request(method, path, json=body if method in ("POST", "PUT") else None)
     text = reply.text
     for one in ids:
         text = text.replace(one, "ID")
     headers = {name: value for name, value in reply.headers.items() if name not in OF_EACH_ANSWER}
-    return reply.status_code, text, headers
+    return Told(reply.status_code, text, headers, asked)
+
+
+@contextmanager
+def questions(keyed: LiveServer, ids: tuple[str, ...]) -> Iterator[list[str]]:
+    """Statements of SQL with one of `ids` among their values: an answer that takes as many takes as long."""
+    engines, found = keyed.services.database._engines, list[str]()
+
+    def note(_: Any, __: Any, statement: str, values: Any, *___: Any) -> None:
+        if any(one in repr(values) for one in ids):
+            found.append(statement)
+
+    for engine in (engines.reading, engines.writing):
+        event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield found
+    finally:
+        for engine in (engines.reading, engines.writing):
+            event.remove(engine, "before_cursor_execute", note)
 
 
 def asked_for(keyed: LiveServer) -> list[tuple[str, str]]:
@@ -103,10 +137,11 @@ def test_every_route_answers_as_if_it_had_never_been(
         pattern, wanted = with_blanks(path), ids_in(path, mine.ids)
         nobodys = [made_up(one) for one in wanted]
         body = bodies.get(pattern, {"metadata": {"a": "b"}})
-        found = told(theirs, method, pattern.format(*wanted), *wanted, body=body)
-        never = told(theirs, method, pattern.format(*nobodys), *nobodys, body=body)
+        found = told(keyed, theirs, method, pattern.format(*wanted), *wanted, body=body)
+        never = told(keyed, theirs, method, pattern.format(*nobodys), *nobodys, body=body)
         assert found == never, (method, path)
-        assert found[0] == 404, (method, path, found)
+        assert found.status == 404, (method, path, found)
+        assert found.asked, (method, path)
     for place in (*TOP, "chat/completions"):
         own = mine.ids[place.rpartition("/")[2]]
         assert mine.http.get(f"/v1/{place}/{own}").status_code == 200, "and is still there"
@@ -127,13 +162,14 @@ def test_anothers_object_inside_of_ones_own(keyed: LiveServer, mine: Project, th
         pattern, (_, *wanted) = with_blanks(path), ids_in(path, mine.ids)
         own, nobodys = ids_in(path.partition("}")[0] + "}", theirs.ids), [made_up(one) for one in wanted]
         body = BODIES.get(pattern, {"metadata": {"a": "b"}})
-        found = told(theirs, method, pattern.format(*own, *wanted), *wanted, body=body)
-        never = told(theirs, method, pattern.format(*own, *nobodys), *nobodys, body=body)
+        found = told(keyed, theirs, method, pattern.format(*own, *wanted), *wanted, body=body)
+        never = told(keyed, theirs, method, pattern.format(*own, *nobodys), *nobodys, body=body)
         assert found == never, (method, path)
-        assert found[0] == 404, (method, path, found)
+        assert found.status == 404, (method, path, found)
+        assert found.asked, (method, path)
 
 
-def test_lists_are_empty_and_cursors_tell_nothing(mine: Project, theirs: Project) -> None:
+def test_lists_are_empty_and_cursors_tell_nothing(keyed: LiveServer, mine: Project, theirs: Project) -> None:
     thread, conversation = theirs.ids["threads"], theirs.ids["conversations"]
     stored = theirs.ids["vector_stores"]
     for path, own, theirs_own in (
@@ -151,7 +187,7 @@ def test_lists_are_empty_and_cursors_tell_nothing(mine: Project, theirs: Project
         assert listed == theirs_own
         for name in ("after", "before", "run_id"):
             queries = [f"/v1/{path}?{name}={one}" for one in (own, made_up(own))]
-            replies = [told(theirs, "GET", query, own, made_up(own)) for query in queries]
+            replies = [told(keyed, theirs, "GET", query, own, made_up(own)) for query in queries]
             assert replies[0] == replies[1], (path, name)
 
 
@@ -222,6 +258,6 @@ def test_what_a_request_refers_to(
         for noun, one in theirs.ids.items():
             text = text.replace(f'"{{{noun}}}"', json.dumps(one))
         place = path.format(**theirs.ids)
-        replies.append(told(theirs, "POST", place, *sent.values(), body=json.loads(text)))
+        replies.append(told(keyed, theirs, "POST", place, *sent.values(), body=json.loads(text)))
     assert replies[0] == replies[1]
-    assert replies[0][0] in (400, 404), replies[0]
+    assert replies[0].status in (400, 404), replies[0]
