@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from pennyweight.answers.account import FREE
 
@@ -98,6 +98,15 @@ async def whole_answer(
         return exchange.answered([event async for event in events])
 
 
+_LINE_ENDS: Final = (("\x85", "\\u0085"), ("\u2028", "\\u2028"), ("\u2029", "\\u2029"))
+"""Of Python's `str.splitlines`, beside those that JSON escapes: clients read events and batches by it."""
+
+
 def compact_json(body: object) -> bytes:
-    """JSON as it is sent."""
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    """JSON as it is sent: one line, for whoever reads lines."""
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    if not text.isascii():
+        for character, escape in _LINE_ENDS:
+            if character in text:
+                text = text.replace(character, escape)
+    return text.encode()

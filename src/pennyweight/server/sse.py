@@ -7,13 +7,13 @@ object, which the clients raise. Responses are typed events; their failure is an
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Protocol
 
 from starlette.responses import Response
 
+from pennyweight.answers.exchange import compact_json
 from pennyweight.errors import PennyweightError, error_object
 from pennyweight.server.connection import ClientGoneError, while_connected
 from pennyweight.server.envelope import internal_error
@@ -147,8 +147,8 @@ class EventStream(Response):
 
 
 def event_line(payload: dict[str, Any]) -> bytes:
-    """One event; JSON has no raw line breaks, so one `data:` line is enough."""
-    return b"data: " + json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
+    """One event; the JSON has no raw line breaks, so one `data:` line is enough."""
+    return b"data: " + compact_json(payload) + b"\n\n"
 
 
 async def _write(send: Send, body: bytes) -> None:
