@@ -97,6 +97,24 @@ KvFormat kv_format_of(const std::string& name) {
   throw std::invalid_argument("kv_format is " + name + "; it is int8 or int4");
 }
 
+nb::bytes read_page(Decoder& decoder, int page) {
+  const size_t size = decoder.page_bytes();
+  nb::object bytes = nb::steal(PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(size)));
+  if (!bytes.is_valid()) nb::raise_python_error();
+  auto* data = reinterpret_cast<uint8_t*>(PyBytes_AsString(bytes.ptr()));
+  {
+    const nb::gil_scoped_release release;
+    decoder.read_page(page, {data, size});
+  }
+  return nb::borrow<nb::bytes>(bytes);
+}
+
+void write_page(Decoder& decoder, int page, nb::handle data) {
+  const BufferView view(data);
+  const nb::gil_scoped_release release;
+  decoder.write_page(page, view.bytes());
+}
+
 }  // namespace
 
 void bind_decoder(nb::module_& m) {
@@ -135,6 +153,8 @@ void bind_decoder(nb::module_& m) {
       .def("interrupt", &Decoder::interrupt)
       .def("copy_page", &Decoder::copy_page, "source"_a, "destination"_a, nb::call_guard<nb::gil_scoped_release>())
       .def("commit_page", &Decoder::commit_page, "page"_a, nb::call_guard<nb::gil_scoped_release>())
+      .def("read_page", &read_page, "page"_a)
+      .def("write_page", &write_page, "page"_a, "data"_a)
       .def("logits", [](const Decoder& decoder, int row) { return bytes_of(decoder.logits(row)); }, "row"_a);
 }
 

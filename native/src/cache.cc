@@ -103,4 +103,16 @@ void Cache::commit_page(int page) {
   }
 }
 
+void Cache::read_page(int page, uint8_t* bytes) {
+  const size_t layer_bytes = head_bytes_ * num_kv_heads_;
+  for (int layer = 0; layer < num_layers_; ++layer)
+    std::memcpy(bytes + layer * layer_bytes, head(layer, page, 0), layer_bytes);
+}
+
+void Cache::write_page(int page, const uint8_t* bytes) {
+  const size_t layer_bytes = head_bytes_ * num_kv_heads_;
+  for (int layer = 0; layer < num_layers_; ++layer)
+    std::memcpy(head(layer, page, 0), bytes + layer * layer_bytes, layer_bytes);
+}
+
 }  // namespace pennyweight

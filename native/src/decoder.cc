@@ -67,6 +67,21 @@ void Decoder::commit_page(int page) {
   cache_.commit_page(page);
 }
 
+void Decoder::read_page(int page, std::span<uint8_t> bytes) {
+  check_idle("read a page");
+  require(page >= 0 && page < num_pages(), "there is no page " + std::to_string(page));
+  require(bytes.size() == page_bytes(), "a page has " + std::to_string(page_bytes()) + " bytes");
+  cache_.read_page(page, bytes.data());
+}
+
+void Decoder::write_page(int page, std::span<const uint8_t> bytes) {
+  check_idle("write a page");
+  require(page >= 0 && page < num_pages(), "there is no page " + std::to_string(page));
+  require(bytes.size() == page_bytes(),
+          "a page has " + std::to_string(page_bytes()) + " bytes, not " + std::to_string(bytes.size()));
+  cache_.write_page(page, bytes.data());
+}
+
 size_t Decoder::buffer_bytes() const {
   check_idle("measure its buffers");
   size_t total = step_.bytes();

@@ -153,6 +153,31 @@ bool check_plan(const Subject& s) {
   return true;
 }
 
+// Pages whose bytes came from somewhere else: whatever they hold, scales that are no numbers among it.
+void check_foreign_pages(const Subject& s) {
+  std::vector<uint8_t> bytes(s.decoder.page_bytes());
+  for (const int kind : {0x00, 0xff, 0x7f, -1}) {
+    for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(kind < 0 ? s.random.below(256) : kind);
+    for (const int page : {0, 1}) s.decoder.write_page(page, bytes);
+    PlanRow row;
+    row.tokens = {1, 2};
+    row.position = 70;
+    row.pages = {0, 1};
+    row.sampler = s.slots[0];
+    row.logits = Logits::kLast;
+    s.decoder.begin({row}, 1);
+    check_results(s, s.decoder.finish({}, std::chrono::seconds(10)).first, 1);
+  }
+  bool refused = false;
+  try {
+    bytes.pop_back();
+    s.decoder.write_page(0, bytes);
+  } catch (const std::invalid_argument&) {
+    refused = true;
+  }
+  CHECK(s.report, refused, "a page of the wrong size");
+}
+
 void check_plans(Report& report, Random& random, const std::shared_ptr<const Model>& model, int num_plans) {
   Decoder decoder(model, kPages, 2);
   SamplingOptions greedy;
@@ -175,6 +200,7 @@ void check_plans(Report& report, Random& random, const std::shared_ptr<const Mod
     }
     CHECK(report, refused, "a copy to page " + std::to_string(page));
   }
+  check_foreign_pages(s);
 }
 
 SamplingOptions hostile_options(Random& random, int vocab) {

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pennyweight.encoder import Texts
     from pennyweight.engine.adapters import AdapterPool
     from pennyweight.engine.loop import EngineStats, StepLoop
+    from pennyweight.memory import MemoryPlan
     from pennyweight.models.load import LoadedModel
 
 Messages = str | Sequence[Mapping[str, object]]
@@ -98,6 +99,8 @@ class Engine:
         batch_share: int = 10,
         embedding_model: str | os.PathLike[str] | None = None,
         adapters: Mapping[str, str | os.PathLike[str]] | None = None,
+        prefix_cache_dir: str | os.PathLike[str] | None = None,
+        prefix_cache_size: int | str | None = None,
         progress: Progress | None = None,
     ) -> Engine:
         """Open a model by name, or a GGUF file or a folder by path; None: the default one, fetched if absent.
@@ -109,24 +112,21 @@ class Engine:
         `batch_share` percent of the time are for batches although people wait. `embedding_model` is for
         `embed`; None: the default one, opened (and fetched) when it is first needed, which a stated `memory`
         rules out. `adapters` are names for folders that PEFT saved: `chat` and its like answer with one if
-        it is their `model`. Raises ModelNotFoundError, ModelFileError, FetchError, ConfigError.
+        it is their `model`. Prefixes of prompts are kept in the folder `prefix_cache_dir`, up to
+        `prefix_cache_size` (2 GiB), and read back instead of computed again. Raises ModelNotFoundError,
+        ModelFileError, FetchError, ConfigError.
         """
         _check_counts(context=context, parallel=parallel, threads=threads)
         from pennyweight.composition import compose
-        from pennyweight.memory import MemoryPlan, parse_memory
         from pennyweight.models.rounded import check_weight_type
+        from pennyweight.prefix_cache import prefix_cache
 
         rounded, kv_format = check_weight_type(weights), check_kv_format(kv_cache_dtype)
-        active_target()  # a forced one that this machine lacks is told before all else
-        ceiling = None if memory is None else parse_memory(memory)
-        plan = MemoryPlan(ceiling, threads=threads or useful_threads())
-        if embedding_model is not None:
-            check_encoder(embedding_model)  # a misspelt one is told before anything is fetched
-        path = find_model(name_or_path, progress)
-        offered = ceiling is None or embedding_model is not None
-        cores = CoreTurns(batch_share=batch_share / 100)
-        encoder = EncoderSlot(embedding_model, threads=threads, cores=cores, offered=offered)
+        spilled = prefix_cache(prefix_cache_dir, prefix_cache_size)
+        plan, share = _memory_plan(memory, threads), batch_share / 100
+        encoder = _encoder(embedding_model, threads=threads, share=share, offered=memory is None)
         try:
+            path = find_model(name_or_path, progress)
             if embedding_model is not None:  # before `plan` measures what is left
                 encoder.warm_up(progress=stage_progress(progress, "encoder"))
             engine = compose(
@@ -138,7 +138,8 @@ class Engine:
                 threads=threads,
                 weights=rounded,
                 kv_format=kv_format,
-                batch_share=batch_share / 100,
+                batch_share=share,
+                spilled=spilled,
                 progress=progress,
             )
         except BaseException:
@@ -311,6 +312,24 @@ class Engine:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _encoder(
+    name: str | os.PathLike[str] | None, *, threads: int | None, share: float, offered: bool
+) -> EncoderSlot:
+    """The encoder that was named (None: the default one, if it is to be `offered`)."""
+    if name is not None:
+        check_encoder(name)  # a misspelt one is told before anything is fetched
+    cores = CoreTurns(batch_share=share)
+    return EncoderSlot(name, threads=threads, cores=cores, offered=offered or name is not None)
+
+
+def _memory_plan(memory: int | str | None, threads: int | None) -> MemoryPlan:
+    from pennyweight.memory import MemoryPlan, parse_memory
+
+    active_target()  # a forced one that this machine lacks is told before all else
+    ceiling = None if memory is None else parse_memory(memory)
+    return MemoryPlan(ceiling, threads=threads or useful_threads())
 
 
 def _check_counts(**counts: int | None) -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pennyweight.models.rounded import WeightType
     from pennyweight.models.spec import ModelSpec
     from pennyweight.native import _native
+    from pennyweight.prefix_cache import PrefixCache
     from pennyweight.text.tokenizer import Tokenizer
 
 
@@ -52,18 +53,20 @@ def compose(
     weights: WeightType | None = None,
     kv_format: KvFormat = "int8",
     batch_share: float,
+    spilled: PrefixCache | None = None,
     progress: Progress | None,
     loading: Callable[..., LoadedModel] | None = None,
 ) -> Engine:
     """An engine over the model at `path`, called `name` (None: as its file says).
 
-    `loading` stands in for `models.load.load`. Raises ModelFileError, ConfigError.
+    `loading` stands in for `models.load.load`; prefixes go to `spilled`. Raises ModelFileError, ConfigError.
     """
     # Imported here, so that importing this module stays cheap.
     from pennyweight.engine.limits import Limits
     from pennyweight.engine.loop import StepLoop
     from pennyweight.models.load import load
     from pennyweight.native import _native
+    from pennyweight.prefix_cache import page_folder
     from pennyweight.text.tokenizer import Tokenizer
 
     report, admit = stage_progress(progress, "load"), _admission(plan, threads, progress)
@@ -80,13 +83,15 @@ def compose(
         batch_share=batch_share,
     )
     adapters = _adapters(model, size)
+    decoder = _decoder(model, size, threads)
     loop = StepLoop(
-        _decoder(model, size, threads),
+        decoder,
         _native,
         limits=limits,
         end_tokens=frozenset(tokenizer.end_token_ids),
         adapters=adapters,
         cores=encoder.cores,
+        folder=page_folder(spilled, model, weights=weights, page_bytes=decoder.page_bytes),
     )
     return Engine(
         model=model.without_lists(),

@@ -70,6 +70,8 @@ class Settings:
     threads: int | None = None
     weights: str | None = None  # q8_0, q4_0 or q4_1: what models of floats are rounded to as they are read
     kv_cache_dtype: str | None = None  # int8 or int4: what keys and values are kept in; None: int8
+    prefix_cache_dir: str | None = None  # folder that prefixes of prompts are spilled to; None: nowhere
+    prefix_cache_size: str | None = None  # most that they take there, such as 2GiB
     batch_share: int = 10  # percent of the engine's time that batches get although people wait
     max_queued_batches: int = 100  # of one project, that have not ended
     max_queued_batch_bytes: int = 2_000_000_000  # of their inputs together

@@ -80,7 +80,7 @@ class CacheNamespace:
     """Prefixes are shared only inside one namespace."""
 
     model: str
-    adapter: str | None = None
+    adapter: str | None = None  # identity of its content: pages may outlive the process
     kv_format: str = "int8"
     project: str = "default"
 

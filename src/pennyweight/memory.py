@@ -66,14 +66,17 @@ class PageBudget:
     adapter_bytes: int = 0
 
 
-def parse_memory(value: int | str) -> int:
-    """Bytes of `1.5GiB`, `800MB` and so on; a number of bytes is itself. ConfigError for anything else."""
+def parse_memory(value: int | str, *, name: str = "memory") -> int:
+    """Bytes of `1.5GiB`, `800MB` and so on; a number of bytes is itself. ConfigError for anything else.
+
+    `name` is what the setting is called.
+    """
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:
         return value
     match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
     unit = None if match is None else _UNITS.get(match["unit"].lower())
     if match is None or unit is None or float(match["number"]) * unit < 1:
-        raise ConfigError(f"memory is {value!r}; write an amount such as 1.5GiB or 800MB")
+        raise ConfigError(f"{name} is {value!r}; write an amount such as 1.5GiB or 800MB")
     return int(float(match["number"]) * unit)
 
 

@@ -7,6 +7,7 @@ through the row's pages. An aliased, stale or forgotten page therefore changes t
 
 from __future__ import annotations
 
+import struct
 import threading
 from array import array
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 VOCAB_SIZE = 211
 END_TOKENS = frozenset({7})
+PAGE_BYTES = 16 * PAGE_TOKENS
 MASK_BYTES = 4 * ((VOCAB_SIZE + 31) // 32)
 
 
@@ -170,6 +172,15 @@ class Decoder:
 
     def commit_page(self, page: int) -> None:
         assert 0 <= page < self.num_pages
+
+    def read_page(self, page: int) -> bytes:
+        assert not self._steps_left, "pages are read between plans only"
+        return struct.pack(f"<{2 * PAGE_TOKENS}q", *self._contents[page], *self._positions[page])
+
+    def write_page(self, page: int, data: bytes | memoryview) -> None:
+        assert not self._steps_left, "pages are written between plans only"
+        values = struct.unpack(f"<{2 * PAGE_TOKENS}q", data)
+        self._contents[page], self._positions[page] = [*values[:PAGE_TOKENS]], [*values[PAGE_TOKENS:]]
 
     def begin(self, rows: Sequence[Row], *, steps: int = 1) -> None:
         assert not self._steps_left, "the last plan is not finished"

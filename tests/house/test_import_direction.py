@@ -31,6 +31,7 @@ _MAY_IMPORT = {
     "memory_need": _BASE | {"models", "engine"},
     "memory": _BASE | {"models", "memory_need", "system_memory"},
     "engine": _BASE | {"native", "models", "text"},
+    "prefix_cache": _BASE | {"models", "memory", "engine"},
     # `answers` for its readers of messages and tools: training reads them as serving does
     "tune": _BASE | {"native", "models", "text", "answers"},
     "answers": _BASE | {"upstreams", "native", "models", "text", "engine"},

@@ -160,6 +160,21 @@ def test_a_copied_page_is_the_page(tiny: TinyDecoder) -> None:
     same(forked, solo(tiny, tokens)[100:])
 
 
+def test_a_page_that_was_elsewhere_meanwhile_is_the_page(tiny: TinyDecoder) -> None:
+    tokens = random_tokens(tiny.spec, 140)
+    first, second = Driver(tiny), Driver(tiny)
+    pages = first.pages(140)
+    first.score(tokens[:100], pages=pages)  # the second page is written in part
+    other = second.pages(140)[::-1]
+    second.score(random_tokens(tiny.spec, 140, seed=3), pages=other)
+    for source, destination in zip(pages[:2], other, strict=False):
+        held = first.decoder.read_page(source)
+        assert len(held) == first.decoder.page_bytes
+        second.decoder.write_page(destination, memoryview(held))
+        assert second.decoder.read_page(destination) == held
+    same(second.score(tokens[100:], position=100, pages=other), solo(tiny, tokens)[100:])
+
+
 @pytest.mark.parametrize("num_threads", [2, 3])
 def test_threads_change_nothing(tiny: TinyDecoder, num_threads: int) -> None:
     tokens = random_tokens(tiny.spec, 270)

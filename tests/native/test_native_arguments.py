@@ -121,6 +121,8 @@ def test_one_plan_at_a_time() -> None:
         lambda: driver.decoder.begin([_native.Row(**GOOD)]),
         lambda: driver.decoder.open_sampler(seed=0),
         lambda: driver.decoder.copy_page(0, 1),
+        lambda: driver.decoder.read_page(1),
+        lambda: driver.decoder.write_page(1, bytes(driver.decoder.page_bytes)),
         lambda: driver.decoder.logits(0),
     ):
         with pytest.raises(RuntimeError, match="while a plan runs"):
@@ -137,6 +139,13 @@ def test_wrong_pages_are_not_copied() -> None:
     for page in (-1, 64):
         with pytest.raises(ValueError, match="no page"):
             decoder.commit_page(page)
+        with pytest.raises(ValueError, match="no page"):
+            decoder.read_page(page)
+        with pytest.raises(ValueError, match="no page"):
+            decoder.write_page(page, bytes(decoder.page_bytes))
+    for wrong in (b"", bytes(decoder.page_bytes - 1), bytes(decoder.page_bytes + 1)):
+        with pytest.raises(ValueError, match=f"{decoder.page_bytes} bytes, not {len(wrong)}"):
+            decoder.write_page(0, wrong)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ namespace pennyweight {
 class Cache {
  public:
   static constexpr int kPageTokens = PageHead::kTokens;
-  static constexpr int kExtentPages = 4;  // ids are given out in such runs (engine/pages.py)
+  static constexpr int kExtentPages = 4;            // ids are given out in such runs (engine/pages.py)
   static constexpr size_t kSystemPageBytes = 4096;  // the smallest that a system commits at a time
 
   // Memory is committed as pages are written. Throws std::invalid_argument for heads that cannot be kept so.
@@ -34,6 +34,9 @@ class Cache {
   void copy_page(int source, int destination);
   // Lets a page have its memory, whatever it holds; from any thread, at any time.
   void commit_page(int page);
+  // A page's bytes, layer after layer, out of the cache and back: `page_bytes()` of them.
+  void read_page(int page, uint8_t* bytes);
+  void write_page(int page, const uint8_t* bytes);
 
  private:
   struct Token;

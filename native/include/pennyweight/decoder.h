@@ -87,6 +87,10 @@ class Decoder {
   void interrupt() { interrupted_.store(true, std::memory_order_relaxed); }
   void copy_page(int source, int destination);
   void commit_page(int page);  // from any thread, also while a plan runs
+  // What a page holds, `page_bytes()` long, and back again: for the disk. The bytes mean something to this layout
+  // alone.
+  void read_page(int page, std::span<uint8_t> bytes);
+  void write_page(int page, std::span<const uint8_t> bytes);
   // Raw logits of a finished single step: [logit rows of this row][vocab_size]; valid until the next `begin`.
   std::vector<float> logits(int row) const;
 

@@ -64,6 +64,15 @@ KvCacheDtype = Annotated[
         help="Keys and values of the context: int8, or int4 in half the memory, less exactly.",
     ),
 ]
+PrefixCacheDir = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FOLDER", help="Keep prefixes of prompts there: they survive eviction and restarts."
+    ),
+]
+PrefixCacheSize = Annotated[
+    str | None, typer.Option(metavar="SIZE", help="Most that they take there; by default 2GiB.")
+]
 Threads = Annotated[int | None, typer.Option(help="Threads of the engine; by default one per core.")]
 Json = Annotated[bool, typer.Option("--json", help="Write one JSON object instead.")]
 EmbeddingModel = Annotated[

@@ -25,6 +25,8 @@ from pennyweight.cli.options import (  # noqa: TC001  typer reads the annotation
     Memory,
     Parallel,
     Port,
+    PrefixCacheDir,
+    PrefixCacheSize,
     ServedAdapter,
     ServedHere,
     Threads,
@@ -56,6 +58,8 @@ def serve(
     weights: Weights = None,
     kv_cache_dtype: KvCacheDtype = None,
     threads: Threads = None,
+    prefix_cache_dir: PrefixCacheDir = None,
+    prefix_cache_size: PrefixCacheSize = None,
     embedding_model: EmbeddingModel = None,
     alias: Alias = None,
     adapter: ServedAdapter = None,
@@ -67,28 +71,18 @@ def serve(
     database: Database = None,
 ) -> None:
     """Serve one model or several to any OpenAI client."""
+    settings = dict(locals())  # most options are called as their settings are
+    for name in ("model", "alias", "adapter", "allow_host", "allow_origin"):
+        del settings[name]
     from pennyweight.config import adapter_table, alias_table
     from pennyweight.upstreams import upstream_tables
 
     start(
-        {
-            **model_flags(model),
+        settings
+        | model_flags(model)
+        | {
             "all_installed": all_installed or None,
-            "load_timeout": load_timeout,
-            "unload_after": unload_after,
-            "host": host,
-            "port": port,
-            "api_key": api_key,
-            "context": context,
-            "parallel": parallel,
-            "memory": memory,
-            "weights": weights,
-            "kv_cache_dtype": kv_cache_dtype,
-            "threads": threads,
-            "embedding_model": embedding_model,
             "insecure": insecure or None,
-            "data": data,
-            "database": database,
             "aliases": alias_table(alias) if alias else None,
             "adapters": adapter_table(adapter) if adapter else None,
             "upstream": upstream_tables(upstream) if upstream else None,

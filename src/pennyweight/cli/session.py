@@ -52,6 +52,8 @@ def opened(
             batch_share=settings.batch_share,
             embedding_model=embedding_model,
             adapters=None if adapter is None else {Path(adapter).absolute().name or "adapter": adapter},
+            prefix_cache_dir=settings.prefix_cache_dir,
+            prefix_cache_size=settings.prefix_cache_size,
             progress=progress,
         )
     gc.freeze()  # what is here now is here to stay, and is not looked through any more

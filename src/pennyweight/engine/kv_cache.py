@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pennyweight.core import PAGE_TOKENS
-from pennyweight.engine.block_table import PageCopy
+from pennyweight.engine.block_table import BlockTable, PageCopy
 from pennyweight.engine.pages import PagePool
 from pennyweight.engine.prefix_tree import PrefixTree, common_length
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from collections.abc import Sequence as Items
 
+    from pennyweight.core import CacheNamespace
+    from pennyweight.engine.prefix_tree import PositionKey
     from pennyweight.engine.sequence import Sequence
 
 
@@ -49,6 +52,29 @@ class KvCache:
         """Positions of `sequence` that the tree could serve now."""
         limit = sequence.num_tokens - 1
         return self.tree.match(sequence.request.namespace, sequence.keys, limit=limit).num_tokens
+
+    def adopt(
+        self, namespace: CacheNamespace, keys: Items[PositionKey], *, known: int, headroom: int
+    ) -> tuple[int, ...] | None:
+        """Pages for the content `keys[known:]` that comes from elsewhere, to be written before the next plan.
+
+        They are in the tree and held by nobody. None if the whole pages of `keys[:known]` have gone, if more
+        than these have come, or if fewer than `headroom` pages would stay available.
+        """
+        table = BlockTable(self.pool)
+        match = self.tree.match(namespace, keys, limit=len(keys))
+        if len(match.pages) * PAGE_TOKENS != known:
+            return None
+        table.share(match.pages)
+        missing = table.missing(len(keys))
+        fits = missing + headroom <= self.pool.num_available
+        if fits:
+            self.tree.make_room(missing)
+            table.reserve(len(keys))
+            self.tree.insert(namespace, keys, table, known=known, limit=len(keys))
+        pages = table.pages[len(match.pages) :]
+        table.release()
+        return pages if fits else None
 
     def grow(self, sequence: Sequence, num_positions: int) -> bool:
         """Reserve pages up to `num_positions`; False if that would take pages from another sequence."""

@@ -21,6 +21,9 @@ from pennyweight.engine.core_turns import CoreTurns
 from pennyweight.engine.cpu_time import CpuTime
 from pennyweight.engine.outbox import Outbox
 from pennyweight.engine.page_committer import PageCommitter
+from pennyweight.engine.page_reader import PagesRead
+from pennyweight.engine.page_saver import PageSaver
+from pennyweight.engine.prefix_fetch import PrefixFetch
 from pennyweight.engine.prompt import FlatPrompt
 from pennyweight.engine.runner import Runner, StepDecoder, StepModule
 from pennyweight.engine.scheduler import Scheduler
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from pennyweight.core import Request
     from pennyweight.engine.adapters import Adapters
     from pennyweight.engine.limits import Limits
+    from pennyweight.engine.page_folder import PageFolder
     from pennyweight.engine.plan import RowOutput, StepPlan
 
 __all__ = ["EngineStats", "Handle", "StepLoop"]
@@ -57,6 +61,9 @@ class Cancellation:
 
     group: SequenceGroup
     choice: int | None
+
+
+Message = Arrival | Cancellation | PagesRead
 
 
 class Handle:
@@ -98,7 +105,8 @@ class StepLoop:
     `module` is where the decoder's `Row` and `Logits` live. `end_tokens` are the model's. An end token, or
     one of a request's `stop_token_ids`, is counted in `completion_tokens` as OpenAI counts it, but carries no
     text and is not posted as a TokenEvent. A program that ends without `close` is closed by the interpreter.
-    Other engines and other native work on the same cores take their turns by `cores`.
+    Other engines and other native work on the same cores take their turns by `cores`. Prefixes are spilled to
+    `folder` and come back from there; None: they are not.
     """
 
     def __init__(
@@ -110,6 +118,7 @@ class StepLoop:
         end_tokens: frozenset[int],
         adapters: Adapters | None = None,
         cores: CoreTurns | None = None,
+        folder: PageFolder | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._limits = limits
@@ -121,12 +130,15 @@ class StepLoop:
         self._runner = Runner(decoder, module, vocab_size=limits.vocab_size)
         self._committer = PageCommitter(decoder)
         self._scheduler = Scheduler(limits, end_tokens=end_tokens, cost=self._cost)
+        cache = self._scheduler.cache
+        self._saver = PageSaver(folder, cache.tree, self._runner)
+        self._fetch = PrefixFetch(folder, cache, self._runner, self._cost, post=self._post_pages, clock=clock)
         self._cpu_time = CpuTime(self._runner)
         self._outbox = Outbox()
         self._stopwatch = Stopwatch()
         self._stats = EngineStats(pages_total=limits.num_pages)
         self._news = threading.Condition()  # guards the three below
-        self._inbox: list[Arrival | Cancellation] = []
+        self._inbox: list[Message] = []
         self._state: Literal["open", "closed", "broken"] = "open"
         self._num_submitted = 0
         self._pid = os.getpid()
@@ -197,7 +209,11 @@ class StepLoop:
                 f"{self._limits.max_requests}; try again later."
             )
 
-    def _post(self, message: Arrival | Cancellation) -> None:
+    def _post_pages(self, read: PagesRead) -> None:
+        with self._news:
+            self._post(read)
+
+    def _post(self, message: Message) -> None:
         self._inbox.append(message)
         self._news.notify_all()
         self._runner.interrupt()
@@ -210,7 +226,9 @@ class StepLoop:
                 self._cost.spent_s = self._seat.take()
                 plan = self._scheduler.schedule(self._clock())
                 if plan.rows:
+                    started_s = self._clock()
                     self._step(plan)
+                    self._saver.save_beside(self._clock() - started_s)
                 if not self._scheduler.has_work:
                     self._seat.release()
             self._deliver()
@@ -220,29 +238,46 @@ class StepLoop:
         finally:
             self._seat.release()
             self._committer.close()
+            self._fetch.close()
+            self._saver.close(keep=self._state == "closed")
             atexit.unregister(self.close)
 
     def _take_in(self) -> bool:
         """Handle messages, asleep while there is neither work nor news; False when the loop is to end."""
         if not self._scheduler.has_work:
             self._deliver()  # else while the next step runs: listeners wake threads that would hold it up
+            self._use_pause()
         self._committer.commit_ahead(self._scheduler.cache.pool)
-        with self._news:
-            while not self._inbox and not self._scheduler.has_work and self._state == "open":
-                self._news.wait()
-            messages, self._inbox = self._inbox, []
-            state = self._state
+        messages, state = self._sleep()
         for message in messages:
             if isinstance(message, Arrival):
-                self._queue(message.group)
+                self._receive(message.group)
+            elif isinstance(message, PagesRead):
+                self._queue_all(self._fetch.take(message, headroom=len(self._scheduler.running)))
             else:
                 self._cancel(message)
+        self._queue_all(self._fetch.take_expired())
         if state == "closed":
+            self._queue_all(self._fetch.let_all_go())
             self._scheduler.cancel_all(self._clock())
         self._retire()
         if messages:
             self._stats = self._stopwatch.snapshot(self._scheduler)
         return self._scheduler.has_work or state == "open"
+
+    def _sleep(self) -> tuple[list[Message], str]:
+        """What has come, at once if there is work, else when it comes or a pause is over; and the state."""
+        waits = [wait_s for wait_s in (self._saver.wait_s, self._fetch.wait_s) if wait_s is not None]
+        with self._news:
+            if not self._inbox and not self._scheduler.has_work and self._state == "open":
+                self._news.wait(min(waits, default=None))
+            messages, self._inbox = self._inbox, []
+            return messages, self._state
+
+    def _use_pause(self) -> None:
+        """Copies for the disk take time, if little."""
+        while not self._inbox and self._state == "open" and self._saver.save_one():
+            pass
 
     def _step(self, plan: StepPlan) -> None:
         """Run one plan to its end. A failing decoder fails the plan's sequences; the loop goes on."""
@@ -289,6 +324,14 @@ class StepLoop:
         self._stopwatch.add(num_steps, seconds, prefill=plan.shape.prompt_tokens > 0)
         self._stats = self._stopwatch.snapshot(self._scheduler)
 
+    def _receive(self, group: SequenceGroup) -> None:
+        if not self._fetch.hold(group):
+            self._queue(group)
+
+    def _queue_all(self, groups: Sequence[SequenceGroup]) -> None:
+        for group in groups:
+            self._queue(group)
+
     def _queue(self, group: SequenceGroup) -> None:
         try:
             self._scheduler.add(group)
@@ -297,6 +340,8 @@ class StepLoop:
             self._outbox.fail([group], f"The request could not be queued: {error}", self._clock())
 
     def _cancel(self, cancellation: Cancellation) -> None:
+        if self._fetch.let_go(cancellation.group):
+            self._queue(cancellation.group)
         for sequence in cancellation.group.sequences:
             if cancellation.choice in (None, sequence.choice):
                 self._scheduler.cancel(sequence, self._clock())

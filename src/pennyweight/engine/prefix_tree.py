@@ -12,6 +12,7 @@ last, so the longest idle page is always a leaf and eviction needs no search.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import deque
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import TYPE_CHECKING
@@ -19,9 +20,10 @@ from typing import TYPE_CHECKING
 from pennyweight.core import PAGE_TOKENS, CacheNamespace, pages_for
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from pennyweight.engine.block_table import BlockTable
+    from pennyweight.engine.page_label import PageLabel
     from pennyweight.engine.pages import PagePool
 
 PositionKey = int
@@ -52,8 +54,20 @@ class Branch:
     def remove(self, node: Node) -> None:
         del self.children[self._place_of(node.keys)]
 
+    def following(self, node: Node) -> Node | None:
+        """The child next to `node`; one that starts with all its keys would be it."""
+        at = self._place_of(node.keys) + 1
+        return self.children[at] if at < len(self.children) else None
+
     def _place_of(self, keys: tuple[PositionKey, ...]) -> int:
         return bisect_left(self.children, keys, key=lambda node: node.keys)
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Root(Branch):
+    """Where the texts of one namespace start."""
+
+    namespace: CacheNamespace
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -62,7 +76,28 @@ class Node(Branch):
 
     keys: tuple[PositionKey, ...]
     page: int
-    parent: Branch
+    number: int  # of the page in its text, from 0
+    parent: Root | Node
+    label: PageLabel | None = None  # of a whole page, once somebody asked
+
+    @property
+    def is_whole(self) -> bool:
+        return len(self.keys) == PAGE_TOKENS
+
+    @property
+    def is_outgrown(self) -> bool:
+        """Whether another page holds the same and more."""
+        size = len(self.keys)
+        following = self.parent.following(self)
+        return following is not None and following.keys[:size] == self.keys
+
+    def path(self) -> list[Node]:
+        """From the first page of the text to this one."""
+        path = [self]
+        while isinstance(path[-1].parent, Node):
+            path.append(path[-1].parent)
+        path.reverse()
+        return path
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +132,13 @@ class PrefixTree:
 
     def __init__(self, pool: PagePool) -> None:
         self._pool = pool
-        self._roots: dict[CacheNamespace, Branch] = {}
+        self._roots: dict[CacheNamespace, Root] = {}
         self._nodes: dict[int, Node] = {}
+        self._unsaved: dict[int, None] = {}  # new or grown since `take_unsaved` named them
 
     def match(self, namespace: CacheNamespace, keys: Sequence[PositionKey], *, limit: int) -> Match:
         """The longest prefix of `keys[:limit]` in the tree. Holds nothing: share the pages at once."""
-        branch = self._roots.get(namespace)
+        branch: Branch | None = self._roots.get(namespace)
         pages: list[int] = []
         while branch is not None and len(pages) * PAGE_TOKENS < limit:
             start = len(pages) * PAGE_TOKENS
@@ -133,7 +169,7 @@ class PrefixTree:
         if limit == 0:
             return
         first = known // PAGE_TOKENS
-        branch = self._nodes[table[first - 1]] if first else self._roots.setdefault(namespace, Branch())
+        branch: Root | Node = self._nodes[table[first - 1]] if first else self._root(namespace)
         for index in range(first, pages_for(limit)):
             start = index * PAGE_TOKENS
             run = tuple(keys[start : min(start + PAGE_TOKENS, limit)])
@@ -144,10 +180,32 @@ class PrefixTree:
         while self._pool.num_free < num_pages:
             self._remove(self._nodes[self._pool.oldest_idle()])
 
+    def has(self, node: Node) -> bool:
+        """Whether `node` is still there."""
+        return self._nodes.get(node.page) is node
+
+    def nodes(self) -> Iterator[Node]:
+        """All pages, those of a text in order. The tree must not change meanwhile."""
+        pending = deque[Branch](self._roots.values())
+        while pending:
+            for node in pending.popleft().children:
+                yield node
+                pending.append(node)
+
+    def take_unsaved(self) -> Node | None:
+        """A page that was not named yet, or has grown since, and is written to no more; None: no such."""
+        for page in self._unsaved:
+            node = self._nodes[page]
+            if node.is_whole or not self._pool.references(page):  # whoever writes to a page holds it
+                del self._unsaved[page]
+                return node
+        return None
+
     def check_integrity(self) -> None:
         """Raise AssertionError unless links, lengths, pages and the pool's view agree."""
         seen: set[int] = set()
         pending: list[Branch] = list(self._roots.values())
+        assert all(root.namespace == namespace for namespace, root in self._roots.items())
         assert all(root.children for root in pending), "an empty root stays behind"
         while pending:
             branch = pending.pop()
@@ -155,6 +213,7 @@ class PrefixTree:
             assert keys == sorted(set(keys)), "children are out of order, or two are the same"
             for node in branch.children:
                 assert node.parent is branch
+                assert node.number == (branch.number + 1 if isinstance(branch, Node) else 0)
                 assert 0 < len(node.keys) <= PAGE_TOKENS
                 assert len(node.keys) == PAGE_TOKENS or not node.children, "text goes on after a partial page"
                 assert self._nodes.get(node.page) is node
@@ -165,8 +224,14 @@ class PrefixTree:
                 pending.append(node)
         assert seen == set(self._nodes), "a node is out of reach"
         assert len(seen) == self._pool.num_cached
+        assert seen.issuperset(self._unsaved)
 
-    def _place(self, branch: Branch, run: tuple[PositionKey, ...], table: BlockTable, index: int) -> Branch:
+    def _root(self, namespace: CacheNamespace) -> Root:
+        return self._roots.setdefault(namespace, Root(namespace=namespace))
+
+    def _place(
+        self, branch: Root | Node, run: tuple[PositionKey, ...], table: BlockTable, index: int
+    ) -> Node:
         """The node that covers `run` under `branch`: found, grown or new."""
         own = self._nodes.get(table[index])  # from an earlier, shorter insertion of the same sequence
         twin, shared = branch.best(run)
@@ -182,10 +247,12 @@ class PrefixTree:
             branch.remove(own)
             own.keys = run
             branch.add(own)
+            self._unsaved[own.page] = None
             return own
-        node = Node(keys=run, page=table[index], parent=branch)
+        node = Node(keys=run, page=table[index], number=index, parent=branch)
         branch.add(node)
         self._nodes[node.page] = node
+        self._unsaved[node.page] = None
         self._pool.keep(node.page)
         return node
 
@@ -193,6 +260,7 @@ class PrefixTree:
         assert not node.children, "only leaves are removed"
         node.parent.remove(node)
         del self._nodes[node.page]
+        self._unsaved.pop(node.page, None)
         self._pool.drop(node.page)
-        if not node.parent.children and not isinstance(node.parent, Node):
-            self._roots = {name: root for name, root in self._roots.items() if root is not node.parent}
+        if not node.parent.children and isinstance(node.parent, Root):
+            del self._roots[node.parent.namespace]

@@ -56,6 +56,8 @@ class StepDecoder(Protocol):
     def interrupt(self) -> None: ...
     def copy_page(self, source: int, destination: int) -> None: ...
     def commit_page(self, page: int) -> None: ...
+    def read_page(self, page: int) -> bytes: ...
+    def write_page(self, page: int, data: Any) -> None: ...
 
 
 class LogitsKinds(Protocol):
@@ -108,6 +110,14 @@ class Runner:
             if row.samples:
                 row.sequence.untold.clear()
         self._running = True
+
+    def read_page(self, page: int) -> bytes:
+        """A copy of what a page holds, between two plans."""
+        return self._decoder.read_page(page)
+
+    def write_page(self, page: int, data: bytes | memoryview) -> None:
+        """Let a page hold what `read_page` once gave, between two plans."""
+        self._decoder.write_page(page, data)
 
     def finish(self) -> tuple[Sequence[Sequence[RowOutput]], bool]:
         """Steps finished since the last call, and whether the plan is done. Masks are made while it runs."""

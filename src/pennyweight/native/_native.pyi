@@ -327,6 +327,12 @@ class Decoder:
         """Copy one page in every layer (the shared tail of a fork). Only between plans."""
     def commit_page(self, page: int) -> None:
         """Let one page have its memory and keep what it holds. From any thread, also while a plan runs."""
+    def read_page(self, page: int) -> bytes:
+        """A copy of one page in every layer, `page_bytes` long: it means something to a decoder of the same
+        model, page format and version alone. Only between plans.
+        """
+    def write_page(self, page: int, data: Buffer) -> None:
+        """Let a page hold what `read_page` gave; ValueError for another length. Only between plans."""
     def logits(self, row: int) -> bytes:
         """Raw logits of a row of the last finished step, float32 `[positions with logits, vocab_size]`.
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pennyweight.models.outline import ModelOutline
     from pennyweight.models.rounded import WeightType
     from pennyweight.models.spec import ModelSpec
+    from pennyweight.prefix_cache import PrefixCache
     from pennyweight.residents.place import Room
 
 _PATIENCE_S = 5.0  # for answers that have just ended to let go of their model
@@ -83,7 +84,8 @@ class ResidentEngine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineOpener:
-    """How models are opened: `context`, `parallel`, `threads`, `weights` and `kv_format` as of `Engine.open`.
+    """How models are opened: `context`, `parallel`, `threads`, `weights` and `kv_format` as of `Engine.open`,
+    `spilled` of `compose`.
 
     `models` are all that may be there at once, `program_bytes` what the process holds before the first.
     """
@@ -96,6 +98,7 @@ class EngineOpener:
     threads: int | None
     weights: WeightType | None = None
     kv_format: KvFormat = "int8"
+    spilled: PrefixCache | None = None
     batch_share: float
     cores: CoreTurns
 
@@ -115,6 +118,7 @@ class EngineOpener:
             weights=self.weights,
             kv_format=model.kv_cache_dtype or self.kv_format,
             batch_share=self.batch_share,
+            spilled=self.spilled,
             progress=room.progress,
         )
         engine = opened() if room.is_alone else opened(loading=_gentle_loading)

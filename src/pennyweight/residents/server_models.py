@@ -108,6 +108,7 @@ def _residents(
     from pennyweight.api import active_target
     from pennyweight.kv_format import check_kv_format
     from pennyweight.models.rounded import check_weight_type
+    from pennyweight.prefix_cache import prefix_cache
     from pennyweight.residents.engine_opener import EngineOpener
     from pennyweight.residents.place import ResidentLimits
     from pennyweight.residents.residents import Residents
@@ -123,6 +124,7 @@ def _residents(
         threads=settings.threads,
         weights=check_weight_type(settings.weights),
         kv_format=check_kv_format(settings.kv_cache_dtype),
+        spilled=prefix_cache(settings.prefix_cache_dir, settings.prefix_cache_size),
         batch_share=settings.batch_share / 100,
         cores=cores,
     )
