@@ -94,3 +94,11 @@ def test_a_pack_has_the_gradient_of_its_sequences(tmp_path: Path) -> None:
 
     for together, apart in zip(gradients(1000), gradients(1), strict=True):
         torch.testing.assert_close(together, apart, rtol=1e-3, atol=1e-5)
+
+
+def test_the_adapter_is_float32_on_a_base_in_bfloat16(tmp_path: Path) -> None:
+    path = convert(torch_model(FAMILIES["qwen2"], VOCAB_SIZE), tmp_path / "m.gguf", kind="Q8_0")
+    base = load_base(path, context=None, weights=None, dtype=torch.bfloat16)
+    adapted = AdaptedModel(base, rank=4, alpha=8, seed=1)
+    assert {value.dtype for value in adapted.parameters.values()} == {torch.float32}
+    assert [value.requires_grad for value in base.network.parameters()].count(True) == 2 * 7 * 2

@@ -8,12 +8,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 from pathlib import Path
 
 from pennyweight.tune.memory import keep_freed_memory
 from pennyweight.tune.processes import Processes
 from pennyweight.tune.protocol import Events, StopSignal
-from pennyweight.tune.work import run
+from pennyweight.tune.work import FAILED, run
 
 _NICE = 19  # the lowest priority: serving goes on
 
@@ -31,7 +32,12 @@ def main() -> int:
     processes = Processes()
     events = Events.on_standard_output() if processes.is_first else Events(None)
     stop = StopSignal(events)
-    return run(folder, events, stop, processes)
+    try:
+        return run(folder, events, stop, processes)
+    except Exception as error:  # the edge of the process: whoever started it learns of it in its own way
+        traceback.print_exc()
+        events.tell("failed", code="internal_error", message=f"{type(error).__name__}: {error}", step=0)
+        return FAILED
 
 
 if __name__ == "__main__":

@@ -41,6 +41,9 @@ class AdaptedModel:
             peft.inject_adapter_in_model(self.config, base.network)
         modules = base.network.named_modules()
         self._layers = {name: module for name, module in modules if isinstance(module, LoraLinear)}
+        for layer in self._layers.values():  # PEFT gives them the base's type, which holds no small steps
+            layer.lora_A.float()
+            layer.lora_B.float()
 
     @property
     def parameters(self) -> dict[str, Any]:

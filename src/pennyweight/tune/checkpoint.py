@@ -109,5 +109,5 @@ def _restore(flat: dict[str, Any], parameters: dict[str, Any], optimiser: Any) -
     with torch.no_grad():
         for name, value in parameters.items():
             value.copy_(flat[f"value.{name}"])
-            moments = {moment: flat[f"{moment}.{name}"] for moment in _MOMENTS}
+            moments = {moment: flat[f"{moment}.{name}"].to(value.dtype) for moment in _MOMENTS}
             optimiser.state[value] = {"step": flat[f"step.{name}"], **moments}

@@ -100,13 +100,8 @@ class Trainer:
         *sums, stop = self._processes.add([*astuple(tally), float(self._stop.is_set)])
         tally = Tally(*sums)
         norm = float(torch.nn.utils.clip_grad_norm_(self._parameters.values(), _LARGEST_NORM))
-        if not (math.isfinite(tally.loss) and math.isfinite(norm)):
-            raise TuningError(
-                f"the loss of step {step} is {tally.mean_loss}, its gradient {norm}: training has diverged. "
-                "Try a smaller learning_rate_multiplier, and look for broken examples.",
-                code="nan_loss",
-                step=step,
-            )
+        self._require_finite(step, tally.mean_loss, "loss")
+        self._require_finite(step, norm, "gradient")
         for group in self._optimiser.param_groups:
             group["lr"] = self._prepared.numbers.rate(step)
         self._optimiser.step()
@@ -114,6 +109,15 @@ class Trainer:
         self.progress.step = step
         self.progress.trained_tokens += sum(group.num_tokens for group in groups)
         return tally, bool(stop)
+
+    def _require_finite(self, step: int, value: float, what: str) -> None:
+        if not math.isfinite(value):
+            raise TuningError(
+                f"the {what} of step {step} is {value}: training has diverged. Try a smaller "
+                "learning_rate_multiplier, and look for broken examples.",
+                code="nan_loss",
+                step=step,
+            )
 
     def _gradients(self, groups: list[Group]) -> Tally:
         """Left in the parameters."""
@@ -133,7 +137,9 @@ class Trainer:
         with torch.no_grad():
             for pack in self._processes.share(self._packs(groups)):
                 tally.add(self._objective.loss(self._model, pack)[1])
-        return Tally(*self._processes.add(list(astuple(tally))))
+        whole = Tally(*self._processes.add(list(astuple(tally))))
+        self._require_finite(self.progress.step, whole.mean_loss, "validation loss")
+        return whole
 
     def _packs(self, groups: Iterable[Group]) -> list[Any]:
         return packs_of(groups, pack_tokens=self._prepared.plan.pack_tokens)
