@@ -3,8 +3,8 @@
 `python -m benchmarks.tuning_speed RECEIPTS.jsonl.gz MODEL.gguf` keeps what it finds in `results/tuning.json`.
 Both train the same rank-16 adapter, from the same first values, on the same batches of receipts at the same
 learning rates, and take turns step by step. Speed is useful tokens, those that are no padding, per second and
-per second of processor time, which other work on the machine changes less. The last losses and one on held-out
-receipts show that both learn the same. Needs the extra `tune` and `gguf`.
+per second of processor time, which other work on the machine changes less. The last losses and one on
+held-out receipts show that both learn the same. Needs the extra `tune` and `gguf`.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ def section(report: dict[str, Any]) -> list[str]:
         f"padding. {report['threads']} threads, {machine['processor']}, {machine['date']}; {versions}.",
         "`python -m benchmarks.tuning_speed` repeats it.",
         "",
-        "| loop | useful tokens by second of processor time | by second | first loss | last loss | held-out loss |",
+        "| loop | useful tokens by processor second | by second | first loss | last loss | held-out loss |",
         "|---|---:|---:|---:|---:|---:|",
         *rows,
         "",

@@ -34,7 +34,6 @@ _FINISHED: Final = "finished.json"
 
 def run(folder: Path, events: Events, stop: Stop, processes: Processes) -> int:
     """Train what the plan in `folder` says, or go on with it. The exit code."""
-    step = 0
     try:
         prepared = prepare(read_plan(folder))
         events.tell("validated", **prepared.as_json())
@@ -56,7 +55,7 @@ def run(folder: Path, events: Events, stop: Stop, processes: Processes) -> int:
         events.tell("failed", code=error.code, message=error.message, step=error.step)
         return FAILED
     except PennyweightError as error:
-        events.tell("failed", code=error.code or "invalid_plan", message=error.message, step=step)
+        events.tell("failed", code=error.code or "invalid_plan", message=error.message, step=0)
         return FAILED
     except (OSError, MemoryError, RuntimeError) as error:
         known = _machine_failure(error)
