@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+from itertools import cycle
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -30,7 +31,10 @@ from pennyweight.native._native import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pennyweight.models.load import LoadedModel
+    from pennyweight.native._native import Adapter
 
 CHUNK_TOKENS = 512  # of a prompt in one step, llama.cpp's default too
 _MAX_STEPS = 64  # of one plan, as the engine's scheduler makes them
@@ -40,8 +44,11 @@ _WARM_UP_TOKENS = 64
 class Stream:
     """One sequence: its pages, its sampler and how far it has read. Its sampler never ends it."""
 
-    def __init__(self, decoder: Decoder, pages: list[int], *, seed: int, task: Task) -> None:
+    def __init__(
+        self, decoder: Decoder, pages: list[int], *, seed: int, task: Task, adapter: Adapter | None
+    ) -> None:
         self._decoder = decoder
+        self._adapter = adapter
         self._pages = pages
         if task.sampling == "sampled":
             self._sampler = decoder.open_sampler(seed=seed, temperature=TEMPERATURE, top_p=TOP_P)
@@ -57,6 +64,7 @@ class Stream:
             pages=self._pages,
             sampler=None if logits is Logits.NONE else self._sampler,
             logits=logits,
+            adapter=self._adapter,
         )
         self.position += len(tokens)
         return row
@@ -66,10 +74,13 @@ class Stream:
 
 
 class Bench:
-    """Tasks on one decoder; each starts from empty streams."""
+    """Tasks on one decoder; each starts from empty streams, to which adapters are dealt out in turn."""
 
-    def __init__(self, decoder: Decoder, *, vocab_size: int) -> None:
+    def __init__(
+        self, decoder: Decoder, *, vocab_size: int, adapters: Sequence[Adapter | None] = (None,)
+    ) -> None:
         self._decoder = decoder
+        self._adapters = adapters
         self._random = random.Random(0)
         self._vocab_size = vocab_size
 
@@ -99,7 +110,10 @@ class Bench:
         own = pages_of(task.context - shared + task.tokens)
         starts = [len(prefix) + number * own for number in range(task.streams)]
         pages = [prefix + list(range(start, start + own)) for start in starts]
-        return [Stream(self._decoder, each, seed=seed, task=task) for seed, each in enumerate(pages)]
+        return [
+            Stream(self._decoder, each, seed=seed, task=task, adapter=adapter)
+            for seed, (each, adapter) in enumerate(zip(pages, cycle(self._adapters), strict=False))
+        ]
 
     def _contexts(self, streams: list[Stream], task: Task) -> list[int]:
         """Read what stands before the first timed token; returns each stream's first token."""

@@ -24,6 +24,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from benchmarks import environments, llamacpp
+from benchmarks.adapter_rows import Adapters
 from benchmarks.contenders import OURS
 from benchmarks.cost_rows import Costs
 from benchmarks.guided_rows import Guided
@@ -108,7 +109,8 @@ def all_rows(model: str | None, gemma: Path | None, *, threads: int, sizes: bool
     over_http = OverHttp(files=files, builds=builds, threads=threads)
     guided = Guided(files=files, threads=threads)
     costs = Costs(files=files, builds=builds, threads=threads)
-    rows = [*in_process.rows(), *over_http.rows(), *guided.rows(), *costs.rows()]
+    adapters = Adapters(files=files, threads=threads)
+    rows = [*in_process.rows(), *over_http.rows(), *guided.rows(), *adapters.rows(), *costs.rows()]
     if sizes:
         rows += Sizes(builds=builds, folder=folder, threads=threads).rows()
     return rows

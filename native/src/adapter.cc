@@ -11,48 +11,95 @@ namespace pennyweight {
 
 namespace {
 
+constexpr int kPieceValues = 8192;    // rounded at a time
+constexpr int kLeastExponent = -100;  // of the largest value; what is smaller still is as good as zero
+
 std::string shape(int rows, int columns) { return std::to_string(rows) + " x " + std::to_string(columns); }
 
-std::vector<float> values_of(std::span<const uint8_t> source, Format format) {
-  std::vector<float> values(source.size() / (static_cast<size_t>(traits(format).bits) / 8));
-  if (format == Format::kF32) {
-    if (!values.empty()) std::memcpy(values.data(), source.data(), 4 * values.size());
-    return values;
+// A factor as it is given: rows x columns values of a float format.
+struct Source {
+  std::string name;
+  std::span<const uint8_t> bytes;
+  Format format;
+  int rows;
+  int columns;
+
+  void read(size_t first, size_t count, float* out) const {
+    if (format == Format::kF32) {
+      std::memcpy(out, bytes.data() + 4 * first, 4 * count);
+      return;
+    }
+    for (size_t i = 0; i < count; ++i) {
+      uint16_t bits;
+      std::memcpy(&bits, bytes.data() + 2 * (first + i), 2);
+      out[i] = format == Format::kF16 ? half_to_float(bits) : std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
+    }
   }
-  for (size_t i = 0; i < values.size(); ++i) {
-    uint16_t bits;
-    std::memcpy(&bits, source.data() + 2 * i, 2);
-    values[i] = format == Format::kF16 ? half_to_float(bits) : std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
+};
+
+// The exponent of the largest value.
+int exponent_of(const Source& source) {
+  constexpr size_t kPiece = 1024;
+  float values[kPiece];
+  float largest = 0;
+  bool finite = true;
+  const size_t total = static_cast<size_t>(source.rows) * source.columns;
+  for (size_t first = 0; first < total; first += kPiece) {
+    const size_t count = std::min(kPiece, total - first);
+    source.read(first, count, values);
+    for (size_t i = 0; i < count; ++i) {
+      finite &= std::isfinite(values[i]);
+      largest = std::max(largest, std::fabs(values[i]));
+    }
   }
-  return values;
+  require(finite, source.name + " has a value that is not finite");
+  int exponent = 0;
+  std::frexp(largest, &exponent);
+  return std::max(exponent, kLeastExponent);
 }
 
 // A float matrix in Q8_0, and the power of two that undoes what it was multiplied by.
 struct Rounded {
-  MatrixPointer matrix;
+  PackedMatrix matrix;
   int exponent;
 };
 
-Rounded rounded(const std::string& name, const std::vector<float>& values, int rows, int columns,
-                std::span<const int> row_map) {
-  float largest = 0;
-  for (const float x : values) {
-    require(std::isfinite(x), name + " has a value that is not finite");
-    largest = std::max(largest, std::fabs(x));
+// In pieces that stay in the cache: fresh memory for whole matrices took longer than the rounding.
+Rounded rounded(const Source& source, std::span<const int> row_map) {
+  const int exponent = exponent_of(source) - 7;
+  const float scale = std::ldexp(1.0F, -exponent);
+  const int width = padded_columns(source.columns);
+  const int piece = std::max(1, kPieceValues / width);
+  std::vector<float> scaled(static_cast<size_t>(piece) * width);
+  PackedMatrix matrix(Format::kQ8_0, row_map.empty() ? source.rows : static_cast<int>(row_map.size()), width, row_map);
+  for (int first = 0; first < source.rows; first += piece) {
+    const int rows = std::min(piece, source.rows - first);
+    for (int row = 0; row < rows; ++row) {
+      float* to = scaled.data() + static_cast<size_t>(row) * width;
+      source.read((static_cast<size_t>(first) + row) * source.columns, source.columns, to);
+      for (int i = 0; i < source.columns; ++i) to[i] *= scale;
+    }
+    const auto* bytes = reinterpret_cast<const uint8_t*>(scaled.data());
+    matrix.add(to_q8_0({bytes, 4 * static_cast<size_t>(rows) * width}, Format::kF32));
   }
-  int exponent = 0;
-  std::frexp(largest, &exponent);
-  exponent -= 7;
-  const int width = padded_columns(columns);
-  std::vector<float> scaled(static_cast<size_t>(rows) * width);
-  for (int row = 0; row < rows; ++row)
-    for (int i = 0; i < columns; ++i)
-      scaled[static_cast<size_t>(row) * width + i] =
-          std::ldexp(values[static_cast<size_t>(row) * columns + i], -exponent);
-  const std::span<const uint8_t> bytes(reinterpret_cast<const uint8_t*>(scaled.data()), 4 * scaled.size());
-  const int packed_rows = row_map.empty() ? rows : static_cast<int>(row_map.size());
-  return {std::make_shared<PackedMatrix>(to_q8_0(bytes, Format::kF32), Format::kQ8_0, packed_rows, width, row_map),
-          exponent};
+  matrix.check_complete();
+  return {std::move(matrix), exponent};
+}
+
+// The panels of a Q8_0 matrix in runs of 16 columns: an adapter of rank 16 has no second half of a block.
+Buffer<uint8_t> in_runs(const PackedMatrix& m, int num_runs) {
+  constexpr size_t kRun = LowRankPanels::kRunBytes;
+  constexpr size_t kQuants = traits(Format::kQ8_0).quant_bytes();
+  Buffer<uint8_t> out = allocate<uint8_t>(kRun * num_runs * m.num_panels());
+  for (int panel = 0; panel < m.num_panels(); ++panel)
+    for (int run = 0; run < num_runs; ++run) {
+      const uint8_t* block =
+          m.panels() + m.panel_bytes() * panel + traits(Format::kQ8_0).block_bytes() * static_cast<size_t>(run / 2);
+      uint8_t* to = out.get() + kRun * (static_cast<size_t>(panel) * num_runs + run);
+      std::memcpy(to, block + kQuants / 2 * (run % 2), kQuants / 2);
+      std::memcpy(to + kQuants / 2, block + kQuants, kRun - kQuants / 2);
+    }
+  return out;
 }
 
 // The number of whole vectors of `size` values in a buffer.
@@ -99,10 +146,11 @@ LowRank::LowRank(std::span<const uint8_t> down, std::span<const uint8_t> up, For
           "the rank must be 1 to " + std::to_string(kMaxRank) + ", got " + std::to_string(rank));
   columns_ = vectors_in("down", down, format, rank);
   const int rows = vectors_in("up", up, format, rank);
-  const Rounded a = rounded("down", values_of(down, format), rank, columns_, {});
-  const Rounded b = rounded("up", values_of(up, format), rows, rank, row_map);
-  down_ = a.matrix;
-  up_ = b.matrix;
+  Rounded a = rounded({"down", down, format, rank, columns_}, {});
+  const Rounded b = rounded({"up", up, format, rows, rank}, row_map);
+  rows_ = b.matrix.rows();
+  down_ = std::make_shared<PackedMatrix>(std::move(a.matrix));
+  up_ = in_runs(b.matrix, (rank + 15) / 16);
   factor_ = std::ldexp(scale, a.exponent + b.exponent);
   require(std::isfinite(factor_), "the scale " + std::to_string(scale) + " makes the sum overflow");
 }

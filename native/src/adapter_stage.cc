@@ -71,14 +71,23 @@ void AdapterStage::reduce_item(const LowRank& low, int place, int unit, const Ac
 }
 
 void Adapted::add(int place, int begin, int end, int first, int count, float* out, size_t out_stride) const {
-  const Activations x = {Grain::kFine, stage->sums(place), stage->stride_, nullptr, 0};
   for (const AdaptedRows& rows : stage->adapted_) {
     const LowRank* low = low_rank(rows, layer, role, place);
     const int from = std::max(first, rows.first);
     const int to = std::min(first + count, rows.first + rows.count);
     if (low == nullptr || from >= to) continue;
-    multiply_panels(stage->kernels_, low->up(), begin, end, x, from, to - from, out + out_stride * (from - first),
-                    out_stride, true);
+    stage->kernels_.low_rank(low->up(), begin, end, stage->sums(place) + from * stage->stride_, stage->stride_,
+                             to - from, out + out_stride * (from - first), out_stride);
+  }
+}
+
+void Adapted::fetch(int place, int begin, int end, int first, int count) const {
+  for (const AdaptedRows& rows : stage->adapted_) {
+    const LowRank* low = low_rank(rows, layer, role, place);
+    if (low == nullptr || first + count <= rows.first || first >= rows.first + rows.count) continue;
+    const LowRankPanels w = low->up();
+    const uint8_t* p = w.panels + w.panel_bytes() * begin;
+    for (const uint8_t* stop = w.panels + w.panel_bytes() * end; p < stop; p += 64) __builtin_prefetch(p, 0, 2);
   }
 }
 

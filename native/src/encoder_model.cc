@@ -1,4 +1,5 @@
 // What an encoder is made of, checked; rounding of float weights; vectors of windows combined into one of a text.
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -54,19 +55,24 @@ float element(Format format, const uint8_t* source, size_t index) {
   return format == Format::kF16 ? half_to_float(bits) : std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
 }
 
+constexpr float kWhole = 12582912.0F;  // 1.5 * 2^23: a sum with it has no place for a fraction, so it rounds to nearest
+
 void round_block(const float* x, uint8_t* block) {
   float amax = 0;
+  bool finite = true;
   for (int i = 0; i < kBlock; ++i) {
-    require(std::isfinite(x[i]), "a weight is not a finite number");
-    amax = std::fmax(amax, std::fabs(x[i]));
+    finite &= std::isfinite(x[i]);
+    amax = std::max(amax, std::fabs(x[i]));
   }
-  require(amax / 127.0F < 65504.0F, "a weight is too large for a half-precision scale");
+  if (!finite) throw std::invalid_argument("a weight is not a finite number");
+  if (!(amax / 127.0F < 65504.0F)) throw std::invalid_argument("a weight is too large for a half-precision scale");
   const uint16_t scale = float_to_half(amax / 127.0F);
   const float d = half_to_float(scale);  // what the value will be multiplied by: rounding aims at that
   std::memcpy(block, &scale, 2);
   for (int i = 0; i < kBlock; ++i) {
-    const float q = d > 0 ? std::nearbyint(x[i] / d) : 0.0F;
-    block[2 + i] = static_cast<uint8_t>(static_cast<int8_t>(std::fmin(std::fmax(q, -127.0F), 127.0F)));
+    const float quotient = d > 0 ? std::clamp(x[i] / d, -127.0F, 127.0F) : 0.0F;
+    const float q = (quotient + kWhole) - kWhole;
+    block[2 + i] = static_cast<uint8_t>(static_cast<int8_t>(q));
   }
 }
 

@@ -21,6 +21,7 @@ int token_step(const PackedMatrix& w, int tokens) {
 void adapted_panels(const KernelTable& kernels, const PackedMatrix& w, int begin, int end, const Activations& x,
                     int first, int count, float* out, size_t out_stride, bool accumulate, const Adapted& adapted,
                     int place) {
+  adapted.fetch(place, begin, end, first, count);
   if (!accumulate) {
     multiply_panels(kernels, w, begin, end, x, first, count, out, out_stride, false);
     adapted.add(place, begin, end, first, count, out, out_stride);
@@ -132,6 +133,8 @@ void gated_unit(const KernelTable& kernels, Activation activation, const PackedM
   const int step = token_step(gate, end - begin);
   for (int t = begin; t < end; t += step) {
     const int n = std::min(step, end - t);
+    if (adapted != nullptr)
+      for (const int place : {0, 1}) adapted->fetch(place, 2 * unit, panels_end, t, n);
     multiply_panels(kernels, gate, 2 * unit, panels_end, x, t, n, g, kBlock, false);
     multiply_panels(kernels, up, 2 * unit, panels_end, x, t, n, u, kBlock, false);
     if (adapted != nullptr) {

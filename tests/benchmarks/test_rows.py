@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from benchmarks.adapter_rows import Adapters
 from benchmarks.contenders import OURS
 from benchmarks.cost_rows import Costs
 from benchmarks.guided_rows import Guided
@@ -26,7 +27,7 @@ def _rows(folder: Path, *, builds: tuple[str, ...], files: tuple[str, ...]) -> l
     tools = {name: LlamaCpp(name=name, tools=folder) for name in builds}
     in_process = InProcess(files=paths, builds=tools, folder=folder, threads=2)
     rows = [*in_process.rows(), *OverHttp(files=paths, builds=tools, threads=2).rows()]
-    rows += Guided(files=paths, threads=2).rows()
+    rows += [*Guided(files=paths, threads=2).rows(), *Adapters(files=paths, threads=2).rows()]
     return [*rows, *Costs(files=paths, builds=tools, threads=2).rows()]
 
 

@@ -35,20 +35,21 @@ class LowRank {
           std::span<const int> row_map);
 
   int rank() const { return rank_; }
-  int rows() const { return up_->rows(); }
+  int rows() const { return rows_; }
   int columns() const { return columns_; }
-  int units() const { return up_->padded_columns() / kBlock; }  // of 32 ranks
-  size_t nbytes() const { return down_->nbytes() + up_->nbytes(); }
+  int units() const { return padded_columns(rank_) / kBlock; }  // of 32 ranks
+  size_t nbytes() const { return down_->nbytes() + bytes_of(up_); }
   const PackedMatrix& down() const { return *down_; }
-  const PackedMatrix& up() const { return *up_; }
+  LowRankPanels up() const { return {up_.get(), (rank_ + 15) / 16}; }
   float factor() const { return factor_; }
 
  private:
   int rank_;
   int columns_;
+  int rows_;
   float factor_;
   MatrixPointer down_;  // [rank, padded columns]
-  MatrixPointer up_;    // [rows, padded rank]
+  Buffer<uint8_t> up_;  // [rows / 16][runs of 16 ranks], see LowRankPanels
 };
 
 using LowRankPointer = std::shared_ptr<const LowRank>;

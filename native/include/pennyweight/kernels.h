@@ -16,6 +16,16 @@ struct PanelRange {
   int end;
 };
 
+// The wide factor of an adapter: panels of runs of 16 columns, each run [4 columns groups][16 rows][4] bytes (value +
+// 128) and half[16] scales (docs/numerics.md, "Adapters").
+struct LowRankPanels {
+  static constexpr size_t kRunBytes = 256 + 32;
+  const uint8_t* panels;
+  int num_runs;
+
+  constexpr size_t panel_bytes() const { return kRunBytes * static_cast<size_t>(num_runs); }
+};
+
 // Queries and keys have a scale per group of 32 elements of a head; the last group may be shorter.
 inline constexpr int kHeadGroup = 32;
 inline constexpr int kMaxHeadGroups = 8;
@@ -108,6 +118,10 @@ struct KernelTable {
   // The same for float formats, from float activations.
   void (*linear_float[3])(const PanelRange& w, const float* x, size_t x_stride, int tokens, float* out,
                           size_t out_stride, bool accumulate);
+
+  // out[t * out_stride + 16 * (panel - begin) + r] += row of an adapter's wide product, from finely quantised x.
+  void (*low_rank)(const LowRankPanels& w, int begin, int end, const ActivationBlock* x, size_t x_stride, int tokens,
+                   float* out, size_t out_stride);
 
   void (*quantize)(const float* x, int n, Grain grain, ActivationBlock* out);
   // y = rmsnorm(x, weight); y may be x.

@@ -20,6 +20,8 @@ struct Adapted {
 
   // Adds to panels [begin, end) of the matrix at `place`, for tokens [first, first + count); called by one thread.
   void add(int place, int begin, int end, int first, int count, float* out, size_t out_stride) const;
+  // Asks for what `add` will read: with many adapters it comes from memory in pieces that no processor foresees.
+  void fetch(int place, int begin, int end, int first, int count) const;
 };
 
 // Input of a linear layer, row-major by token: quantised blocks, and the float values where a float matrix needs them.

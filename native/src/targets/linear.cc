@@ -2,6 +2,7 @@
 #include PW_VOCABULARY
 #include "../kernels/linear.inl"
 
+#include "../kernels/low_rank.inl"
 #include "table.h"
 
 namespace pennyweight::PW_TARGET {
@@ -13,6 +14,7 @@ static void use(KernelTable& table) {
 }
 
 void fill_linear(KernelTable& table) {
+  table.low_rank = low_rank;
   table.linear_float[0] = linear_float<Format::kF32>;
   table.linear_float[1] = linear_float<Format::kF16>;
   table.linear_float[2] = linear_float<Format::kBF16>;

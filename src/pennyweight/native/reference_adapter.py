@@ -47,7 +47,7 @@ def _padded(x: Floats) -> Floats:
 
 def _rounded(values: Floats) -> tuple[Weights, int]:
     """Q8_0 of the values with the largest brought to [64, 128), and the power of two that undoes it."""
-    exponent = int(np.frexp(np.abs(values).max())[1]) - 7
+    exponent = max(int(np.frexp(np.abs(values).max())[1]), -100) - 7
     blocks = _padded(np.ldexp(values, -exponent)).reshape(len(values), -1, BLOCK)
     d = (np.abs(blocks).max(axis=-1) / F32(127)).astype(np.float16).astype(F32)
     q = np.rint(blocks / np.where(d > 0, d, F32(np.inf))[..., None]).clip(-127, 127)
