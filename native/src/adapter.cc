@@ -86,20 +86,16 @@ Rounded rounded(const Source& source, std::span<const int> row_map) {
   return {std::move(matrix), exponent};
 }
 
-// The panels of a Q8_0 matrix in runs of 16 columns: an adapter of rank 16 has no second half of a block.
-Buffer<uint8_t> in_runs(const PackedMatrix& m, int num_runs) {
-  constexpr size_t kRun = LowRankPanels::kRunBytes;
+// Writes the panels of a Q8_0 matrix in runs of 16 columns: an adapter of rank 16 has no second half of a block.
+void put_runs(const PackedMatrix& m, int num_runs, uint8_t* to) {
   constexpr size_t kQuants = traits(Format::kQ8_0).quant_bytes();
-  Buffer<uint8_t> out = allocate<uint8_t>(kRun * num_runs * m.num_panels());
   for (int panel = 0; panel < m.num_panels(); ++panel)
-    for (int run = 0; run < num_runs; ++run) {
+    for (int run = 0; run < num_runs; ++run, to += LowRankPanels::kRunBytes) {
       const uint8_t* block =
           m.panels() + m.panel_bytes() * panel + traits(Format::kQ8_0).block_bytes() * static_cast<size_t>(run / 2);
-      uint8_t* to = out.get() + kRun * (static_cast<size_t>(panel) * num_runs + run);
       std::memcpy(to, block + kQuants / 2 * (run % 2), kQuants / 2);
-      std::memcpy(to + kQuants / 2, block + kQuants, kRun - kQuants / 2);
+      std::memcpy(to + kQuants / 2, block + kQuants, LowRankPanels::kRunBytes - kQuants / 2);
     }
-  return out;
 }
 
 // The number of whole vectors of `size` values in a buffer.
@@ -147,34 +143,42 @@ LowRank::LowRank(std::span<const uint8_t> down, std::span<const uint8_t> up, For
   columns_ = vectors_in("down", down, format, rank);
   const int rows = vectors_in("up", up, format, rank);
   Rounded a = rounded({"down", down, format, rank, columns_}, {});
-  const Rounded b = rounded({"up", up, format, rows, rank}, row_map);
-  rows_ = b.matrix.rows();
+  Rounded b = rounded({"up", up, format, rows, rank}, row_map);
   down_ = std::make_shared<PackedMatrix>(std::move(a.matrix));
-  up_ = in_runs(b.matrix, (rank + 15) / 16);
+  up_ = std::make_shared<PackedMatrix>(std::move(b.matrix));
   factor_ = std::ldexp(scale, a.exponent + b.exponent);
   require(std::isfinite(factor_), "the scale " + std::to_string(scale) + " makes the sum overflow");
 }
 
-Adapter::Adapter(std::shared_ptr<const Model> model, std::vector<AdapterLayer> layers)
-    : model_(std::move(model)), layers_(std::move(layers)) {
+LowRankParts LowRank::put(uint8_t* to) const {
+  std::memcpy(to, down_->panels(), down_bytes());
+  put_runs(*up_, runs(), to + down_bytes());
+  const PanelRange down = {to, down_->panel_bytes(), down_->padded_columns() / kBlock, 0, down_->num_panels()};
+  return {down, {to + down_bytes(), runs()}, factor_, units()};
+}
+
+Adapter::Adapter(std::shared_ptr<const Model> model, const std::vector<AdapterLayer>& layers)
+    : model_(std::move(model)), layers_(layers.size()) {
   require(model_ != nullptr, "an adapter is made for a model");
-  require(layers_.size() == model_->layers.size(), "the adapter has " + std::to_string(layers_.size()) +
-                                                       " layers, the model " + std::to_string(model_->layers.size()));
-  for (size_t i = 0; i < layers_.size(); ++i)
+  require(layers.size() == model_->layers.size(), "the adapter has " + std::to_string(layers.size()) +
+                                                      " layers, the model " + std::to_string(model_->layers.size()));
+  for (size_t i = 0; i < layers.size(); ++i)
     for (int role = 0; role < kNumRoles; ++role) {
-      const LowRank* low = layers_[i][role].get();
+      const LowRank* low = layers[i][role].get();
       if (low == nullptr) continue;
       check_fit(*model_->layers[i], static_cast<Role>(role), *low,
                 "layer " + std::to_string(i) + ", " + kRoleNames[role]);
       units_ = std::max(units_, low->units());
+      nbytes_ += low->nbytes();
     }
-}
-
-size_t Adapter::nbytes() const {
-  size_t total = 0;
-  for (const AdapterLayer& layer : layers_)
-    for (const LowRankPointer& low : layer) total += low ? low->nbytes() : 0;
-  return total;
+  panels_ = allocate<uint8_t>(nbytes_);
+  uint8_t* to = panels_.get();
+  for (size_t i = 0; i < layers.size(); ++i)
+    for (int role = 0; role < kNumRoles; ++role)
+      if (const LowRank* low = layers[i][role].get(); low != nullptr) {
+        layers_[i][role] = low->put(to);
+        to += low->nbytes();
+      }
 }
 
 }  // namespace pennyweight

@@ -12,7 +12,7 @@ constexpr int kTokens = 48;  // of one work item
 
 int token_items(int tokens) { return (tokens + kTokens - 1) / kTokens; }
 
-const LowRank* low_rank(const AdaptedRows& rows, int layer, Role first, int place) {
+const LowRankParts* low_rank(const AdaptedRows& rows, int layer, Role first, int place) {
   return rows.adapter->at(layer, static_cast<Role>(static_cast<int>(first) + place));
 }
 
@@ -34,8 +34,8 @@ void AdapterStage::plan(std::span<const AdaptedRows> adapted, int rows) {
 const Adapted* AdapterStage::reduce_rows(int thread, int layer, Role first, int count, const Activations& x) {
   int items = 0;
   auto items_of = [&](const AdaptedRows& rows, int place) {
-    const LowRank* low = low_rank(rows, layer, first, place);
-    return low == nullptr ? 0 : low->units() * token_items(rows.count);
+    const LowRankParts* low = low_rank(rows, layer, first, place);
+    return low == nullptr ? 0 : low->units * token_items(rows.count);
   };
   for (const AdaptedRows& rows : adapted_)
     for (int place = 0; place < count; ++place) items += items_of(rows, place);
@@ -59,33 +59,36 @@ const Adapted* AdapterStage::reduce_rows(int thread, int layer, Role first, int 
 }
 
 // 32 ranks of some rows: the product, scaled and quantised for the next.
-void AdapterStage::reduce_item(const LowRank& low, int place, int unit, const Activations& x, int first,
+void AdapterStage::reduce_item(const LowRankParts& low, int place, int unit, const Activations& x, int first,
                                int count) const {
   alignas(64) float t[kTokens * kBlock];
-  const int panels_end = std::min(2 * unit + 2, low.down().num_panels());
-  if (panels_end < 2 * unit + 2) std::fill(std::begin(t), std::end(t), 0.0F);
-  multiply_panels(kernels_, low.down(), 2 * unit, panels_end, x, first, count, t, kBlock, false);
-  for (int i = 0; i < count * kBlock; ++i) t[i] *= low.factor();
+  PanelRange down = low.down;
+  down.begin = 2 * unit;
+  down.end = std::min(2 * unit + 2, low.down.end);
+  if (down.end < 2 * unit + 2) std::fill(std::begin(t), std::end(t), 0.0F);
+  kernels_.linear[static_cast<int>(x.grain)][static_cast<int>(Format::kQ8_0)](down, x.blocks + first * x.block_stride,
+                                                                              x.block_stride, count, t, kBlock, false);
+  for (int i = 0; i < count * kBlock; ++i) t[i] *= low.factor;
   for (int i = 0; i < count; ++i)
     kernels_.quantize(t + i * kBlock, kBlock, Grain::kFine, sums(place) + (first + i) * stride_ + unit);
 }
 
 void Adapted::add(int place, int begin, int end, int first, int count, float* out, size_t out_stride) const {
   for (const AdaptedRows& rows : stage->adapted_) {
-    const LowRank* low = low_rank(rows, layer, role, place);
+    const LowRankParts* low = low_rank(rows, layer, role, place);
     const int from = std::max(first, rows.first);
     const int to = std::min(first + count, rows.first + rows.count);
     if (low == nullptr || from >= to) continue;
-    stage->kernels_.low_rank(low->up(), begin, end, stage->sums(place) + from * stage->stride_, stage->stride_,
-                             to - from, out + out_stride * (from - first), out_stride);
+    stage->kernels_.low_rank(low->up, begin, end, stage->sums(place) + from * stage->stride_, stage->stride_, to - from,
+                             out + out_stride * (from - first), out_stride);
   }
 }
 
 void Adapted::fetch(int place, int begin, int end, int first, int count) const {
   for (const AdaptedRows& rows : stage->adapted_) {
-    const LowRank* low = low_rank(rows, layer, role, place);
+    const LowRankParts* low = low_rank(rows, layer, role, place);
     if (low == nullptr || first + count <= rows.first || first >= rows.first + rows.count) continue;
-    const LowRankPanels w = low->up();
+    const LowRankPanels w = low->up;
     const uint8_t* p = w.panels + w.panel_bytes() * begin;
     for (const uint8_t* stop = w.panels + w.panel_bytes() * end; p < stop; p += 64) __builtin_prefetch(p, 0, 2);
   }

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -22,7 +23,15 @@ inline constexpr std::array<const char*, kNumRoles> kRoleNames = {"query", "key"
                                                                   "gate",  "up",  "down"};
 Role role_of(const std::string& name);  // std::invalid_argument names the choices
 
-// y += up (factor * (down x))
+// What a step reads of one product: y += up (factor * (down x)).
+struct LowRankParts {
+  PanelRange down;  // Q8_0 panels [rank, padded columns]
+  LowRankPanels up;
+  float factor;
+  int units;  // of 32 ranks
+};
+
+// One product on its way into an adapter.
 class LowRank {
  public:
   static constexpr int kMaxRank = 256;
@@ -35,40 +44,50 @@ class LowRank {
           std::span<const int> row_map);
 
   int rank() const { return rank_; }
-  int rows() const { return rows_; }
+  int rows() const { return up_->rows(); }
   int columns() const { return columns_; }
-  int units() const { return padded_columns(rank_) / kBlock; }  // of 32 ranks
-  size_t nbytes() const { return down_->nbytes() + bytes_of(up_); }
-  const PackedMatrix& down() const { return *down_; }
-  LowRankPanels up() const { return {up_.get(), (rank_ + 15) / 16}; }
-  float factor() const { return factor_; }
+  int units() const { return padded_columns(rank_) / kBlock; }
+  size_t nbytes() const { return down_bytes() + up_bytes(); }
+  // Its panels, written to `to`, which has nbytes().
+  LowRankParts put(uint8_t* to) const;
 
  private:
+  int runs() const { return (rank_ + 15) / 16; }
+  size_t down_bytes() const { return down_->nbytes(); }
+  size_t up_bytes() const { return LowRankPanels::kRunBytes * runs() * up_->num_panels(); }
+
   int rank_;
   int columns_;
-  int rows_;
   float factor_;
   MatrixPointer down_;  // [rank, padded columns]
-  Buffer<uint8_t> up_;  // [rows / 16][runs of 16 ranks], see LowRankPanels
+  MatrixPointer up_;    // [rows, padded rank]
 };
 
 using LowRankPointer = std::shared_ptr<const LowRank>;
 using AdapterLayer = std::array<LowRankPointer, kNumRoles>;  // by role; null: nothing is added
 
+// All products of an adapter in one piece of memory, in the order in which a step reads them: pieces of their own would
+// be on small pages, whose addresses take longer to find than their bytes to read.
 class Adapter {
  public:
   // One entry for each of the model's layers. Throws std::invalid_argument naming the matrix that does not fit.
-  Adapter(std::shared_ptr<const Model> model, std::vector<AdapterLayer> layers);
+  Adapter(std::shared_ptr<const Model> model, const std::vector<AdapterLayer>& layers);
 
   const Model* model() const { return model_.get(); }
-  const LowRank* at(int layer, Role role) const { return layers_[layer][static_cast<int>(role)].get(); }
+  // Null: nothing is added.
+  const LowRankParts* at(int layer, Role role) const {
+    const auto& parts = layers_[layer][static_cast<int>(role)];
+    return parts ? &*parts : nullptr;
+  }
   int units() const { return units_; }  // of its highest rank
-  size_t nbytes() const;
+  size_t nbytes() const { return nbytes_; }
 
  private:
   std::shared_ptr<const Model> model_;
-  std::vector<AdapterLayer> layers_;
+  std::vector<std::array<std::optional<LowRankParts>, kNumRoles>> layers_;
   int units_ = 0;
+  size_t nbytes_ = 0;
+  Buffer<uint8_t> panels_;
 };
 
 using AdapterPointer = std::shared_ptr<const Adapter>;

@@ -37,7 +37,7 @@ class AdapterStage {
   friend struct Adapted;
 
   const Adapted* reduce_rows(int thread, int layer, Role first, int count, const Activations& x);
-  void reduce_item(const LowRank& low, int place, int unit, const Activations& x, int first, int count) const;
+  void reduce_item(const LowRankParts& low, int place, int unit, const Activations& x, int first, int count) const;
   // The sums of a place, [rows][stride].
   ActivationBlock* sums(int place) const { return sums_.get() + static_cast<size_t>(place) * num_rows_ * stride_; }
 
