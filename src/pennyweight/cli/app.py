@@ -30,6 +30,7 @@ from pennyweight.cli.run import run
 from pennyweight.cli.serve import serve
 from pennyweight.cli.store import store
 from pennyweight.cli.terminal import drop_output
+from pennyweight.cli.tune import tune
 from pennyweight.cli.usage import cost, usage
 from pennyweight.errors import PennyweightError
 
@@ -51,6 +52,7 @@ app.add_typer(registry)
 app.add_typer(keys)
 app.add_typer(batch)
 app.add_typer(store)
+app.add_typer(tune)
 
 
 def _show_version(wanted: bool) -> None:

@@ -30,12 +30,18 @@ if TYPE_CHECKING:
 
 
 class BlobStore:
-    """One per data folder, of the process that serves it. Every method may be called from any thread."""
+    """One per data folder, of the process that serves it; others add while they are `keeping`.
 
-    def __init__(self, folder: Path, database: Database) -> None:
-        """`folder` is the data folder. What a killed process was receiving is cleared away."""
+    Every method may be called from any thread.
+    """
+
+    def __init__(self, folder: Path, database: Database, *, incoming: str = "incoming") -> None:
+        """`folder` is the data folder. What a killed process was receiving is cleared away.
+
+        Beside the process that serves it, `incoming` is a name of one's own.
+        """
         self._folder = folder / "blobs"
-        self._incoming = folder / "incoming"
+        self._incoming = folder / incoming
         self._database = database
         self._uses = BlobUses()
         self._gate = Lock()  # held while a blob gets its name, and while one is removed

@@ -68,6 +68,15 @@ class DataFolder:
             )
         return self.database_url
 
+    @property
+    def is_served(self) -> bool:
+        """Whether a server uses the folder now."""
+        try:
+            with self.served():
+                return False
+        except ConfigError:
+            return True
+
     @contextmanager
     def served(self) -> Iterator[None]:
         """Hold the folder for a server. Raises ConfigError if another one does.

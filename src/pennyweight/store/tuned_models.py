@@ -58,6 +58,13 @@ class StoredModels:
         row = connection.execute(select(tuned_models).where(own)).one_or_none()
         return None if row is None else StoredModel(**row._mapping)
 
+    def get(self, connection: Connection, project_id: str, name: str) -> StoredModel:
+        """As `find`. Raises ModelNotFoundError."""
+        model = self.find(connection, project_id, name)
+        if model is None:
+            raise ModelNotFoundError(f"The model '{name:.200}' does not exist here.", param="model")
+        return model
+
     def all(self, connection: Connection, project_id: str) -> list[StoredModel]:
         """The project's, oldest first."""
         wanted = select(tuned_models).where(_of.project_id == project_id).order_by(_of.created_at, _of.name)
@@ -83,8 +90,7 @@ class StoredModels:
 
     def delete(self, connection: Connection, project_id: str, name: str) -> list[Blob]:
         """What it had is to be given to `BlobStore.collect` after the commit. Raises ModelNotFoundError."""
-        if self.find(connection, project_id, name) is None:
-            raise ModelNotFoundError(f"The model '{name:.200}' does not exist here.", param="model")
+        self.get(connection, project_id, name)
         return self.drop(connection, project_id, [name])
 
     def drop(self, connection: Connection, project_id: str, names: Sequence[str]) -> list[Blob]:
