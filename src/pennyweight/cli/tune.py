@@ -11,8 +11,6 @@ from typer.core import TyperGroup
 from pennyweight.cli.options import Data, Database, Json, Threads  # noqa: TC001  typer reads them at run time
 
 if TYPE_CHECKING:
-    import click
-
     from pennyweight.cli.tuning_desk import TuningDesk
     from pennyweight.config import Settings
     from pennyweight.store.tuning_job import NewTuningJob
@@ -24,10 +22,11 @@ _EVENTS_SHOWN = 20
 class StartUnlessNamed(TyperGroup):
     """`penny tune DATA ...` is `penny tune start DATA ...`: what names no command is the data."""
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
             args = ["start", *args]
-        return super().parse_args(ctx, args)
+        rest: list[str] = super().parse_args(ctx, args)
+        return rest
 
 
 tune = typer.Typer(
