@@ -59,6 +59,23 @@ def test_every_answer_about_a_receipt_is_valid(penny: Penny, model: Path, tmp_pa
     assert row["receipts"] > 4
 
 
+def test_a_tuned_model_answers_about_receipts_after_a_restart(
+    penny: Penny, model: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("peft")
+    data, results = write_receipts(tmp_path / "receipts.jsonl", 24), tmp_path / "results.json"
+    kept = ["--results", str(results)]
+    with server(penny, model):
+        receipts([*kept, "tune", str(data), "--model", "tiny", "--seed", "1", "--epochs", "1"])
+    trained = table(results, "trainings")["seed 1"]
+    assert trained["model"].startswith("ft:tiny:pennyweight:receipts:")
+    assert trained["trained_tokens"] > 0
+    with server(penny, model):
+        receipts([*kept, "score", str(data), "--model", trained["model"], "--as", "tuned, seed 1"])
+    row = table(results, "test")["tuned, seed 1"]
+    assert (row["valid"], row["model"]) == (1.0, trained["model"])
+
+
 def test_headlines_prompts_and_tasks_are_asked_and_scored(penny: Penny, model: Path, tmp_path: Path) -> None:
     results, lessons, pairs = (tmp_path / name for name in ("results.json", "lessons.jsonl", "pairs.jsonl"))
     headlines = write_headlines(tmp_path / "headlines.jsonl", 20)
