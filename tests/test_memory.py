@@ -93,3 +93,14 @@ def test_amounts(written: int | str, num_bytes: int) -> None:
 def test_what_is_no_amount(written: int | str) -> None:
     with pytest.raises(ConfigError, match=r"write an amount such as 1\.5GiB"):
         parse_memory(written)
+
+
+def test_what_limits_the_context_is_said_with_what_raises_it() -> None:
+    plenty = PageBudget(num_bytes=2**40, source="plenty")
+    little = PageBudget(num_bytes=40 * 64 * SPEC.kv_bytes_per_token, source="little")
+    assert "made for no more" in pool_size(SPEC, context=None, parallel=1, budget=plenty).remedy
+    assert "raise --context" in pool_size(SPEC, context=128, parallel=1, budget=plenty).remedy
+    scarce = pool_size(SPEC, context=None, parallel=1, budget=little)
+    assert scarce.context < SPEC.context_length
+    assert f"made for {SPEC.context_length}" in scarce.remedy
+    assert "--kv-cache-dtype int4" in scarce.remedy

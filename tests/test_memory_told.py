@@ -47,4 +47,5 @@ def test_a_prompt_that_cannot_fit_is_refused_with_both_lengths(tiny_llama_path: 
             engine.generate("a b c d e f g h " * 40)
         numbers = [int(text) for text in re.findall(r"\d+", failure.value.message)]
         assert 2 * PAGE_TOKENS in numbers
+        assert "the model was made for 512: shorten the prompt or raise --context" in failure.value.message
         assert max(numbers) > 2 * PAGE_TOKENS

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pennyweight.api import Progress
     from pennyweight.encoder import EncoderSlot
     from pennyweight.engine.adapters import AdapterPool
+    from pennyweight.engine.limits import Limits
     from pennyweight.engine.loop import StepLoop
     from pennyweight.kv_format import KvFormat
     from pennyweight.memory import PoolSize
@@ -62,7 +63,6 @@ def compose(
     `loading` stands in for `models.load.load`; prefixes go to `spilled`. Raises ModelFileError, ConfigError.
     """
     # Imported here, so that importing this module stays cheap.
-    from pennyweight.engine.limits import Limits
     from pennyweight.engine.loop import StepLoop
     from pennyweight.models.load import load
     from pennyweight.native import _native
@@ -76,18 +76,12 @@ def compose(
     model = replace(model, name=name or model.name)
     tokenizer = Tokenizer.from_metadata(model.metadata)
     size = plan.pool(model.spec, context=context, parallel=parallel)
-    limits = Limits(
-        vocab_size=model.spec.vocab_size,
-        context_length=size.context,
-        num_pages=size.num_pages,
-        batch_share=batch_share,
-    )
     adapters = _adapters(model, size)
     decoder = _decoder(model, size, threads)
     loop = StepLoop(
         decoder,
         _native,
-        limits=limits,
+        limits=_limits(model, size, batch_share),
         end_tokens=frozenset(tokenizer.end_token_ids),
         adapters=adapters,
         cores=encoder.cores,
@@ -96,15 +90,27 @@ def compose(
     return Engine(
         model=model.without_lists(),
         loop=loop,
-        answerer=_answerer(model, loop, tokenizer, adapters, context=size.context),
+        answerer=_answerer(model, loop, tokenizer, adapters, size),
         adapters=adapters,
         context=size.context,
         encoder=encoder,
     )
 
 
+def _limits(model: LoadedModel, size: PoolSize, batch_share: float) -> Limits:
+    from pennyweight.engine.limits import Limits
+
+    return Limits(
+        vocab_size=model.spec.vocab_size,
+        context_length=size.context,
+        num_pages=size.num_pages,
+        remedy=size.remedy,
+        batch_share=batch_share,
+    )
+
+
 def _answerer(
-    model: LoadedModel, loop: StepLoop, tokenizer: Tokenizer, adapters: AdapterPool, *, context: int
+    model: LoadedModel, loop: StepLoop, tokenizer: Tokenizer, adapters: AdapterPool, size: PoolSize
 ) -> Answerer:
     from pennyweight.answers.answer import Answerer
     from pennyweight.text.template import ChatTemplate
@@ -116,7 +122,8 @@ def _answerer(
         template=ChatTemplate.from_metadata(model.metadata),
         model_name=model.name,
         model_hash=model.content_hash,
-        context=context,
+        context=size.context,
+        context_remedy=size.remedy,
         kv_format=model.spec.kv_format,
         vocab_size=model.spec.vocab_size,
         dialect=find_dialect(model.metadata),

@@ -9,7 +9,7 @@ most: the rest is the machine's.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pennyweight.core import PAGE_TOKENS, pages_for
@@ -44,12 +44,14 @@ _SIZE = re.compile(r"(?P<number>\d{1,15}(?:\.\d{1,9})?) *(?P<unit>[KMGT]?i?B)", 
 class PoolSize:
     """`context` is in tokens; `num_pages` pages hold at least `parallel` contexts of it.
 
-    `adapter_bytes` is the most that adapters take together.
+    `adapter_bytes` is the most that adapters take together. `remedy` says what limits the context, and what
+    to do if it is too small.
     """
 
     context: int
     parallel: int
     num_pages: int
+    remedy: str = field(default="Shorten the prompt.", compare=False)
     adapter_bytes: int = 0
 
 
@@ -173,6 +175,7 @@ def pool_size(spec: ModelSpec, *, context: int | None, parallel: int | None, bud
             f"a context of {context} tokens was asked for; this model was made for {spec.context_length}"
         )
         raise ConfigError(message)
+    asked = context is not None
     extent_pages = EXTENT_TOKENS // PAGE_TOKENS
     extent_bytes = EXTENT_TOKENS * spec.kv_bytes_per_token
     budget_pages = max(0, budget.num_bytes) // extent_bytes * extent_pages
@@ -189,7 +192,27 @@ def pool_size(spec: ModelSpec, *, context: int | None, parallel: int | None, bud
             "ask for a smaller --context or --parallel, or give more memory"
         )
     num_pages = budget_pages if budget.use_all and parallel is None else pages * wanted
-    return PoolSize(context=context, parallel=wanted, num_pages=num_pages, adapter_bytes=budget.adapter_bytes)
+    return PoolSize(
+        context=context,
+        parallel=wanted,
+        num_pages=num_pages,
+        remedy=_remedy(spec, context, asked=asked),
+        adapter_bytes=budget.adapter_bytes,
+    )
+
+
+def _remedy(spec: ModelSpec, context: int, *, asked: bool) -> str:
+    """What limits the context, and what raises it."""
+    made_for = f"the model was made for {spec.context_length}"
+    if context >= spec.context_length:
+        return "The model was made for no more: shorten the prompt."
+    if asked:
+        return f"--context set that limit, {made_for}: shorten the prompt or raise --context."
+    smaller = " or --kv-cache-dtype int4" if spec.kv_format == "int8" else ""
+    return (
+        f"Memory allows no more, {made_for}: shorten the prompt, or have the server started with more "
+        f"--memory, a lower --parallel{smaller}."
+    )
 
 
 def _least_page_bytes(spec: ModelSpec, context: int | None, parallel: int | None) -> int:

@@ -97,6 +97,7 @@ class Answerer:
         model_name: str,
         model_hash: str,
         context: int,
+        context_remedy: str = "Shorten the prompt.",
         kv_format: str = "int8",
         vocab_size: int | None = None,
         dialect: Dialect = GENERIC,
@@ -111,7 +112,12 @@ class Answerer:
         self._tokenizer = tokenizer
         self._dialect = dialect
         self._prompts = PromptBuilder(
-            model_name=model_name, tokenizer=tokenizer, template=template, dialect=dialect, context=context
+            model_name=model_name,
+            tokenizer=tokenizer,
+            template=template,
+            dialect=dialect,
+            context=context,
+            remedy=context_remedy,
         )
         self.grammars = Grammars(
             tokenizer=tokenizer, vocab_size=vocab_size or tokenizer.vocab_size, dialect=dialect
@@ -199,6 +205,11 @@ class Answerer:
     def context(self) -> int:
         """How many tokens prompt and answer may have together."""
         return self._prompts.context
+
+    @property
+    def context_remedy(self) -> str:
+        """What to do about a prompt that is longer, as a sentence."""
+        return self._prompts.remedy
 
     def _prepare(
         self, source: Source, options: Options, principal: Principal, concessions: Concessions

@@ -44,7 +44,7 @@ async def _encode(prompt: AskedPrompt, options: Options, answerer: Answerer) -> 
     if len(tokens) >= answerer.context:
         raise ContextLengthError(
             f"'{prompt.param}' has {len(tokens)} tokens; the context holds {answerer.context}, one of them "
-            "for the answer. Shorten the prompt.",
+            f"for the answer. {answerer.context_remedy}",
             param=prompt.param,
         )
     if isinstance(content, str):

@@ -32,10 +32,13 @@ class PromptBuilder:
         template: ChatTemplate | None,
         dialect: Dialect,
         context: int,
+        remedy: str = "Shorten the prompt.",
     ) -> None:
+        """`remedy` is for prompts longer than `context`."""
         self._model_name = model_name
         self._dialect = dialect
         self.context = context
+        self.remedy = remedy
         self._tokenizer = tokenizer
         self._template = template
         self._pieces = PieceMemory()
@@ -98,7 +101,7 @@ class PromptBuilder:
             fewest = max(len(source.messages), self._tokenizer.fewest_tokens(chars))
         if fewest > self.context:
             raise ContextLengthError(
-                f"the prompt has at least {fewest} tokens and the context holds {self.context}; shorten it",
+                f"The prompt has at least {fewest} tokens; the context holds {self.context}. {self.remedy}",
                 param="messages",
             )
 

@@ -32,6 +32,7 @@ class Limits:
     vocab_size: int
     context_length: int  # of the model, or a smaller one that was asked for
     num_pages: int
+    remedy: str = "Shorten the prompt."  # for one that is longer than the context
     max_running: int = MAX_RUNNING  # sequences that hold pages at a time
     max_requests: int = 1024  # queued and running, each choice counted
     batch_share: float = 0.1  # of the engine's time that batch requests get at least
@@ -63,7 +64,7 @@ class Limits:
         if num_prompt >= self.context_length:
             raise ContextLengthError(
                 f"The prompt has {num_prompt} tokens; the context holds {self.context_length}, one of them "
-                "for the answer. Shorten the prompt.",
+                f"for the answer. {self.remedy}",
                 param="messages",
             )
         if num_prompt >= self.max_positions:
