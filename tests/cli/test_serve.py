@@ -156,3 +156,13 @@ def test_a_misspelt_setting_starts_nothing(penny: Penny, tiny_llama_path: Path) 
     assert done.returncode == 1
     assert "did you mean 'api_key'" in done.stderr
     assert json.dumps("secret") not in done.stderr
+
+
+def test_a_further_model_whose_name_means_nothing_is_told_at_the_start(
+    penny: Penny, tiny_llama_path: Path
+) -> None:
+    done = penny.run(
+        "serve", "--model", str(tiny_llama_path), "--model", "smolm2-135m-instruct", "--port", "0"
+    )
+    assert done.returncode == 1
+    assert "smolm2-135m-instruct" in done.stderr

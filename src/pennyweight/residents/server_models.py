@@ -14,7 +14,7 @@ from pennyweight.errors import ConfigError, ModelNotFoundError
 from pennyweight.local_models import LocalModel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from pennyweight.config import Settings
     from pennyweight.residents.residents import Residents
@@ -69,12 +69,14 @@ def installed_decoders() -> list[str]:
 def open_models(settings: Settings, *, progress: Progress) -> Iterator[tuple[Residents | None, EncoderSlot]]:
     """The models that answer here (None: there are none), the first one loaded, and the encoder.
 
-    Raises what `Engine.open` does; what ails a further model is told to those who ask for it.
+    Raises what `Engine.open` does, also for a further model's name that means nothing; what else ails one is
+    told to those who ask for it.
     """
     from pennyweight.memory import parse_memory
 
     ceiling = None if settings.memory is None else parse_memory(settings.memory)
     models = local_models(settings)
+    _check_names(settings.further_models)
     cores = CoreTurns(batch_share=settings.batch_share / 100)
     if settings.embedding_model is not None:
         check_encoder(settings.embedding_model)  # a misspelt one is told before anything is fetched
@@ -100,6 +102,16 @@ def open_models(settings: Settings, *, progress: Progress) -> Iterator[tuple[Res
             residents.close()
     finally:
         encoder.close()
+
+
+def _check_names(sources: Iterable[str]) -> None:
+    """Raise ModelNotFoundError for a name that means nothing; a file may come later than the server."""
+    from pennyweight.models.catalog import CATALOG
+    from pennyweight.models.local import resolve
+
+    for source in sources:
+        if source not in CATALOG and Path(source).name == source and Path(source).suffix != ".gguf":
+            resolve(source)
 
 
 def _residents(
