@@ -147,7 +147,7 @@ def _prepared(stack: ExitStack, settings: Settings, check: Callable[[], None]) -
     gc.enable()
     app = create_app(here, settings, services, encoder=encoder)
     stack.enter_context(working(app))
-    names = [*([] if here is None else here.stats()), *settings.upstream]
+    names = [*([] if here is None else here.stats()), *settings.adapters, *settings.upstream]
     return app, ", ".join(names) or "embeddings"
 
 
