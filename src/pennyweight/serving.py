@@ -24,6 +24,7 @@ from pennyweight.cost.price_list import read_prices
 from pennyweight.errors import ConfigError
 from pennyweight.local_models import LocalModel
 from pennyweight.models.adapter.files import AdapterFiles
+from pennyweight.models.aliases import TUNED_PREFIX, kept_aliases
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -143,7 +144,7 @@ def serving(
     given = _given_adapters(settings, local)
     served = ServedModels(
         models,
-        aliases=settings.aliases,
+        aliases=_aliases(settings, models),
         tuned=TunedModelsOf(given, tuned),
         forget=None if here is None else here.drop_adapter,
     )
@@ -178,6 +179,14 @@ def _base_of(folder: Path, names: Sequence[str]) -> str:
     own = config.get("pennyweight")
     said = own.get("base") if isinstance(own, dict) else config.get("base_model_name_or_path")
     return next((name for name in names if name == said), names[0])
+
+
+def _aliases(settings: Settings, models: Sequence[ServedModel]) -> dict[str, str]:
+    """Those of the settings, before those that were kept for models that are served now."""
+    names = {model.name for model in models}
+    kept = kept_aliases().items()
+    usable = {name: model for name, model in kept if model in names or model.startswith(TUNED_PREFIX)}
+    return {**usable, **settings.aliases}
 
 
 def _worker(name: str) -> ThreadPoolExecutor:

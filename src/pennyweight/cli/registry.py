@@ -37,12 +37,19 @@ def add(
 @registry.command()
 def alias(
     name: _Name,
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A name that `penny models` lists.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A name that `penny models` lists, or an ft: name.")
+    ],
 ) -> None:
-    """Give an installed model a further name."""
+    """Give an installed or a fine-tuned model a further name, such as an old one that begins with ft:."""
     from pennyweight.cli.terminal import notice
+    from pennyweight.models.aliases import is_kept_here, keep_alias
     from pennyweight.models.registry import register
 
+    if is_kept_here(name, model):
+        keep_alias(name, model)
+        notice(f"{name} is {model}, from the next start of the server on")
+        return
     register(name, model)
     notice(f"{name} is {model}")
 
@@ -51,7 +58,9 @@ def alias(
 def remove(name: Annotated[str, typer.Argument(metavar="NAME", help="A name that was given.")]) -> None:
     """Forget a name that `add` or `alias` gave; the model stays."""
     from pennyweight.cli.terminal import notice
+    from pennyweight.models.aliases import forget_alias
     from pennyweight.models.registry import unregister
 
-    unregister(name)
+    if not forget_alias(name):
+        unregister(name)
     notice(f"Forgot {name}")
