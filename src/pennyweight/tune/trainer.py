@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     from pennyweight.tune.adapted import AdaptedModel
     from pennyweight.tune.checkpoint import Checkpoints, Progress
     from pennyweight.tune.group import Group
+    from pennyweight.tune.journal import Journal
     from pennyweight.tune.objective import Objective
     from pennyweight.tune.preparation import Preparation
     from pennyweight.tune.processes import Processes
-    from pennyweight.tune.protocol import Events, Stop
+    from pennyweight.tune.protocol import Stop
 
 _LARGEST_NORM: Final = 1.0  # of all gradients as one vector
 _VALIDATIONS: Final = 100  # on a batch of the validation file, over a whole training
@@ -44,7 +45,7 @@ class Trainer:
         *,
         checkpoints: Checkpoints,
         write_adapter: Callable[[Path, Progress], None],
-        events: Events,
+        journal: Journal,
         processes: Processes,
         stop: Stop,
     ) -> None:
@@ -53,7 +54,7 @@ class Trainer:
         self._objective = objective
         self._checkpoints = checkpoints
         self._write_adapter = write_adapter
-        self._events = events
+        self._journal = journal
         self._processes = processes
         self._stop = stop
         self._parameters = model.parameters
@@ -158,7 +159,7 @@ class Trainer:
         speed = self._begin.update(progress)
         left = (numbers.num_steps - step) * speed.seconds_per_step
         told = {"tokens": progress.trained_tokens, "tokens_per_s": round(speed.tokens_per_s, 1)}
-        self._events.tell("step", step=step, **metrics, **told, seconds_left=round(left, 1))
+        self._journal.tell("step", step=step, **metrics, **told, seconds_left=round(left, 1))
 
     def _save(self, *, epoch_end: bool) -> None:
         progress = self.progress
@@ -173,7 +174,7 @@ class Trainer:
         )
         folder = f"{path.parent.name}/{path.name}"
         metrics = progress.metrics if epoch_end else {}
-        self._events.tell(
+        self._journal.tell(
             "checkpoint", step=progress.step, folder=folder, epoch_end=epoch_end, metrics=metrics
         )
 

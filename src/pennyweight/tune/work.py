@@ -10,6 +10,7 @@ from pennyweight.errors import InvalidRequestError, PennyweightError
 from pennyweight.tune.durable import new_folder, write_file
 from pennyweight.tune.example import DatasetError, LineError
 from pennyweight.tune.failure import StoppedError, TuningError
+from pennyweight.tune.journal import Journal
 from pennyweight.tune.metrics_file import METRICS_FILE, metrics_csv
 from pennyweight.tune.plan import read_plan
 from pennyweight.tune.preparation import prepare
@@ -97,10 +98,11 @@ def _machine_failure(error: Exception) -> TuningError | None:
 def _train(folder: Path, prepared: Preparation, events: Events, stop: Stop, processes: Processes) -> None:
     from pennyweight.tune.trainer import Trainer
 
-    finished = folder / _FINISHED
+    finished, journal = folder / _FINISHED, Journal(folder, events, keeps=processes.is_first)
     if finished.exists():
         kept = json.loads(finished.read_bytes())
         if kept["identity"] == prepared.identity:  # told again to whoever missed it
+            journal.tell_again(up_to=prepared.numbers.num_steps)
             events.tell("finished", **kept["told"])
             return
     plan = prepared.plan
@@ -111,10 +113,11 @@ def _train(folder: Path, prepared: Preparation, events: Events, stop: Stop, proc
         _objective(folder, prepared, model, stop, processes),
         checkpoints=_checkpoints(folder, prepared),
         write_adapter=lambda place, progress: _write_adapter(place, prepared, model, progress),
-        events=events,
+        journal=journal,
         processes=processes,
         stop=stop,
     )
+    journal.tell_again(up_to=trainer.progress.step)
     progress = trainer.run()
     if not processes.is_first:
         return
