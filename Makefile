@@ -17,7 +17,7 @@ test:  ## the Python tests
 	$(BIN)/python -m pytest
 
 crash:  ## a server, and a batch without one, killed after every durable write there is and at fifty random moments
-	CRASH_POINTS=all CRASH_ROUNDS=50 $(BIN)/python -m pytest tests/jobs/test_crashes.py tests/store/test_failpoints.py \
+	CRASH_POINTS=all CRASH_ROUNDS=50 $(BIN)/python -m pytest tests/jobs/test_crashes.py tests/jobs/test_killed_tuning.py tests/jobs/test_trained_models.py tests/store/test_failpoints.py \
 		tests/history/test_killed_servers.py tests/history/assistants/test_killed_runs.py \
 		tests/retrieval/test_killed_ingestion.py tests/server/test_killed_office.py tests/cli/test_batch_run.py
 
