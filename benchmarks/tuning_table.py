@@ -31,7 +31,7 @@ def section(report: dict[str, Any]) -> list[str]:
         f"{report['steps']} steps of {report['batch']} receipts ({report['tokens']:,} tokens, of which",
         f"{share:.0%} are learnt), a rank-16 adapter of {report['model']}, the same first values,",
         "batches and learning rates; the loops take turns step by step. Useful tokens are those that are no",
-        f"padding. {report['threads']} threads, {machine['processor']}, {machine['date']}; {versions}.",
+        f"padding. Threads: {report['threads']}; {machine['processor']}, {machine['date']}; {versions}.",
         "`python -m benchmarks.tuning_speed` repeats it.",
         "",
         "| loop | useful tokens by processor second | by second | first loss | last loss | held-out loss |",
@@ -47,6 +47,6 @@ def _caution(steps: int) -> list[str]:
     if steps >= _STEPS_THAT_SETTLE:
         return []
     return [
-        f"That both end at the same loss is not shown by {steps} steps, taken beside other work on the machine:",
-        "rounding still decides where the first steps go.",
+        f"The machine did other work meanwhile, and {steps} steps are too few to show that both end at the",
+        "same loss.",
     ]
