@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pennyweight.models.spec import ModelSpec
 
 SHARE = 0.5
-MAX_ADAPTER_BYTES = 256 * 2**20  # two dozen of rank 16 for a model of 135 million weights
+MAX_ADAPTER_BYTES = 256 * 2**20  # four dozen of rank 16 for a model of 135 million weights
 FREE_ADAPTER_SHARE = 0.125  # of what is available
 ADAPTER_SHARE = 0.0625  # of a ceiling
 DEFAULT_PARALLEL = 8
