@@ -15,7 +15,7 @@ from pennyweight.core import Usage
 from pennyweight.cost.price_list import read_prices
 from pennyweight.cost.prices import PICODOLLARS, Kind, Price, Prices
 from pennyweight.errors import ConfigError
-from pennyweight.store.usage import KINDS
+from pennyweight.store.usage import KINDS, VECTOR_STORES
 
 MILLION = 1_000_000
 
@@ -125,4 +125,5 @@ def test_two_rows_for_the_same_are_refused() -> None:
 
 
 def test_what_is_priced_is_what_the_store_knows() -> None:
-    assert set(get_args(Kind)) == set(KINDS)
+    """What vector stores embed has the price of embeddings, and is told apart in the store alone."""
+    assert {*get_args(Kind), VECTOR_STORES} == set(KINDS)
