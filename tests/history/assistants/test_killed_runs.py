@@ -77,13 +77,7 @@ def begun(service: Service, **fields: Any) -> tuple[str, threading.Thread]:
 
     def ask() -> None:
         with suppress(*BROKEN), service.client as client:
-            create: Any = client.beta.threads.runs.create
-            asked = create(thread_id, assistant_id=assistant_id, **fields)
-            if not fields.get("stream"):
-                return
-            with asked:
-                for _ in asked:
-                    pass
+            client.beta.threads.runs.create(thread_id, assistant_id=assistant_id, **fields)
 
     asking = threading.Thread(target=ask)
     asking.start()
