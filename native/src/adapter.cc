@@ -41,30 +41,30 @@ struct Source {
 int exponent_of(const Source& source) {
   constexpr size_t kPiece = 1024;
   float values[kPiece];
-  float largest = 0;
-  bool finite = true;
+  int32_t largest = 0;  // as integers magnitudes are in the same order, and
+                        // several are compared at once
   const size_t total = static_cast<size_t>(source.rows) * source.columns;
   for (size_t first = 0; first < total; first += kPiece) {
     const size_t count = std::min(kPiece, total - first);
     source.read(first, count, values);
-    for (size_t i = 0; i < count; ++i) {
-      finite &= std::isfinite(values[i]);
-      largest = std::max(largest, std::fabs(values[i]));
-    }
+    for (size_t i = 0; i < count; ++i) largest = std::max(largest, std::bit_cast<int32_t>(values[i]) & 0x7fffffff);
   }
-  require(finite, source.name + " has a value that is not finite");
+  const float magnitude = std::bit_cast<float>(largest);
+  require(std::isfinite(magnitude), source.name + " has a value that is not finite");
   int exponent = 0;
-  std::frexp(largest, &exponent);
+  std::frexp(magnitude, &exponent);
   return std::max(exponent, kLeastExponent);
 }
 
-// A float matrix in Q8_0, and the power of two that undoes what it was multiplied by.
+// A float matrix in Q8_0, and the power of two that undoes what it was
+// multiplied by.
 struct Rounded {
   PackedMatrix matrix;
   int exponent;
 };
 
-// In pieces that stay in the cache: fresh memory for whole matrices took longer than the rounding.
+// In pieces that stay in the cache: fresh memory for whole matrices took longer
+// than the rounding.
 Rounded rounded(const Source& source, std::span<const int> row_map) {
   const int exponent = exponent_of(source) - 7;
   const float scale = std::ldexp(1.0F, -exponent);
@@ -86,7 +86,8 @@ Rounded rounded(const Source& source, std::span<const int> row_map) {
   return {std::move(matrix), exponent};
 }
 
-// Writes the panels of a Q8_0 matrix in runs of 16 columns: an adapter of rank 16 has no second half of a block.
+// Writes the panels of a Q8_0 matrix in runs of 16 columns: an adapter of rank
+// 16 has no second half of a block.
 void put_runs(const PackedMatrix& m, int num_runs, uint8_t* to) {
   constexpr size_t kQuants = traits(Format::kQ8_0).quant_bytes();
   for (int panel = 0; panel < m.num_panels(); ++panel)
@@ -107,7 +108,8 @@ int vectors_in(const std::string& name, std::span<const uint8_t> source, Format 
   return static_cast<int>(source.size() / bytes);
 }
 
-// The matrix that an adapter adds to; null where the layer has experts in its place.
+// The matrix that an adapter adds to; null where the layer has experts in its
+// place.
 const PackedMatrix* matrix_of(const Layer& layer, Role role) {
   const std::array<const PackedMatrix*, kNumRoles> matrices = {layer.query.get(),  layer.key.get(),  layer.value.get(),
                                                                layer.output.get(), layer.gate.get(), layer.up.get(),

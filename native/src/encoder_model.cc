@@ -1,4 +1,5 @@
-// What an encoder is made of, checked; rounding of float weights; vectors of windows combined into one of a text.
+// What an encoder is made of, checked; rounding of float weights; vectors of
+// windows combined into one of a text.
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -55,16 +56,15 @@ float element(Format format, const uint8_t* source, size_t index) {
   return format == Format::kF16 ? half_to_float(bits) : std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
 }
 
-constexpr float kWhole = 12582912.0F;  // 1.5 * 2^23: a sum with it has no place for a fraction, so it rounds to nearest
+constexpr float kWhole = 12582912.0F;  // 1.5 * 2^23: a sum with it has no place
+                                       // for a fraction, so it rounds to nearest
 
 void round_block(const float* x, uint8_t* block) {
-  float amax = 0;
-  bool finite = true;
-  for (int i = 0; i < kBlock; ++i) {
-    finite &= std::isfinite(x[i]);
-    amax = std::max(amax, std::fabs(x[i]));
-  }
-  if (!finite) throw std::invalid_argument("a weight is not a finite number");
+  int32_t largest = 0;  // as integers magnitudes are in the same order, and
+                        // several are compared at once
+  for (int i = 0; i < kBlock; ++i) largest = std::max(largest, std::bit_cast<int32_t>(x[i]) & 0x7fffffff);
+  const float amax = std::bit_cast<float>(largest);
+  if (!std::isfinite(amax)) throw std::invalid_argument("a weight is not a finite number");
   if (!(amax / 127.0F < 65504.0F)) throw std::invalid_argument("a weight is too large for a half-precision scale");
   const uint16_t scale = float_to_half(amax / 127.0F);
   const float d = half_to_float(scale);  // what the value will be multiplied by: rounding aims at that

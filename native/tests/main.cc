@@ -35,6 +35,7 @@ constexpr Group kGroups[] = {
     {"four_bits", test_four_bits},
     {"team", test_team},
     {"decoder", test_decoder},
+    {"low_rank", test_low_rank},
     {"adapters", test_adapters},
     {"plans", test_plans},
     {"encoder", test_encoder},

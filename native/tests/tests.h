@@ -11,6 +11,7 @@ void test_elementwise(Report& report, const Options& options);
 void test_four_bits(Report& report, const Options& options);
 void test_team(Report& report, const Options& options);
 void test_decoder(Report& report, const Options& options);
+void test_low_rank(Report& report, const Options& options);
 void test_adapters(Report& report, const Options& options);
 void test_plans(Report& report, const Options& options);
 void test_encoder(Report& report, const Options& options);
