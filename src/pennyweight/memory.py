@@ -32,8 +32,7 @@ if TYPE_CHECKING:
 
 SHARE = 0.5
 MAX_ADAPTER_BYTES = 256 * 2**20  # four dozen of rank 16 for a model of 135 million weights
-FREE_ADAPTER_SHARE = 0.125  # of what is available
-ADAPTER_SHARE = 0.0625  # of a ceiling
+ADAPTER_SHARE = 0.125  # of what is available, or of what a ceiling leaves for pages
 DEFAULT_PARALLEL = 8
 _UNITS = {"b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
 _UNITS |= {"kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
@@ -154,7 +153,7 @@ class MemoryPlan:
             return PageBudget(
                 num_bytes=int(available * SHARE),
                 source=f"half of the {_mib(available)} of memory available",
-                adapter_bytes=min(MAX_ADAPTER_BYTES, int(available * FREE_ADAPTER_SHARE)),
+                adapter_bytes=min(MAX_ADAPTER_BYTES, int(available * ADAPTER_SHARE)),
             )
         rest = self.buffer_bytes + serving_bytes(spec)
         left = min(self._ceiling_bytes - resident_memory() - beside, available) - rest
@@ -162,9 +161,7 @@ class MemoryPlan:
         if self._share_bytes is not None and self._share_bytes < left:
             left, source = max(self._share_bytes, min(least_bytes, left)), f"this model's share of {source}"
         # Adapters never take the room of the pages that were asked for.
-        adapters = min(
-            MAX_ADAPTER_BYTES, int(self._ceiling_bytes * ADAPTER_SHARE), max(0, left - least_bytes)
-        )
+        adapters = max(0, min(MAX_ADAPTER_BYTES, int(left * ADAPTER_SHARE), left - least_bytes))
         return PageBudget(num_bytes=left - adapters, source=source, use_all=True, adapter_bytes=adapters)
 
 
