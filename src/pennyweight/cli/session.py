@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import gc
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from pennyweight.cli.terminal import progress_bars
+from pennyweight.cli.tuned_model import named
 from pennyweight.config import Settings
 
 if TYPE_CHECKING:
@@ -35,14 +35,14 @@ def opened(
     settings = Settings.load(flags)
     from pennyweight.api import Engine
 
-    with progress_bars() as show:
+    with named(settings, adapter) as asked, progress_bars() as show:
 
         def progress(stage: str, done: int, total: int) -> None:
             check()
             show(stage, done, total)
 
         engine = Engine.open(
-            settings.model,
+            asked.model,
             context=settings.context,
             parallel=settings.parallel,
             memory=settings.memory,
@@ -51,7 +51,7 @@ def opened(
             kv_cache_dtype=settings.kv_cache_dtype,
             batch_share=settings.batch_share,
             embedding_model=embedding_model,
-            adapters=None if adapter is None else {Path(adapter).absolute().name or "adapter": adapter},
+            adapters=asked.adapters,
             prefix_cache_dir=settings.prefix_cache_dir,
             prefix_cache_size=settings.prefix_cache_size,
             progress=progress,

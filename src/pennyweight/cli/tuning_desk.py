@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pennyweight.server.services import Services
     from pennyweight.store.database import Database
     from pennyweight.store.pages import Cursor
+    from pennyweight.store.tuned_models import StoredModel
     from pennyweight.store.tuning_events import TuningEvent
     from pennyweight.store.tuning_job import NewTuningJob, TuningJob
 
@@ -95,8 +96,8 @@ class TuningDesk:
             lambda c: TuningJobs().resume(c, DEFAULT_PROJECT, job_id, now=now), at="tuning_job.resumed"
         )
 
-    def copy_model(self, name: str, target: Path) -> None:
-        """The PEFT folder of a model. Raises ModelNotFoundError, OSError."""
+    def copy_model(self, name: str, target: Path) -> StoredModel:
+        """Make `target` the PEFT folder of a model. Raises ModelNotFoundError, OSError."""
         models = StoredModels()
         model = self.database.read_now(lambda c: models.get(c, DEFAULT_PROJECT, name))
         weights = self.database.read_now(lambda c: models.weights(c, model))
@@ -104,6 +105,7 @@ class TuningDesk:
         (target / CONFIG).write_text(model.config, encoding="utf-8")
         (target / CARD).write_text(model.card, encoding="utf-8")
         shutil.copyfile(self.blobs.path(weights), target / WEIGHTS)
+        return model
 
 
 @contextmanager
