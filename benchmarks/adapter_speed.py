@@ -54,8 +54,12 @@ class AdapterTask:
 
     def plain(self) -> Task:
         """What both sides do."""
-        measured = "decode" if self.tokens else "prompt"
-        return Task(measured=measured, context=self.context, tokens=self.tokens, streams=self.streams)
+        return Task(
+            measured="decode" if self.tokens else "prompt",
+            context=self.context,
+            tokens=self.tokens,
+            streams=self.streams,
+        )
 
 
 def random_factors(spec: ModelSpec, *, rank: int, seed: int) -> list[dict[str, tuple[bytes, bytes]]]:

@@ -68,7 +68,7 @@ class Plain:
     def gradients(self, groups: Sequence[Group]) -> float:
         loss = self._loss(groups)
         loss.backward()
-        return loss.item()
+        return float(loss)
 
     def loss(self, groups: Sequence[Group]) -> float:
         """The mean over learnt tokens of some groups, a batch at a time."""
