@@ -180,6 +180,12 @@ class PrefixTree:
         while self._pool.num_free < num_pages:
             self._remove(self._nodes[self._pool.oldest_idle()])
 
+    def forget_part(self, page: int) -> None:
+        """Evict a page that is not whole, unless somebody holds it."""
+        node = self._nodes.get(page)
+        if node is not None and not node.is_whole and not self._pool.references(page):
+            self._remove(node)
+
     def has(self, node: Node) -> bool:
         """Whether `node` is still there."""
         return self._nodes.get(node.page) is node

@@ -302,5 +302,5 @@ class Scheduler:
         if queue is None:
             return
         queue.remove(sequence)
-        self.cache.release(sequence, keep=keep)
+        self.cache.finish(sequence, keep=keep)
         self._retired.append(sequence)
