@@ -100,7 +100,10 @@ class BatchWorker:
             try:
                 await self._forget_stale_leases()
                 while len(tasks) < MAX_BATCHES and (claimed := await self._claim()) is not None:
-                    task = asyncio.create_task(self._run_one(bench, *claimed))
+                    batch, lease = claimed
+                    run = BatchRun(self._shop, bench, batch, lease)
+                    self._runs.add(run)  # before the next claim, which leaves those of this worker alone
+                    task = asyncio.create_task(self._run_one(run, lease))
                     tasks.add(task)
                     task.add_done_callback(tasks.discard)
                 if len(tasks) >= MAX_BATCHES:
@@ -150,9 +153,8 @@ class BatchWorker:
         if (batch_id := to_put_down(turns, loads)) is not None:
             runs[batch_id].put_down()
 
-    async def _run_one(self, bench: Bench, batch: Batch, lease: BatchLease) -> None:
-        run = BatchRun(self._shop, bench, batch, lease)
-        self._runs.add(run)
+    async def _run_one(self, run: BatchRun, lease: BatchLease) -> None:
+        batch = run.batch
         try:
             await run.run()
         except LeaseLostError:
