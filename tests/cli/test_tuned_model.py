@@ -39,7 +39,6 @@ def keep(data: Path, adapter: Path, *, base: str) -> None:
                 project_id=DEFAULT_PROJECT,
                 job_id="ftjob-12345678",
                 base=base,
-                base_hash=None,
                 identity=content_identity(AdapterFiles.of(adapter)),
                 config=(adapter / "adapter_config.json").read_text(encoding="utf-8"),
                 card="",

@@ -72,7 +72,6 @@ def trained(job: TuningJob, blob: Blob, *, step: int, name: str | None = None) -
         project_id=job.project_id,
         job_id=job.id,
         base=job.model,
-        base_hash=None,
         identity=adapter_identity(CONFIG, blob.sha256),
         config=CONFIG,
         card="",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -101,7 +100,6 @@ class TrainedFiles:
                 project_id=job.project_id,
                 job_id=job.id,
                 base=job.model,
-                base_hash=_base_hash(config),
                 identity=adapter_identity(config, weights.sha256),
                 config=config,
                 card=_read(card) if card.exists() else "",
@@ -127,10 +125,3 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise TrainedFilesError(f"the trainer left no {path} that can be read: {error}") from error
-
-
-def _base_hash(config: str) -> str | None:
-    """What the trainer says its base was."""
-    own = json.loads(config).get("pennyweight")
-    found = own.get("base_content_hash") if isinstance(own, dict) else None
-    return found if isinstance(found, str) else None

@@ -59,8 +59,8 @@ class Trainer:
         """Raise TrainerMissingError if it cannot train."""
         if self.lacking:
             raise TrainerMissingError(
-                f"This server cannot train: {', '.join(self.lacking)} not installed. Whoever runs it can add "
-                "what is missing with `pip install 'pennyweight[tune]'`, and start it again."
+                f"Nothing can be trained here: {', '.join(self.lacking)} not installed. "
+                "`pip install 'pennyweight[tune]'` adds what is missing; a server is then started again."
             )
 
     async def start(self, folder: Path) -> TrainerProcess:

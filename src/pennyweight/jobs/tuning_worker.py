@@ -98,7 +98,10 @@ class TuningWorker:
                 await self._forget_stale_leases()
                 await self._sweep()
                 while len(tasks) < self._at_once and (claimed := await self._claim()) is not None:
-                    task = asyncio.create_task(self._run_one(*claimed))
+                    job, lease = claimed
+                    run = TuningRun(self._shop, job, lease)
+                    self._runs.add(run)  # before the next claim, which leaves those of this worker alone
+                    task = asyncio.create_task(self._run_one(run, lease))
                     tasks.add(task)
                     task.add_done_callback(tasks.discard)
             except PennyweightError as error:  # a full disk, a database that is away: it may pass
@@ -137,9 +140,8 @@ class TuningWorker:
             at="tuning_job.claimed",
         )
 
-    async def _run_one(self, job: TuningJob, lease: TuningLease) -> None:
-        run = TuningRun(self._shop, job, lease)
-        self._runs.add(run)
+    async def _run_one(self, run: TuningRun, lease: TuningLease) -> None:
+        job = run.job
         try:
             await run.run()
         except asyncio.CancelledError:  # the server stops

@@ -33,7 +33,6 @@ class StoredModel:
     project_id: str
     job_id: str
     base: str
-    base_hash: str | None
     identity: str
     config: str
     card: str

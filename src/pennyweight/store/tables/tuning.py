@@ -70,7 +70,6 @@ tuned_models = Table(
     Column("project_id", Text, ForeignKey("projects.id"), nullable=False),
     Column("job_id", Text, nullable=False),  # which may be gone
     Column("base", Text, nullable=False),  # the name its base is served by
-    Column("base_hash", Text),  # what its base must be, if the adapter says so
     Column("identity", Text, nullable=False),  # of its weights and its configuration
     Column("config", Text, nullable=False),  # adapter_config.json
     Column("card", Text, nullable=False),  # README.md

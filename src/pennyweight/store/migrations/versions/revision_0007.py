@@ -96,7 +96,6 @@ def _create_models() -> None:
         sa.Column("project_id", sa.Text(), nullable=False),
         sa.Column("job_id", sa.Text(), nullable=False),
         sa.Column("base", sa.Text(), nullable=False),
-        sa.Column("base_hash", sa.Text(), nullable=True),
         sa.Column("identity", sa.Text(), nullable=False),
         sa.Column("config", sa.Text(), nullable=False),
         sa.Column("card", sa.Text(), nullable=False),
