@@ -174,22 +174,17 @@ class Distilling:
     def _tuned(self, lessons: Path) -> str:
         """The name of the student that has learnt them."""
         from pennyweight.cli.student import learn
+        from pennyweight.cli.tuning_wish import TuningWish
 
         wish = self._wish
-        settings = Settings.load({**self._flags, "model": wish.student})
-        return learn(
-            settings,
-            lessons,
-            model=self._served(wish.student),
-            source=wish.student,
+        asked = TuningWish(
+            model=wish.student,
+            method="supervised",
+            hyperparameters={} if wish.epochs is None else {"n_epochs": wish.epochs},
             suffix=wish.suffix,
             seed=wish.seed,
-            hyperparameters={
-                "n_epochs": "auto" if wish.epochs is None else wish.epochs,
-                "batch_size": "auto",
-                "learning_rate_multiplier": "auto",
-            },
         )
+        return learn(Settings.load({**self._flags, "model": wish.student}), lessons, asked)
 
     @contextmanager
     def _answering(self, source: str) -> Iterator[Endpoints]:
