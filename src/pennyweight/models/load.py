@@ -8,6 +8,7 @@ gained nothing: it holds the interpreter that these threads need between two ten
 from __future__ import annotations
 
 import hashlib
+import logging
 import threading
 from array import array
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +19,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 from pennyweight.models.adapter.targets import adapter_targets
+from pennyweight.models.huggingface.families import LEFT_OUT
 from pennyweight.models.local import model_name
 from pennyweight.models.outline import described, matrices, matrix_bytes, outline_of
 from pennyweight.models.source import open_source
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from pennyweight.models.spec import ModelSpec
     from pennyweight.native import _native
 
+_log = logging.getLogger(__name__)
 PIECE_BYTES = 2**20  # read at a time: it is still in the processor's cache when it is packed
 
 Progress = Callable[[int, int], None]
@@ -86,6 +89,7 @@ def load(
     with open_source(path, weights=weights) as source:
         spec, roles = described(source, context, kv_format=kv_format)
         admit(outline_of(source, spec, roles))
+        _tell_what_is_left_out(source)
         with _Packer(source, spec, roles) as packer:
             return LoadedModel(
                 spec=spec,
@@ -96,6 +100,17 @@ def load(
                 name=model_name(path),
                 content_hash=packer.content_hash(),
             )
+
+
+def _tell_what_is_left_out(source: WeightSource) -> None:
+    left_out = source.metadata.get(LEFT_OUT)
+    if left_out is not None:
+        _log.warning(
+            "%s reads text and %s; here it reads text alone, its weights for %s are left out",
+            model_name(source.path),
+            left_out,
+            left_out,
+        )
 
 
 class _Packer:

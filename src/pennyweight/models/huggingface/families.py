@@ -8,12 +8,13 @@ says otherwise is refused.
 from __future__ import annotations
 
 import reprlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from pennyweight.errors import ModelFileError
+from pennyweight.models.huggingface.multimodal import WRAPPERS, is_multimodal, text_name, text_part
 from pennyweight.models.huggingface.rope import FolderRope, read_layer_ropes, read_rope
 from pennyweight.models.hyperparameters import Hyperparameters
 from pennyweight.models.rope import float32
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from pennyweight.models.huggingface.names import Norms
 
 _FILE: Final = "config.json"
+LEFT_OUT: Final = "pennyweight.left_out"
+"""Key of what a model was made to read besides text and does not read here."""
 _INERT: Final = (
     *("architectures", "model_type", "transformers_version", "torch_dtype", "dtype", "auto_map"),
     *("_name_or_path", "use_cache", "cache_implementation", "return_dict", "tokenizer_class"),
@@ -41,13 +44,18 @@ _INERT: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FolderModel:
-    """What a `config.json` says, in GGUF's terms. `tensors` are factors that GGUF keeps as vectors."""
+    """What a `config.json` says, in GGUF's terms. `tensors` are factors that GGUF keeps as vectors.
+
+    `tied` None: if there is no other head. `name_of` is the usual name of a stored tensor, None for one that
+    plays no part.
+    """
 
     metadata: Mapping[str, Any]
     tensors: Mapping[str, Sequence[float]]
     norms: Norms
     norm_offset: float
-    tied: bool
+    tied: bool | None
+    name_of: Callable[[str], str | None] = str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +72,19 @@ class _Family:
 
 
 def translate(config: Mapping[str, Any]) -> FolderModel:
-    """The model that `config` describes. ModelFileError names what this engine does not compute."""
+    """The model that `config` describes, of one of text and images the text's part.
+
+    ModelFileError names what this engine does not compute.
+    """
+    if not is_multimodal(config):
+        return _translate(config)
+    part = text_part(config)
+    model = _translate(part.config)
+    metadata = {**model.metadata, LEFT_OUT: "images"}
+    return replace(model, metadata=metadata, tied=part.tied, name_of=text_name)
+
+
+def _translate(config: Mapping[str, Any]) -> FolderModel:
     family = _family(config)
     keys = Hyperparameters(
         {f"{_FILE}.{key}": value for key, value in config.items() if value is not None}, architecture=_FILE
@@ -102,7 +122,7 @@ def _family(config: Mapping[str, Any]) -> _Family:
         shown = named[0] if isinstance(named, list) and len(named) == 1 else named
         raise ModelFileError(
             f"{_FILE}: the architecture {reprlib.repr(shown)} is not supported; "
-            f"this engine runs {', '.join(_FAMILIES)}"
+            f"this engine runs {', '.join((*_FAMILIES, *WRAPPERS))}"
         )
     return _FAMILIES[named[0]]
 

@@ -60,10 +60,8 @@ class HuggingFaceFolder:
             try:
                 model = translate(config)
                 holders = open_shards(path, opened)
-                tensors = folder_tensors(
-                    holders, norms=model.norms, norm_offset=model.norm_offset, tied=model.tied
-                )
-                if not model.tied and "token_embd.weight" in tensors and "output.weight" not in tensors:
+                tensors = folder_tensors(holders, model)
+                if model.tied is False and "token_embd.weight" in tensors and "output.weight" not in tensors:
                     raise ModelFileError("the tensor 'lm_head.weight' is missing")
                 texts = read_text_files(folder, config)
             except ModelFileError as error:

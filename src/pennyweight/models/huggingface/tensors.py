@@ -21,7 +21,7 @@ from pennyweight.models.huggingface.names import place_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from pennyweight.models.huggingface.names import Norms
+    from pennyweight.models.huggingface.families import FolderModel
     from pennyweight.models.safetensors import SafetensorsFile, StoredTensor
 
 _FIRST_EXPERT: Final = 0
@@ -55,17 +55,16 @@ class FolderTensor:
         return bytearray(vector_bytes(value + self.offset for value in values))
 
 
-def folder_tensors(
-    holders: Mapping[str, SafetensorsFile], *, norms: Norms, norm_offset: float, tied: bool
-) -> dict[str, FolderTensor]:
-    """The table by GGUF's names. `tied`: a head that was stored all the same is left out.
+def folder_tensors(holders: Mapping[str, SafetensorsFile], model: FolderModel) -> dict[str, FolderTensor]:
+    """The table by GGUF's names. Where the head is the embedding, one that was stored is left out.
 
     ModelFileError if two tensors claim one name, or experts are missing.
     """
     found: dict[str, dict[int, tuple[SafetensorsFile, StoredTensor]]] = {}
     for name, file in holders.items():
-        place = place_of(name, norms)
-        if place is None or (tied and place.name == "output.weight"):
+        usual = model.name_of(name)
+        place = None if usual is None else place_of(usual, model.norms)
+        if place is None or (model.tied and place.name == "output.weight"):
             continue
         parts = found.setdefault(place.name, {})
         expert = _FIRST_EXPERT if place.expert is None else place.expert
@@ -73,7 +72,7 @@ def folder_tensors(
             raise ModelFileError(f"the tensors {parts[expert][1].name!r} and {name!r} are the same part")
         parts[expert] = file, file.tensors[name]
     return {
-        name: _tensor(name, parts, offset=norm_offset if name.endswith("norm.weight") else 0.0)
+        name: _tensor(name, parts, offset=model.norm_offset if name.endswith("norm.weight") else 0.0)
         for name, parts in found.items()
     }
 

@@ -113,7 +113,9 @@ def _special_tokens(named: Mapping[str, Any]) -> dict[str, str]:
 def _end_ids(config: Mapping[str, Any], generation: Mapping[str, Any]) -> list[int]:
     """Every `eos_token_id` of both files, one id or a list."""
     found: list[int] = []
-    for name, values in (("generation_config.json", generation), ("config.json", config)):
+    text = config.get("text_config")
+    files = [("generation_config.json", generation), ("config.json", config)]
+    for name, values in (*files, ("config.json", text if isinstance(text, dict) else {})):
         value = values.get("eos_token_id")
         ids = value if isinstance(value, list) else [] if value is None else [value]
         for token in ids:
