@@ -97,6 +97,21 @@ def test_variants_are_models_and_whole() -> None:
     assert [file.size for file in second.files] == [1, 2, 3]
 
 
+def test_mistrals_own_folder_where_there_is_no_other() -> None:
+    own = {"params.json": 1, "tekken.json": 1, "tokenizer.model.v3": 1, "README.md": 1}
+    whole = choose(holding({**own, "consolidated.safetensors": 9}), None, memory_bytes=0)
+    assert {file.name for file in whole.files} == {*own, "consolidated.safetensors"} - {"README.md"}
+    shards = {
+        "consolidated-00001-of-00002.safetensors": 5,
+        "consolidated-00002-of-00002.safetensors": 5,
+        "consolidated.safetensors.index.json": 1,
+    }
+    sharded = choose(holding({**own, **shards}), None, memory_bytes=0)
+    assert {file.name for file in sharded.files} == {*own, *shards} - {"README.md"}
+    both = choose(holding({**FOLDER, **own, **shards, "model.safetensors": 9}), None, memory_bytes=0)
+    assert not {file.name for file in both.files} & {*shards}
+
+
 def test_a_folder_of_safetensors() -> None:
     whole = choose(holding({**FOLDER, "model.safetensors": 9}), None, memory_bytes=0)
     assert [file.name for file in whole.files] == ["config.json", "model.safetensors", "tokenizer.json"]

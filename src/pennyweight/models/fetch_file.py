@@ -12,7 +12,7 @@ from pennyweight.errors import FetchError
 from pennyweight.models import fetch_http
 from pennyweight.models.delivery import Item, Order
 from pennyweight.models.gguf import model_stem, shard_paths
-from pennyweight.models.huggingface.shards import FOLDER_FILES
+from pennyweight.models.huggingface.shards import FOLDER_FILES, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,9 +78,9 @@ def path_order(path: Path, *, name: str | None, sha256: str | None) -> Order:
 def _folder_files(folder: Path) -> list[Path]:
     """The file it is opened by first. Nothing hidden, and no pickles."""
     first = next((folder / name for name in FOLDER_FILES if (folder / name).is_file()), None)
-    if first is None or not (folder / "config.json").is_file():
+    if first is None or not settings_of(first).is_file():
         raise FetchError(f"{folder} has no {FOLDER_FILES[0]} with a config.json")
-    wanted = (".safetensors", ".json", ".jinja", ".txt", ".model")
+    wanted = (".safetensors", ".json", ".jinja", ".txt", ".model", ".v3", ".v7")
     inside = [
         file
         for file in sorted(folder.rglob("*"))

@@ -18,7 +18,9 @@ from pennyweight.models.bert import NAME as ENCODER
 from pennyweight.models.delivery import Item, Order
 from pennyweight.models.gguf import model_stem
 from pennyweight.models.hub_choice import Choice, Variant, choose, gguf_variants
+from pennyweight.models.huggingface.consolidated import translate_params
 from pennyweight.models.huggingface.families import translate
+from pennyweight.models.huggingface.shards import FOLDER_FILES
 from pennyweight.models.json_file import read_object
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from pennyweight.models.receiver import Receiver
 
 
-_CONFIG: Final = "config.json"
+_SETTINGS: Final = ("config.json", "params.json")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,14 +65,12 @@ def hub_order(address: HubAddress, found: HubOffer, *, name: str | None) -> Orde
             sha256=file.sha256,
             git_blob=file.git_blob,
             receive=partial(_receive, repository, file.name),
-            check=partial(_check_config, repository.repo) if file.name == _CONFIG else None,
+            check=partial(_check_config, repository.repo) if file.name in _SETTINGS else None,
         )
         for file in choice.files
     ]
     if choice.form == "safetensors":
-        items.sort(
-            key=lambda item: not item.target.endswith((".safetensors.index.json", "/model.safetensors"))
-        )
+        items.sort(key=lambda item: not item.target.endswith(FOLDER_FILES))
     whole = "" if choice.form == "safetensors" else f":{choice.files[0].name}"
     return Order(
         name=name,
@@ -109,6 +109,7 @@ def _check_config(repo: str, path: Path) -> None:
     if config.get("model_type") == ENCODER:
         return
     try:
-        architecture_of(translate(config).metadata)
+        found = translate_params(config) if path.name == "params.json" else translate(config)
+        architecture_of(found.metadata)
     except ModelFileError as error:
         raise ModelFileError(f"{repo}: {error.message}") from error

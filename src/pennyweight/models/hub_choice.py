@@ -17,6 +17,13 @@ from typing import TYPE_CHECKING, Final, Literal
 from pennyweight.errors import FetchError
 from pennyweight.models.block_types import BLOCK_TYPES
 from pennyweight.models.gguf import model_stem, shard_paths
+from pennyweight.models.huggingface.shards import (
+    CONSOLIDATED_FILE,
+    CONSOLIDATED_INDEX,
+    INDEX_FILE,
+    WEIGHTS_FILE,
+    settings_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,12 +39,12 @@ SAFETENSORS: Final = "safetensors"
 _BESIDE_BYTES: Final = 512 * 2**20  # what program and context need beside the weights, roughly
 _TYPE: Final = re.compile(r"(?i)(?<![A-Za-z0-9])(I?Q\d(?:_[A-Z0-9]+)*|B?F16|FP16|F32)(?![A-Za-z0-9])")
 _NOT_MODELS: Final = ("*mmproj*", "*imatrix*", "*.lora.*", "*-vocab.gguf")
-_WHOLE: Final = "model.safetensors"
-_INDEX: Final = "model.safetensors.index.json"
+_OPENED: Final = (INDEX_FILE, WEIGHTS_FILE, CONSOLIDATED_INDEX, CONSOLIDATED_FILE)
+_INDEX_ENDING: Final = ".safetensors.index.json"
 _BESIDE_WEIGHTS: Final = (
-    *("config.json", "generation_config.json", "LICENSE*", "NOTICE*"),
+    *("config.json", "params.json", "generation_config.json", "LICENSE*", "NOTICE*"),
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
-    *("tokenizer.model", "tekken.json", "vocab.json", "vocab.txt", "merges.txt"),
+    *("tokenizer.model", "tokenizer.model.v?", "tekken.json", "vocab.json", "vocab.txt", "merges.txt"),
     *("chat_template.jinja", "chat_template.json"),
     *("modules.json", "sentence_bert_config.json", "1_Pooling/config.json"),
 )
@@ -133,13 +140,13 @@ def _folder(repository: HubRepository) -> tuple[HubFile, ...]:
     """The files of the top folder that a safetensors model consists of."""
     named = {file.name: file for file in repository.files if "/" not in file.name}
     named |= {file.name: file for file in repository.files if file.name in _BESIDE_WEIGHTS}
-    if _INDEX in named:
-        weights = [name for name in named if fnmatchcase(name, "model-*-of-*.safetensors")]
-        weights.append(_INDEX)
-    else:
-        weights = [_WHOLE] if _WHOLE in named else []
-    if not weights or "config.json" not in named:
+    opened = next((one for one in _OPENED if one in named and settings_of(Path(one)).name in named), None)
+    if opened is None:
         raise FetchError(_no_model(repository))
+    weights = [opened]
+    if opened.endswith(_INDEX_ENDING):
+        stem = opened.removesuffix(_INDEX_ENDING)
+        weights += [name for name in named if fnmatchcase(name, f"{stem}-*-of-*.safetensors")]
     beside = [name for name in named if any(fnmatchcase(name, one) for one in _BESIDE_WEIGHTS)]
     return tuple(named[name] for name in sorted({*weights, *beside}))
 

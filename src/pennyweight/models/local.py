@@ -16,7 +16,7 @@ from pennyweight.models.bert import NAME as ENCODER
 from pennyweight.models.cache import models_folder
 from pennyweight.models.catalog import CATALOG, entry_of_file
 from pennyweight.models.gguf import GGUFFile, model_stem, shard_paths
-from pennyweight.models.huggingface.shards import FOLDER_FILES, is_folder, weights_of
+from pennyweight.models.huggingface.shards import FOLDER_FILES, is_folder, settings_of, weights_of
 from pennyweight.models.pulled import forget_pulled, read_pulled
 from pennyweight.models.recommended import RECOMMENDED
 
@@ -175,7 +175,7 @@ def _inspect_folder(path: Path) -> InstalledModel:
     name = model_name(path)
     num_bytes = sum(file.stat().st_size for file in model_files(path))
     try:
-        if read_object(path.with_name("config.json")).get("model_type") == ENCODER:
+        if read_object(settings_of(path)).get("model_type") == ENCODER:
             encoder, types = inspect_folder(path.parent)
             architecture, context_length = encoder.architecture, encoder.window
         else:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from pennyweight.models.huggingface.names import Norms
+    from pennyweight.models.role_finder import Rotary
 
 _FILE: Final = "config.json"
 LEFT_OUT: Final = "pennyweight.left_out"
@@ -47,7 +48,7 @@ class FolderModel:
     """What a `config.json` says, in GGUF's terms. `tensors` are factors that GGUF keeps as vectors.
 
     `tied` None: if there is no other head. `name_of` is the usual name of a stored tensor, None for one that
-    plays no part.
+    plays no part, `rotary_rows` the order of the rows of Llama's queries and keys.
     """
 
     metadata: Mapping[str, Any]
@@ -56,6 +57,7 @@ class FolderModel:
     norm_offset: float
     tied: bool | None
     name_of: Callable[[str], str | None] = str
+    rotary_rows: Rotary = "halves"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from pennyweight.errors import ModelFileError
 from pennyweight.models.block_types import readable_names
 from pennyweight.models.gguf_header import TensorInfo
+from pennyweight.models.huggingface.consolidated import translate_params
 from pennyweight.models.huggingface.families import FolderModel, translate
-from pennyweight.models.huggingface.shards import open_shards
+from pennyweight.models.huggingface.shards import is_consolidated, open_shards, settings_of
 from pennyweight.models.huggingface.tensors import FolderTensor, folder_tensors, vector_bytes
 from pennyweight.models.huggingface.text_files import read_text_files
 from pennyweight.models.json_file import read_object
@@ -43,7 +44,7 @@ class HuggingFaceFolder:
         self.path = path
         self.metadata: Mapping[str, Any] = MappingProxyType({**model.metadata, **metadata})
         self.header_digests = header_digests
-        self.rotary_rows: Final = "halves"
+        self.rotary_rows: Final = model.rotary_rows
         self._stored = tensors
         self._computed = {name: vector_bytes(values) for name, values in model.tensors.items()}
         infos = {name: tensor.info for name, tensor in tensors.items()}
@@ -55,10 +56,10 @@ class HuggingFaceFolder:
     def open(cls, path: Path) -> Self:
         """Open the folder of `path`, with all its files. ModelFileError for anything that is not one."""
         folder = path.parent
-        config = read_object(folder / "config.json")
+        config = read_object(settings_of(path))
         with ExitStack() as opened:
             try:
-                model = translate(config)
+                model = translate_params(config) if is_consolidated(path) else translate(config)
                 holders = open_shards(path, opened)
                 tensors = folder_tensors(holders, model)
                 if model.tied is False and "token_embd.weight" in tensors and "output.weight" not in tensors:

@@ -1,6 +1,7 @@
 """The safetensors files of a folder, one or many: which there are, and which holds each tensor.
 
-A folder is named by the file that leads to its weights: `model.safetensors`, or the index of several.
+A folder is named by the file that leads to its weights: `model.safetensors`, or the index of several; where
+Mistral's own kind stands alone, `consolidated.safetensors` or its index.
 Format of the index: https://huggingface.co/docs/transformers/big_models#sharded-checkpoints
 """
 
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 
 WEIGHTS_FILE: Final = "model.safetensors"
 INDEX_FILE: Final = "model.safetensors.index.json"
-FOLDER_FILES: Final = (WEIGHTS_FILE, INDEX_FILE)
+CONSOLIDATED_FILE: Final = "consolidated.safetensors"
+CONSOLIDATED_INDEX: Final = "consolidated.safetensors.index.json"
+FOLDER_FILES: Final = (WEIGHTS_FILE, INDEX_FILE, CONSOLIDATED_FILE, CONSOLIDATED_INDEX)
+"""The first of them that is there stands for the folder."""
 _SHARD_NAME: Final = re.compile(r"[\w.-]+\.safetensors", re.ASCII)
 _MAX_SHARDS: Final = 1000
 
@@ -28,6 +32,16 @@ _MAX_SHARDS: Final = 1000
 def is_folder(path: Path) -> bool:
     """Whether `path` stands for a folder."""
     return path.name in FOLDER_FILES
+
+
+def is_consolidated(path: Path) -> bool:
+    """Whether `path` stands for a folder of Mistral's own kind."""
+    return path.name in (CONSOLIDATED_FILE, CONSOLIDATED_INDEX)
+
+
+def settings_of(path: Path) -> Path:
+    """The file with the sizes of the model that `path` stands for."""
+    return path.with_name("params.json" if is_consolidated(path) else "config.json")
 
 
 def weights_of(folder: Path) -> Path | None:
@@ -51,14 +65,14 @@ def weights_of(folder: Path) -> Path | None:
 
 def shard_files(path: Path) -> list[Path]:
     """The files with weights of the folder that `path` stands for. Raises ModelFileError."""
-    if path.name != INDEX_FILE:
+    if path.name not in (INDEX_FILE, CONSOLIDATED_INDEX):
         return [path]
     return [path.with_name(name) for name in sorted(set(_weight_map(path).values()))]
 
 
 def open_shards(path: Path, opened: ExitStack) -> dict[str, SafetensorsFile]:
     """The file of every tensor; `opened` closes them. Raises ModelFileError."""
-    expected = _weight_map(path) if path.name == INDEX_FILE else None
+    expected = _weight_map(path) if path.name in (INDEX_FILE, CONSOLIDATED_INDEX) else None
     holders: dict[str, SafetensorsFile] = {}
     for shard in shard_files(path):
         if not shard.is_file():

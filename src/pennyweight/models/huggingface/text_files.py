@@ -23,7 +23,7 @@ PREFIX: Final = "tokenizer.huggingface."
 _VOCABULARIES: Final = (
     ("tokenizer.json", "json"),
     ("tekken.json", "tekken"),
-    ("tokenizer.model", "sentencepiece"),
+    *((name, "sentencepiece") for name in ("tokenizer.model.v7", "tokenizer.model.v3", "tokenizer.model")),
 )
 _ROLES: Final = ("bos_token", "eos_token", "unk_token", "pad_token")
 _ADVICE: Final = (  # generation_config.json's name, GGUF's
