@@ -143,7 +143,7 @@ def _folder(repository: HubRepository) -> tuple[HubFile, ...]:
     opened = next((one for one in _OPENED if one in named and settings_of(Path(one)).name in named), None)
     if opened is None:
         raise FetchError(_no_model(repository))
-    weights = [opened]
+    weights: list[str] = [opened]
     if opened.endswith(_INDEX_ENDING):
         stem = opened.removesuffix(_INDEX_ENDING)
         weights += [name for name in named if fnmatchcase(name, f"{stem}-*-of-*.safetensors")]
