@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pennyweight.answers.events import AnswerEvent
+    from pennyweight.core import Priority
     from pennyweight.text.tokenizer import Tokenizer
 
 PROMPT = Completion(prompt="Hi")
@@ -47,7 +49,9 @@ def tokenizer(tiny_llama_path: Path) -> Tokenizer:
 class Asked:
     """One answer in the making: the engine to speak for, and the events to read."""
 
-    def __init__(self, tokenizer: Tokenizer, keywords: dict[str, Any]) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, keywords: dict[str, Any], *, priority: Priority = "interactive"
+    ) -> None:
         self.engine = ScriptedEngine()
         self.answerer = Answerer(
             engine=self.engine,
@@ -57,9 +61,8 @@ class Asked:
             model_hash="abc",
             context=4096,
         )
-        self.events: AsyncGenerator[AnswerEvent] = self.answerer.answer(
-            PROMPT, options_from_keywords(keywords), LOCAL
-        )
+        options = replace(options_from_keywords(keywords), priority=priority)
+        self.events: AsyncGenerator[AnswerEvent] = self.answerer.answer(PROMPT, options, LOCAL)
 
     async def accepted(self) -> ScriptedEngine:
         assert isinstance(await anext(self.events), Accepted)
@@ -201,6 +204,44 @@ def test_the_beginning_of_a_stop_string_is_text_if_nothing_follows(ask: Callable
         text, finished = await asked.rest()
         assert text == "the EN"
         assert finished[0].reason == "stop"
+
+    asyncio.run(scenario())
+
+
+def test_a_line_of_a_batch_is_read_whole(tokenizer: Tokenizer) -> None:
+    async def scenario() -> None:
+        asked = Asked(tokenizer, {"n": 2}, priority="batch")
+        engine = await asked.accepted()
+        reading = asyncio.ensure_future(anext(asked.events))
+        engine.say(b"Par")
+        engine.say(b"Rom", choice=1)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not reading.done()
+        engine.say(b"e", choice=1)
+        engine.finish(choice=1)
+        assert await reading == TextDelta(1, "Rome")
+        engine.say(b"is")
+        engine.finish()
+        text, finished = await asked.rest()
+        assert text == "Paris"
+        assert [event.choice for event in finished] == [1, 0]
+
+    asyncio.run(scenario())
+
+
+def test_a_stop_string_ends_a_line_of_a_batch_at_once(tokenizer: Tokenizer) -> None:
+    async def scenario() -> None:
+        asked = Asked(tokenizer, {"stop": "END"}, priority="batch")
+        engine = await asked.accepted()
+        reading = asyncio.ensure_future(asked.rest())
+        engine.say(b"one END and more")
+        while not engine.cancelled:
+            await asyncio.sleep(0)
+        engine.finish(FinishReason.CANCELLED)
+        text, finished = await reading
+        assert text == "one "
+        assert finished[0].usage.completion_tokens == len(b"one END")
 
     asyncio.run(scenario())
 

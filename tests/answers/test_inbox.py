@@ -101,6 +101,22 @@ def test_readers_rest_after_an_event_but_the_first_and_the_last_come_at_once() -
     asyncio.run(scenario())
 
 
+def test_who_does_not_follow_is_told_the_end_alone() -> None:
+    async def scenario() -> None:
+        inbox = Inbox(WakeupsByLoop().here(), followed=False)
+        taking = asyncio.create_task(inbox.take())
+        inbox.post(TokenEvent(0, 1))
+        inbox.post(TokenEvent(0, 2))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not taking.done()
+        end = FinishedEvent(choice=0, reason=FinishReason.STOP, usage=Usage(), timings=Timings())
+        inbox.post(end)
+        assert await taking == [TokenEvent(0, 1), TokenEvent(0, 2), end]
+
+    asyncio.run(scenario())
+
+
 def test_a_loop_that_is_gone_is_forgotten() -> None:
     by_loop = WakeupsByLoop()
 

@@ -46,6 +46,13 @@ def test_everything_is_kept_in_few_writes() -> None:
     assert disk.writes <= 2
 
 
+def test_many_results_wait_for_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(line_keeper, "_GATHER_S", 3600)
+    disk = Disk()
+    asyncio.run(keep(disk, 1000))
+    assert disk.kept == list(range(1000))
+
+
 def test_a_full_disk_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(line_keeper, "_PATIENCE_S", 0.001)
     disk = Disk(full=3)

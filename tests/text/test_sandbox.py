@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from pennyweight.errors import PennyweightError
@@ -98,3 +100,40 @@ def test_a_long_conversation_is_within_the_bound() -> None:
     tools = [{"name": f"tool {i}", "parameters": {"type": "object"}} for i in range(100)]
     parts = ChatTemplate(source).render(messages, tools=tools)
     assert sum(part.text.count("word") for part in parts if not part.trusted) == 400_000
+
+
+def test_every_rendering_has_the_whole_bound() -> None:
+    half = "{% set x = [1] * 5000000 %}"
+    template = ChatTemplate(half + "{{ messages[0].content }}")
+    for word in ("one", "two", "three"):
+        (part,) = template.render([{"role": "user", "content": word}])
+        assert part.text == word
+    with pytest.raises(PennyweightError):
+        ChatTemplate(half * 2).render([])
+
+
+def test_nothing_of_a_rendering_is_in_another() -> None:
+    """One that failed half-way came before, and one in the middle of another."""
+    source = (
+        "{% set ns = namespace(said='') %}{% for m in messages %}{% set ns.said = ns.said ~ m.content %}"
+        "{{ strftime_now('%Y') if m.content == 'when' }}{{ raise_exception('no') if m.content == 'fail' }}"
+        "{% endfor %}{{ ns.said }}"
+    )
+    within: list[str] = []
+
+    def clock() -> datetime:
+        within.append(said("other"))
+        return datetime(2026, 1, 1, tzinfo=UTC)
+
+    template = ChatTemplate(source, clock=clock)
+
+    def said(*words: str) -> str:
+        return "".join(
+            part.text for part in template.render([{"role": "user", "content": word} for word in words])
+        )
+
+    with pytest.raises(PennyweightError):
+        said("secret", "fail")
+    assert said("one", "when", "two") == "2026onewhentwo"
+    assert within == ["other"]
+    assert said("last") == "last"

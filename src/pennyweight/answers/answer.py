@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from copy import copy
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 from uuid import uuid4
 
@@ -21,6 +22,7 @@ from pennyweight.answers.conversation import Conversation
 from pennyweight.answers.events import Accepted, Finished, PromptToken, TokenDetail
 from pennyweight.answers.grammars import Grammars
 from pennyweight.answers.inbox import Inbox, WakeupsByLoop
+from pennyweight.answers.preparation import Preparation, is_short
 from pennyweight.answers.prompt import PromptBuilder
 from pennyweight.answers.strict_parameters import promised_tools
 from pennyweight.answers.truncation import prompt_room
@@ -124,6 +126,7 @@ class Answerer:
         )
         self._model_hash = model_hash
         self._kv_format = kv_format
+        self._preparation = Preparation()
         self._wakeups = WakeupsByLoop()
         self._adapters = adapters
         self._adaptation: Adaptation | NoAdaptation = NoAdaptation()
@@ -153,13 +156,15 @@ class Answerer:
         Raises InvalidRequestError (ContextLengthError), what `account` raises, OverloadedError, and
         ModelUnavailableError for an adapter, before `Accepted`, EngineError after.
         """
-        # Rendering, encoding and compiling grammars take milliseconds: not on the event loop.
         concessions = Concessions()
-        tokens, request = await asyncio.to_thread(self._prepare, source, options, principal, concessions)
+        prepare = partial(self._prepare, source, options, principal, concessions)
+        tokens, request = await self._preparation.result(prepare, short=is_short(source, options))
         running = {i: self._choice(i, source, tokens, options) for i in range(options.num_choices)}
         demand = self._demand(tokens, options)
         async with self._adaptation.held(), Bill(account, demand, running) as bill:
-            inbox = Inbox(self._wakeups.here())
+            # Lines of batches are read whole; but who looks for a stop string must see every token.
+            followed = options.priority != "batch" or bool(options.stop)
+            inbox = Inbox(self._wakeups.here(), followed=followed)
             handle = self._engine.submit(request, inbox.post)
             try:
                 yield Accepted(

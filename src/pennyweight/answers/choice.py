@@ -117,14 +117,17 @@ class _Pieces:
         self.kinds: dict[int, str] = {}  # of the calls begun
         self._choice = choice
         self._pieces: list[TextDelta | ToolCallDelta] = []
+        self._texts: list[str] = []  # behind the pieces, not joined yet
 
     def take(self) -> list[TextDelta | ToolCallDelta]:
+        self._join()
         taken, self._pieces = self._pieces, []
         return taken
 
     def add(self, events: Iterable[ToolEvent]) -> None:
         for event in events:
             if isinstance(event, CallStart):
+                self._join()
                 self.kinds[event.index] = event.kind
                 start = ToolCallDelta(
                     choice=self._choice,
@@ -140,13 +143,16 @@ class _Pieces:
                 self.add_text(event.text)
 
     def add_text(self, text: str) -> None:
-        last = self._pieces[-1] if self._pieces else None
-        if isinstance(last, TextDelta):
-            self._pieces[-1] = replace(last, text=last.text + text)
-        elif text:
-            self._pieces.append(TextDelta(self._choice, text))
+        if text:
+            self._texts.append(text)
+
+    def _join(self) -> None:
+        if self._texts:
+            self._pieces.append(TextDelta(self._choice, "".join(self._texts)))
+            self._texts.clear()
 
     def _add_arguments(self, event: ArgumentsDelta) -> None:
+        self._join()
         last = self._pieces[-1] if self._pieces else None
         if isinstance(last, ToolCallDelta) and last.index == event.index:
             self._pieces[-1] = replace(last, arguments=last.arguments + event.text)

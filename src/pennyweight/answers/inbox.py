@@ -4,7 +4,7 @@ Events are posted one by one but read in batches: one wake-up serves all that ar
 so a slow reader costs the engine nothing, and all readers of a loop that a step has news for are woken by one
 call, for each such call is a write to a pipe and a fight for the interpreter. The more readers there are, the
 longer all but the first and the last event of an answer wait for each other: telling takes time from
-computing.
+computing. An answer that nobody follows is told once, when it has ended.
 """
 
 from __future__ import annotations
@@ -87,8 +87,10 @@ class WakeupsByLoop:
 class Inbox:
     """Made on the loop that reads; `post` is called from any one other thread."""
 
-    def __init__(self, wakeups: Wakeups) -> None:
+    def __init__(self, wakeups: Wakeups, *, followed: bool = True) -> None:
+        """`followed`: the reader wants events as they come, and not only the end of each choice."""
         self._wakeups = wakeups
+        self._followed = followed
         self._events: deque[Event] = deque()
         self._ready = asyncio.Event()
         self._woken = False
@@ -97,7 +99,10 @@ class Inbox:
     def post(self, event: Event) -> None:
         """Never blocks, never raises: a reader that is gone must not hurt the engine."""
         self._events.append(event)
-        at_once = not self._begun or isinstance(event, FinishedEvent)
+        at_end = isinstance(event, FinishedEvent)
+        if not (self._followed or at_end):
+            return
+        at_once = at_end or not self._begun
         if at_once or not self._woken:
             self._begun = self._woken = True
             self._wakeups.wake(self._ready, at_once=at_once)

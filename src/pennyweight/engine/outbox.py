@@ -22,17 +22,18 @@ class Outbox:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._owed: dict[int, tuple[SequenceGroup, set[int]]] = {}
+        self._num_open = 0
 
     @property
     def num_open(self) -> int:
         """Choices that are owed their end."""
-        with self._lock:
-            return sum(len(choices) for _, choices in self._owed.values())
+        return self._num_open
 
     def register(self, group: SequenceGroup) -> None:
         """From now on `group`'s listener is owed a FinishedEvent for every choice."""
         with self._lock:
             self._owed[group.number] = group, set(range(group.request.num_choices))
+            self._num_open += group.request.num_choices
 
     def is_open(self, group: SequenceGroup) -> bool:
         return group.number in self._owed
@@ -65,6 +66,7 @@ class Outbox:
         with self._lock:
             choices = self._owed[group.number][1]
             choices.remove(choice)
+            self._num_open -= 1
             if not choices:
                 del self._owed[group.number]
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
 T = TypeVar("T")
-_GATHER_S: Final = 0.1  # results of so long go together
+_GATHER_S: Final = 0.5  # results of so long go together: a transaction takes as long as twenty rows
+_ENOUGH: Final = 64  # results that wait no longer
 _MOST_WAITING: Final = 128  # results; then lines wait for the disk
 _PATIENCE_S: Final = 2.0  # before a full disk is tried again
 
@@ -29,7 +30,8 @@ class LineKeeper(Generic[T]):
         self._waiting: list[T] = []
         self._room = asyncio.Semaphore(_MOST_WAITING)
         self._news = asyncio.Event()
-        self._ending = asyncio.Event()
+        self._due = asyncio.Event()  # what waits is to be written now
+        self._ending = False
         self._task: asyncio.Task[None] | None = None
 
     async def add(self, result: T) -> None:
@@ -40,6 +42,8 @@ class LineKeeper(Generic[T]):
         await self._room.acquire()
         self._waiting.append(result)
         self._news.set()
+        if len(self._waiting) >= _ENOUGH:
+            self._due.set()
 
     async def __aenter__(self) -> LineKeeper[T]:
         self._task = asyncio.create_task(self._run())
@@ -47,8 +51,9 @@ class LineKeeper(Generic[T]):
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         assert self._task is not None
-        self._ending.set()
+        self._ending = True
         self._news.set()
+        self._due.set()
         if kind is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -58,12 +63,14 @@ class LineKeeper(Generic[T]):
 
     async def _run(self) -> None:
         try:
-            while not self._ending.is_set() or self._waiting:
+            while not self._ending or self._waiting:
                 await self._news.wait()
                 self._news.clear()
                 with suppress(TimeoutError):  # the last ones wait for nobody; `wait_for` may lose a cancel
                     async with asyncio.timeout(_GATHER_S):
-                        await self._ending.wait()
+                        await self._due.wait()
+                if not self._ending:
+                    self._due.clear()
                 results, self._waiting = self._waiting, []
                 if results:
                     await self._write_surely(results)

@@ -177,6 +177,7 @@ class MeteredAnswers:
         self, source: Source, options: Options, principal: Principal, account: Account = FREE
     ) -> AsyncGenerator[AnswerEvent]:
         """As `Answerer.answer`."""
+        followed = options.priority != "batch"  # a line is read whole: nobody feels its pace
         last_s = dict.fromkeys(range(options.num_choices), time.monotonic())
         begun: set[int] = set()
         accepted = False
@@ -184,7 +185,7 @@ class MeteredAnswers:
             try:
                 async for event in events:
                     accepted = True
-                    if isinstance(event, TextDelta | RefusalDelta | ToolCallDelta):
+                    if followed and isinstance(event, TextDelta | RefusalDelta | ToolCallDelta):
                         now_s = time.monotonic()
                         felt = self._gap_s if event.choice in begun else self._ttft_s
                         felt.observe(now_s - last_s[event.choice])

@@ -25,7 +25,12 @@ class Budget:
     """What is left for one rendering."""
 
     def __init__(self, units: int = MAX_UNITS) -> None:
-        self._left = units
+        self._units = units
+        self.renew()
+
+    def renew(self) -> None:
+        """The next rendering begins."""
+        self._left = self._units
 
     def spend(self, *, steps: int = 1, chars: int = 0) -> None:
         """Pay before doing: `steps` operations and `chars` characters (or list items) made."""

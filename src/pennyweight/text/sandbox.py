@@ -37,7 +37,7 @@ _MAX_LAYOUT_CHARS = 256
 
 
 class ChatEnvironment(ImmutableSandboxedEnvironment):
-    """One environment per rendering: it carries the budget."""
+    """Of one rendering at a time: it carries the budget."""
 
     intercepted_binops = frozenset({"+", "*", "**", "%"})
 

@@ -26,6 +26,8 @@ class StopStrings:
 
     def push(self, text: str) -> tuple[str, str | None]:
         """Text that is safe to show, and the stop string that ended it; what follows a match is dropped."""
+        if not self._stops:
+            return text, None
         text = self._held + text
         match = self._find(text)
         if match is not None:

@@ -12,6 +12,7 @@ own.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from jinja2 import Template, meta
 from jinja2.exceptions import SecurityError, TemplateError, TemplateSyntaxError, UndefinedError
 
 from pennyweight.errors import InvalidRequestError, ModelFileError
-from pennyweight.text.budget import Budget, BudgetExceededError
+from pennyweight.text.budget import BudgetExceededError
 from pennyweight.text.folder_vocabulary import FOLDER_PREFIX
 from pennyweight.text.marked import mark, marks_of
 from pennyweight.text.prompt import PromptPart
@@ -27,7 +28,7 @@ from pennyweight.text.sandbox import ChatEnvironment
 from pennyweight.text.vocabulary import PREFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 MAX_SOURCE_CHARS = 1 << 20
 _OWN_VARIABLES = frozenset(
@@ -66,9 +67,10 @@ class ChatTemplate:
             )
         self._clock = clock
         self._special_tokens = dict(special_tokens or {})
-        environment = ChatEnvironment()
+        self._idle: list[tuple[ChatEnvironment, Template]] = []
+        environment = ChatEnvironment(clock=clock)
         try:
-            self._variables = frozenset(meta.find_undeclared_variables(environment.parse(source)))
+            read = meta.find_undeclared_variables(environment.parse(source))
             self._code = environment.compile(source)
         except TemplateSyntaxError as error:
             raise ModelFileError(
@@ -76,6 +78,8 @@ class ChatTemplate:
             ) from error
         except (RecursionError, MemoryError, SyntaxError) as error:
             raise ModelFileError("the chat template is nested too deeply.") from error
+        self.variables = frozenset(read) - _OWN_VARIABLES - environment.globals.keys()
+        """What a request may set beside messages and tools."""
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, Any]) -> ChatTemplate | None:
@@ -94,11 +98,6 @@ class ChatTemplate:
         }
         return cls(source, special_tokens=tokens)
 
-    @property
-    def variables(self) -> frozenset[str]:
-        """What a request may set beside messages and tools."""
-        return self._variables - _OWN_VARIABLES - ChatEnvironment().globals.keys()
-
     def render(
         self,
         messages: Sequence[Mapping[str, Any]],
@@ -112,8 +111,6 @@ class ChatTemplate:
         InvalidRequestError with the template's own words where it refuses the messages; ModelFileError where
         the template breaks out of its bounds.
         """
-        environment = ChatEnvironment(Budget(), clock=self._clock)
-        template = Template.from_code(environment, self._code, dict(environment.globals))
         try:
             untrusted = {
                 "messages": mark([_with_reasoning(message) for message in messages]),
@@ -122,8 +119,9 @@ class ChatTemplate:
                 **mark(template_kwargs),
             }
             variables = {**untrusted, "add_generation_prompt": add_generation_prompt, **self._special_tokens}
-            blocks = template.root_render_func(template.new_context(variables))
-            return _cut(environment.concat(blocks))
+            with self._compiled() as (environment, template):
+                blocks = template.root_render_func(template.new_context(variables))
+                return _cut(environment.concat(blocks))
         except (BudgetExceededError, SecurityError) as error:
             raise ModelFileError(f"the model's chat template was stopped: {error}.") from error
         except UndefinedError as error:
@@ -135,6 +133,24 @@ class ChatTemplate:
         except _RENDER_ERRORS as error:
             reason = f"{type(error).__name__}: {error}"
             raise InvalidRequestError(_refusal(reason), param="messages") from error
+
+    @contextmanager
+    def _compiled(self) -> Iterator[tuple[ChatEnvironment, Template]]:
+        """The template in an environment that nobody else has meanwhile, with a whole budget.
+
+        Making one takes twice as long as rendering a short chat, so they are used again; neither keeps
+        anything of what was rendered.
+        """
+        try:
+            own = self._idle.pop()
+        except IndexError:
+            environment = ChatEnvironment(clock=self._clock)
+            own = environment, Template.from_code(environment, self._code, dict(environment.globals))
+        own[0].budget.renew()
+        try:
+            yield own
+        finally:
+            self._idle.append(own)
 
 
 def missing_chat_template(model: str) -> InvalidRequestError:
