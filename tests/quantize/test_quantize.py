@@ -274,9 +274,6 @@ def test_sources_that_cannot_be_quantised(tmp_path: Path) -> None:
         write_gguf(path, {}, tensors)
         with pytest.raises(ModelFileError, match=problem):
             quantize(path, out, "q4_0", progress=quiet)
-    folder = tmp_path / "model.safetensors"
-    with pytest.raises(ModelFileError, match=r"is a folder of safetensors; GGUF files are quantised"):
-        quantize(folder, out, "q4_0", progress=quiet)
     path.write_bytes(b"PK\3\4")
     with pytest.raises(ModelFileError, match="not a GGUF file"):
         quantize(path, out, "q4_0", progress=quiet)

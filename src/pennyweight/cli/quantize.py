@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 def quantize(
     source: Annotated[
         str,
-        typer.Argument(metavar="SRC", help="A GGUF file, best of type F16, BF16 or F32, or a model's name."),
+        typer.Argument(
+            metavar="SRC",
+            help="A GGUF file or a folder of safetensors, best of type F16, BF16 or F32, or a model's name.",
+        ),
     ],
     destination: Annotated[Path, typer.Argument(metavar="DST", help="The GGUF file to write.")],
     kind: Annotated[

@@ -10,7 +10,7 @@ from pennyweight.models.block_types import FLOAT_TYPES
 from pennyweight.models.gguf import GGUFFile, shard_paths
 from pennyweight.models.gguf_metadata import raw_metadata
 from pennyweight.models.gguf_writer import NewTensor, encode_value, file_bytes, write_gguf
-from pennyweight.models.huggingface.shards import is_folder
+from pennyweight.models.huggingface.shards import is_folder, shard_files
 from pennyweight.quantize.conversion import Conversion
 from pennyweight.quantize.new_file import check_destination, new_file
 from pennyweight.quantize.recipe import FILE_TYPES, is_quantised, types_of
@@ -46,7 +46,7 @@ def quantize(
     threads: int | None = None,
     progress: Callable[[int, int], None],
 ) -> Report:
-    """Write the model at `source_path` to `destination` in fewer bits.
+    """Write the model at `source_path`, a GGUF file's or a folder's, to `destination` in fewer bits.
 
     `importance` tells which weights matter, None: all the same; it is asked when all else is known to be
     right. `progress` is told bytes written, and in total.
@@ -54,14 +54,9 @@ def quantize(
     """
     from pennyweight.native import _native
 
-    if is_folder(source_path):
-        raise ModelFileError(
-            f"{source_path.parent} is a folder of safetensors; GGUF files are quantised: make one of it with "
-            "llama.cpp's convert_hf_to_gguf.py first"
-        )
     _refuse_itself(source_path, destination)
-    with GGUFFile.open(source_path) as source:
-        metadata = _metadata(source_path, kind)
+    with _open(source_path) as source:
+        metadata = _metadata(source, kind)
         tensors = _new_tensors(source, kind)
         check_destination(destination, num_bytes=file_bytes(metadata, tensors), replace=replace)
         known = importance()
@@ -72,7 +67,7 @@ def quantize(
             told = _Told(conversion, sum(tensor.nbytes for tensor in tensors), progress)
             write_gguf(file, metadata=metadata, tensors=tensors, data=told.pieces)
     return Report(
-        source_bytes=sum(path.stat().st_size for path in shard_paths(source_path)),
+        source_bytes=sum(path.stat().st_size for path in _files(source_path)),
         num_bytes=destination.stat().st_size,
         num_tensors=len(tensors),
         source_types=_block_types(source),
@@ -91,13 +86,28 @@ def _new_tensors(source: WeightSource, kind: Kind) -> list[NewTensor]:
     ]
 
 
-def _metadata(path: Path, kind: Kind) -> dict[str, bytes]:
-    """The source's own, byte for byte, but for what tells of types, alignment and splitting."""
-    kept = {
-        key: value
-        for key, value in raw_metadata(path).items()
-        if not key.startswith("split.") and key != "general.alignment"
-    }
+def _open(path: Path) -> WeightSource:
+    if is_folder(path):
+        from pennyweight.quantize.folder_source import FolderSource
+
+        return FolderSource(path)
+    return GGUFFile.open(path)
+
+
+def _files(path: Path) -> list[Path]:
+    return shard_files(path) if is_folder(path) else shard_paths(path)
+
+
+def _metadata(source: WeightSource, kind: Kind) -> dict[str, bytes]:
+    """A GGUF file's own, byte for byte, but for what tells of types, alignment and splitting."""
+    if is_folder(source.path):
+        kept = {key: encode_value(value) for key, value in source.metadata.items()}
+    else:
+        kept = {
+            key: value
+            for key, value in raw_metadata(source.path).items()
+            if not key.startswith("split.") and key != "general.alignment"
+        }
     return kept | {
         "general.file_type": encode_value(FILE_TYPES[kind]),
         "general.quantization_version": encode_value(_QUANTIZATION_VERSION),
@@ -110,7 +120,7 @@ def _block_types(source: WeightSource) -> tuple[str, ...]:
 
 
 def _refuse_itself(source_path: Path, destination: Path) -> None:
-    for path in shard_paths(source_path):
+    for path in _files(source_path):
         if destination.exists() and path.exists() and destination.samefile(path):
             raise InvalidRequestError(f"{destination} is the model that is read; name another file")
 

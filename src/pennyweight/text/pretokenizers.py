@@ -109,3 +109,11 @@ def find_pretokenizer(name: str | None, architecture: str | None) -> PreTokenize
         f"tokenizer.ggml.pre is {name!r}, a way to cut words this version does not know. Known: {known}. "
         "Convert the model again with a current converter, or choose another model."
     )
+
+
+def name_of(patterns: tuple[str, ...], *, nfc: bool, whole_words: bool) -> str | None:
+    """A published name for the rule that cuts by `patterns`; None if there is none."""
+    for names, rule in _RULES:
+        if (rule.patterns, rule.nfc, rule.whole_words) == (patterns, nfc, whole_words):
+            return names.split()[0]
+    return None

@@ -59,7 +59,7 @@ def test_saved_folders_are_their_gguf_files(made: Any, tmp_path: Path) -> None:
     spec, tensors = read_decoder(saved(model, tmp_path / "folder"), context=family.context)
     converted = read_decoder(convert(model, tmp_path / "a.gguf", kind="F32"), context=family.context)
     for field in fields(spec):
-        _agree(getattr(spec, field.name), getattr(converted[0], field.name))
+        agree(getattr(spec, field.name), getattr(converted[0], field.name))
     assert tensors.keys() == converted[1].keys()
     for part, values in tensors.items():
         assert _bytes(values) == _bytes(converted[1][part]), part
@@ -87,15 +87,15 @@ def test_saved_folders_are_the_model(made: Any, tmp_path: Path) -> None:
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
 
 
-def _agree(ours: Any, theirs: Any) -> None:
-    """Numbers as float32: what GGUF keeps, and what the engine takes."""
+def agree(ours: Any, theirs: Any) -> None:
+    """Two parts of specs are the same, numbers as float32: what GGUF keeps and the engine takes."""
     if isinstance(ours, tuple):
         assert len(ours) == len(theirs)
         for one, other in zip(ours, theirs, strict=True):
-            _agree(one, other)
+            agree(one, other)
     elif hasattr(ours, "inverse_frequencies"):
-        _agree(ours.inverse_frequencies, theirs.inverse_frequencies)
-        _agree(ours.magnitude, theirs.magnitude)
+        agree(ours.inverse_frequencies, theirs.inverse_frequencies)
+        agree(ours.magnitude, theirs.magnitude)
     elif isinstance(ours, float):
         assert np.float32(ours) == pytest.approx(np.float32(theirs), rel=2e-7, abs=0)
     else:
