@@ -80,6 +80,9 @@ def test_from_a_file_to_a_folder(penny: Penny, tmp_path: Path, model: str) -> No
         (["--suffix", "a b"], "1 to 64 letters"),
         (["--model", "gpt-9"], "no model 'gpt-9'"),
         (["--validation", "nowhere.jsonl"], "there is no file nowhere.jsonl"),
+        (["--reward", "true"], "Unknown parameter"),
+        (["--method", "grpo"], "give it with --reward COMMAND"),
+        (["--method", "grpo", "--reward", "true", "--group-size", "1"], "out of range"),
     ],
 )
 def test_what_cannot_be_done_is_told_first(
@@ -89,6 +92,16 @@ def test_what_cannot_be_done_is_told_first(
     assert (done.returncode, done.stdout) == (1, "")
     assert message in done.stderr
     assert not (tmp_path / "data").exists()
+
+
+def test_a_reward_is_a_program_run_from_here(penny: Penny, tmp_path: Path, model: str) -> None:
+    flags = ["--method", "grpo", "--reward", "judge --all", "--group-size", "4"]
+    done = penny.run("tune", data(tmp_path), "--model", model, *flags)
+    assert done.returncode == 0, done.stderr
+    (job,) = json.loads(penny.run("tune", "list", "--json").stdout)
+    chosen = job["hyperparameters"]
+    assert (job["method"], chosen["reward_command"], chosen["group_size"]) == ("grpo", "judge --all", 4)
+    assert Path(chosen["reward_folder"]).is_dir()
 
 
 def test_a_file_that_cannot_be_trained_on(penny: Penny, tmp_path: Path, model: str) -> None:
@@ -137,6 +150,8 @@ def test_beside_a_server_which_trains_it(penny: Penny, tmp_path: Path, model: st
         done = penny.run("tune", data(tmp_path), "--model", model)
         assert done.returncode == 0, done.stderr
         assert service.client.models.retrieve(done.stdout.strip()).id == done.stdout.strip()
+        refused = penny.run("tune", data(tmp_path), "--model", model, "--method", "grpo", "--reward", "true")
+        assert "servers do not run the programs of rewards" in refused.stderr
         started = penny.run("tune", "stop", "ftjob-x")
         assert "Could not find fine tune: ftjob-x" in started.stderr
     finally:

@@ -58,7 +58,8 @@ def test_a_program_judges() -> None:
     ("code", "told"),
     [
         ("print(1)", "1 numbers for 2 answers"),
-        ("print('yes no')", "numbers alone"),
+        ("print('yes no')", "line 1 of its input it wrote 'yes'"),
+        ("print('1 nan')", "finite ones: for line 2"),
         ("raise SystemExit('broken')", "broken"),
     ],
 )

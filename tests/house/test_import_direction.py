@@ -22,6 +22,7 @@ _MAY_IMPORT = {
     "upstreams": {"errors"},
     "kv_format": {"errors"},
     "local_models": {"errors", "kv_format"},
+    "judge_program": {"errors"},
     "config": {"errors", "upstreams", "local_models"},
     "native": _BASE,
     "models": _BASE | {"native", "kv_format"},
@@ -33,7 +34,7 @@ _MAY_IMPORT = {
     "engine": _BASE | {"native", "models", "text"},
     "prefix_cache": _BASE | {"models", "memory", "engine"},
     # `answers` for its readers of messages and tools: training reads them as serving does
-    "tune": _BASE | {"native", "models", "text", "answers"},
+    "tune": _BASE | {"native", "models", "text", "answers", "judge_program"},
     "answers": _BASE | {"upstreams", "native", "models", "text", "engine"},
     "store": _BASE | {"config"},
     "cost": _BASE | {"config", "store"},
@@ -41,7 +42,7 @@ _MAY_IMPORT = {
     "history": _BASE | {"answers", "store", "quota"},
     "retrieval": _BASE | {"native", "answers", "store"},
     "jobs": _BASE | {"config", "models", "answers", "store", "quota", "cost", "history"},
-    "distillation": _BASE | {"answers", "store", "jobs"},
+    "distillation": _BASE | {"answers", "store", "jobs", "judge_program"},
     "server": _SERVICE | {"config", "store", "history", "retrieval", "jobs", "cost", "quota"},
 }
 # These put the rooms together; each names what it still may not know.
@@ -52,6 +53,7 @@ _COMPOSITION = {
     "composition": {"cli", "server"},
     "residents": {"cli", "server"},
     "server/app.py": {"cli"},
+    "tune/rollouts.py": {"cli", "server"},  # an engine answers with what was learnt so far
     "server/routes/health.py": {"cli"},
     "cli": set[str](),
     "__main__": set[str](),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -183,6 +184,17 @@ def test_paused_until_it_is_resumed(database: Database) -> None:
     assert database.read_now(lambda c: CLAIMS.waits(c, now=NOW))
     events = database.read_now(lambda c: EVENTS.page(c, job.id, ALL)).items
     assert [event.message for event in events][-2:] == ["The job was paused.", "The job was resumed."]
+
+
+def test_a_program_of_its_makers_is_run_by_who_names_the_job(database: Database) -> None:
+    new = replace(new_job(), method="grpo")
+    database.write_now(lambda c: JOBS.add(c, new, blob(), None))
+    for only, waits in ((None, False), (new.id, True)):
+        assert database.read_now(lambda c, o=only: CLAIMS.waits(c, now=NOW, only=o)) is waits  # type: ignore[misc]
+        claimed = database.write_now(
+            lambda c, o=only: CLAIMS.claim(c, owner="w", now=NOW, lease_s=9, only=o)  # type: ignore[misc]
+        )
+        assert (claimed is not None) is waits
 
 
 def test_what_is_trained_counts_this_month(database: Database) -> None:

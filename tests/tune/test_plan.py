@@ -38,6 +38,9 @@ def test_paths_may_be_relative_to_the_folder(tmp_path: Path) -> None:
         ({"seed": "auto"}, "seed"),
         ({"lora_rank": 512}, "lora_rank"),
         ({"threads": None}, "threads"),
+        ({"method": "grpo"}, "lacks reward_command"),
+        ({"method": "grpo", "reward_command": "x", "validation_file": "v.jsonl"}, "no validation_file"),
+        ({"group_size": 1}, "group_size"),
     ],
 )
 def test_what_cannot_be_followed(told: dict[str, Any], says: str) -> None:

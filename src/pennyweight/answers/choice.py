@@ -172,4 +172,4 @@ def token_detail(
 ) -> TokenDetail:
     """The engine's ids as texts."""
     others = tuple(TokenDetail(tokenizer.token_bytes(item.token), item.logprob) for item in top)
-    return TokenDetail(tokenizer.token_bytes(token), logprob, others)
+    return TokenDetail(tokenizer.token_bytes(token), logprob, others, token)

@@ -5,7 +5,7 @@ Between `Accepted` and the first text of a long prompt the engine's `PromptProgr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from pennyweight.core import PromptProgress, Timings, Usage
@@ -20,11 +20,15 @@ EndReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
 @dataclass(frozen=True, slots=True)
 class TokenDetail:
-    """One token with its natural log-probability from raw logits; `top` are the likeliest at its place."""
+    """One token with its natural log-probability from raw logits; `top` are the likeliest at its place.
+
+    `token` is its id where the model runs here; None: it runs elsewhere.
+    """
 
     text_bytes: bytes
     logprob: float
     top: tuple[TokenDetail, ...] = ()
+    token: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

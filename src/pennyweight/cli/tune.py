@@ -36,6 +36,14 @@ tune = typer.Typer(
     no_args_is_help=True,
 )
 JobId = Annotated[str, typer.Argument(metavar="ID", help="As `penny tune list` shows it.")]
+Reward = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COMMAND",
+        help="Of grpo: a program that reads a line of JSON for each answer, the prompt's line with `answer`, "
+        "and writes a number for each: the more, the better.",
+    ),
+]
 Output = Annotated[
     Path | None,
     typer.Option(metavar="FOLDER", help="Copy the adapter to this folder, in PEFT's format."),
@@ -49,7 +57,8 @@ def start(
     ],
     model: Annotated[str | None, typer.Option(help="Name or path of the model that is tuned.")] = None,
     method: Annotated[
-        Literal["supervised", "dpo"], typer.Option(help="Learn the answers, or which of two is preferred.")
+        Literal["supervised", "dpo", "grpo"],
+        typer.Option(help="Learn the answers, which of two is preferred, or what a program rewards."),
     ] = "supervised",
     validation: Annotated[
         Path | None, typer.Option(metavar="DATA", help="Examples that are never trained on, to measure by.")
@@ -60,7 +69,12 @@ def start(
     learning_rate: Annotated[
         float | None, typer.Option("--learning-rate-multiplier", help="Times the rate that suits the model.")
     ] = None,
-    beta: Annotated[float | None, typer.Option(help="Of dpo: how close it stays to what it was.")] = None,
+    beta: Annotated[
+        float | None, typer.Option(help="Of dpo and grpo: how close it stays to what it was.")
+    ] = None,
+    reward: Reward = None,
+    group_size: Annotated[int | None, typer.Option(help="Of grpo: answers to a prompt.")] = None,
+    max_answer_tokens: Annotated[int | None, typer.Option(help="Of grpo: most tokens of an answer.")] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed and data give the same model.")] = None,
     threads: Threads = None,
     output: Output = None,
@@ -80,12 +94,17 @@ def start(
         "batch_size": batch_size,
         "learning_rate_multiplier": learning_rate,
         "beta": beta,
+        "group_size": group_size,
+        "max_answer_tokens": max_answer_tokens,
+        "reward_command": reward,
+        "reward_folder": None if reward is None else str(Path.cwd()),
     }
     given = {name: value for name, value in chosen.items() if value is not None}
     wish = TuningWish(model=settings.model, method=method, hyperparameters=given, suffix=suffix, seed=seed)
     new = wish.job(examples, validation)
     Trainer.here().check()
     with tuning_desk(settings, works=True) as desk:
+        desk.check(new.method)
         _follow(desk, settings, _added(desk, new, examples, validation), output)
 
 
@@ -153,6 +172,7 @@ def resume(
     settings = Settings.load({"tuning_threads": threads, "data": data, "database": database})
     Trainer.here().check()
     with tuning_desk(settings, works=True) as desk:
+        desk.check(desk.job(job_id).method)
         desk.resume(job_id)
         _follow(desk, settings, job_id, output)
 

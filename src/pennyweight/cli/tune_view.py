@@ -42,9 +42,7 @@ def training_view() -> Iterator[TrainingView]:
         TextColumn("Training"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn(
-            "steps, loss {task.fields[loss]}, {task.fields[speed]} tokens/s, {task.fields[left]} left"
-        ),
+        TextColumn("steps, {task.fields[measure]}, {task.fields[speed]} tokens/s, {task.fields[left]} left"),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         yield TrainingBar(bars)
@@ -53,7 +51,7 @@ def training_view() -> Iterator[TrainingView]:
 class TrainingBar:
     def __init__(self, bars: Progress) -> None:
         self._bars = bars
-        self._task = bars.add_task("", total=None, visible=False, loss="", speed="", left="")
+        self._task = bars.add_task("", total=None, visible=False, measure="", speed="", left="")
 
     def show(self, event: TuningEvent) -> None:
         if event.step is None:
@@ -65,7 +63,7 @@ class TrainingBar:
             completed=event.step,
             total=event.data.get("total_steps"),
             visible=True,
-            loss=told["loss"],
+            measure=told["measure"],
             speed=told["speed"],
             left=told["left"],
         )
@@ -88,9 +86,11 @@ class TrainingLines:
 
 def _told(event: TuningEvent) -> dict[str, str]:
     data = event.data
-    loss, seconds = data.get("train_loss"), data.get("seconds_left")
+    seconds = data.get("seconds_left")
     return {
-        "loss": "" if loss is None else f"{loss:.4g}",
+        "measure": f"reward {data['mean_reward']:.3g}"
+        if "mean_reward" in data
+        else f"loss {data.get('train_loss', 0):.4g}",
         "speed": f"{data.get('tokens_per_s', 0):,.0f}",
         "left": "?" if seconds is None else _span(seconds),
     }

@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from pennyweight.errors import ConfigError
 from pennyweight.jobs.new_tuning_job import add_tuning_job
 from pennyweight.jobs.trained_files import CARD, CONFIG, WEIGHTS
 from pennyweight.store.blobs import BlobStore, keeping
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from pennyweight.store.pages import Cursor
     from pennyweight.store.tuned_models import StoredModel
     from pennyweight.store.tuning_events import TuningEvent
-    from pennyweight.store.tuning_job import NewTuningJob, TuningJob
+    from pennyweight.store.tuning_job import Method, NewTuningJob, TuningJob
 
 _CHUNK_BYTES: Final = 2**20
 _MAX_BYTES: Final = 2**40
@@ -47,6 +48,14 @@ class TuningDesk:
     database: Database
     blobs: BlobStore
     services: Services | None
+
+    def check(self, method: Method) -> None:
+        """Raise ConfigError if nobody would train a job of this method."""
+        if method == "grpo" and self.services is None:
+            raise ConfigError(
+                f"a server has the folder {self.folder}, and servers do not run the programs of rewards; "
+                "stop it, or give another folder with --data"
+            )
 
     def add_file(self, path: Path) -> str:
         """The id of a new file for fine-tuning with the bytes of `path`."""

@@ -42,6 +42,7 @@ class TuningWish:
         for path in (examples, validation):
             if path is not None and not path.is_file():
                 raise ConfigError(f"there is no file {path}; give one with an example on every line")
+        self._check_reward(validation)
         Hyperparameters(self.method).read(dict(self.hyperparameters), "hyperparameters")
         if self.suffix is not None:
             Suffix().read(self.suffix, "suffix")
@@ -65,3 +66,14 @@ class TuningWish:
             metadata={},
             created_at=int(time.time()),
         )
+
+    def _check_reward(self, validation: Path | None) -> None:
+        if self.method != "grpo":
+            return
+        if "reward_command" not in self.hyperparameters:
+            raise ConfigError(
+                "grpo learns from what a program says of answers: give it with --reward COMMAND; it reads a "
+                "line of JSON with messages and answer for each, and writes a number"
+            )
+        if validation is not None:
+            raise ConfigError("grpo has no --validation: ask the model before and after with other prompts")

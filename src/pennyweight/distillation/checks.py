@@ -1,25 +1,18 @@
 """What makes an answer worth learning: a program of the user's says so, or nothing but being whole.
 
-The program reads one JSON object per line, `{"messages": [...], "answer": "..."}`, and writes one line for
-each: a number, of which the largest is the best answer to a prompt, and 0 or less is none. It is started
-once and runs as whoever started `penny`.
+Of a program's numbers the largest is the best answer to a prompt, and 0 or less is none.
 """
 
 from __future__ import annotations
 
-import json
-import shlex
-import subprocess
 from typing import TYPE_CHECKING, Protocol
 
-from pennyweight.errors import ConfigError
+from pennyweight.judge_program import JudgeProgram
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pennyweight.distillation.prompts import Prompt
-
-_TOLD_CHARS = 300  # of what a program that failed says
 
 
 class Check(Protocol):
@@ -38,34 +31,13 @@ class AnyAnswer:
 
 
 class Program:
-    """`command` as a shell would split it, run without a shell."""
+    """`command` is a program that judges (see `judge_program`)."""
 
     def __init__(self, command: str) -> None:
-        self._command = command
+        self._program = JudgeProgram(command=command)
 
     def scores(self, answers: Sequence[tuple[Prompt, str]]) -> list[float]:
         """ConfigError if the program cannot be started, fails, or does not write a number for each line."""
-        if not answers:
-            return []
-        given = "".join(
-            json.dumps({"messages": prompt.messages, "answer": answer}) + "\n" for prompt, answer in answers
+        return self._program.numbers(
+            [{"messages": prompt.messages, "answer": answer} for prompt, answer in answers]
         )
-        try:
-            words = shlex.split(self._command)
-            done = subprocess.run(words, input=given, capture_output=True, text=True, check=False)
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"the check {self._command!r} cannot be started: {error}") from error
-        if done.returncode:
-            told = done.stderr.strip()[-_TOLD_CHARS:]
-            raise ConfigError(f"the check {self._command!r} ended with code {done.returncode}: {told}")
-        return self._numbers(done.stdout.split(), len(answers))
-
-    def _numbers(self, words: list[str], wanted: int) -> list[float]:
-        try:
-            numbers = [float(word) for word in words]
-        except ValueError as error:
-            raise ConfigError(f"the check {self._command!r} must write numbers alone: {error}") from error
-        if len(numbers) != wanted:
-            message = f"the check {self._command!r} wrote {len(numbers)} numbers for {wanted} answers"
-            raise ConfigError(f"{message}; it must write one for each line")
-        return numbers

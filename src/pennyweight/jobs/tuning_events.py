@@ -11,7 +11,14 @@ if TYPE_CHECKING:
 
     from pennyweight.store.tuning_job import TuningJob
 
-CHOSEN: Final = ("n_epochs", "batch_size", "learning_rate_multiplier", "beta")
+CHOSEN: Final = (
+    "n_epochs",
+    "batch_size",
+    "learning_rate_multiplier",
+    "beta",
+    "group_size",
+    "max_answer_tokens",
+)
 """Hyperparameters that a trainer tells, once it has seen the data."""
 _METRICS: Final = (
     "step",
@@ -22,8 +29,20 @@ _METRICS: Final = (
     "full_valid_loss",
     "full_valid_mean_token_accuracy",
 )
-_FURTHER: Final = ("reward_margin", "reward_accuracy", "tokens", "tokens_per_s", "seconds_left")
+_FURTHER: Final = (
+    "reward_margin",
+    "reward_accuracy",
+    "mean_reward",
+    "spread_share",
+    "mean_answer_tokens",
+    "kl",
+    "logprob_gap",
+    "tokens",
+    "tokens_per_s",
+    "seconds_left",
+)
 _LOSSES: Final = (
+    ("mean_reward", "reward"),
     ("train_loss", "training loss"),
     ("valid_loss", "validation loss"),
     ("full_valid_loss", "full validation loss"),

@@ -58,8 +58,16 @@ _SUPERVISED: Final[dict[str, Kind]] = {
 HYPERPARAMETERS: Final[dict[Method, dict[str, Kind]]] = {
     "supervised": _SUPERVISED,
     "dpo": {**_SUPERVISED, "beta": OrAuto(Number(low=1e-4, high=2))},
+    "grpo": {
+        **_SUPERVISED,
+        "beta": OrAuto(Number(low=1e-4, high=2)),
+        "group_size": OrAuto(Integer(low=2, high=64)),
+        "max_answer_tokens": OrAuto(Integer(low=1, high=2**20)),
+        "reward_command": Text(empty=False),
+        "reward_folder": Text(empty=False),
+    },
 }
-"""By method, what may be chosen."""
+"""By method, what may be chosen. `grpo` is for the command line: its reward is a program of the user's."""
 
 
 @dataclass(frozen=True, slots=True)

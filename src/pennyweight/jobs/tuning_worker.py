@@ -131,7 +131,7 @@ class TuningWorker:
         now, database = int(time.time()), self._shop.database
         # Nor its own: a full disk may have kept a lease from being renewed, and its training goes on.
         but = (*self._elsewhere, *(run.job.id for run in self._runs))
-        if not await database.read(lambda c: self._claims.waits(c, now=now, but=but)):
+        if not await database.read(lambda c: self._claims.waits(c, now=now, but=but, only=self._only)):
             return None
         return await database.write(
             lambda c: self._claims.claim(

@@ -36,9 +36,11 @@ class TuningLease:
 class TuningClaims:
     """`now` is in seconds since 1970. Workers of every project, and of several servers, come here."""
 
-    def waits(self, connection: Connection, *, now: int, but: Collection[str] = ()) -> bool:
-        """Whether there is something to claim, `but` those left aside."""
-        wanted = select(_of.id).where(_is_free(now), _of.id.not_in(but)).limit(1)
+    def waits(
+        self, connection: Connection, *, now: int, but: Collection[str] = (), only: str | None = None
+    ) -> bool:
+        """Whether `claim` would find something."""
+        wanted = select(_of.id).where(_is_wanted(now, but, only)).limit(1)
         return connection.execute(wanted).one_or_none() is not None
 
     def claim(
@@ -53,11 +55,9 @@ class TuningClaims:
     ) -> tuple[TuningJob, TuningLease] | None:
         """The job whose turn it is: of the project whose last turn is longest ago the oldest.
 
-        `but` those left aside, or `only` one; None if none waits.
+        `but` those left aside, or `only` one; None if none waits. One that runs a program of its maker's is
+        for whoever asks for it by its id.
         """
-        wanted = _is_free(now) & _of.id.not_in(but)
-        if only is not None:
-            wanted &= _of.id == only
         served = tuning_jobs.alias("served")
         last_turn = (
             select(func.max(served.c.claimed_at))
@@ -66,7 +66,7 @@ class TuningClaims:
         )
         row = connection.execute(
             select(_of.id, _of.project_id, _of.fence)
-            .where(wanted)
+            .where(_is_wanted(now, but, only))
             .order_by(func.coalesce(last_turn, 0), _of.created_at, _of.id)
             .limit(1)
             .with_for_update(of=tuning_jobs, skip_locked=True)
@@ -119,6 +119,11 @@ def change(connection: Connection, lease: TuningLease, values: dict[str, Any]) -
 
 def _held(lease: TuningLease) -> ColumnElement[bool]:
     return (_of.id == lease.job_id) & (_of.fence == lease.fence)
+
+
+def _is_wanted(now: int, but: Collection[str], only: str | None) -> ColumnElement[bool]:
+    chosen = _of.method != "grpo" if only is None else _of.id == only
+    return _is_free(now) & _of.id.not_in(but) & chosen
 
 
 def _is_free(now: int) -> ColumnElement[bool]:

@@ -40,8 +40,11 @@ def card(
         "minutes": f"{seconds / 60:.1f}",
         "processor minutes": f"{cpu_s / 60:.1f}",
     }
-    if plan.method == "dpo":
+    if plan.method != "supervised":
         rows["beta"] = f"{numbers.beta:g}"
+    if plan.method == "grpo":
+        rows["answers to a prompt"] = f"{numbers.group_size}, of at most {numbers.max_answer_tokens} tokens"
+        rows["reward"] = f"`{plan.reward_command}`"
     if plan.dollars_per_hour is not None:
         rows["cost"] = f"${seconds / 3600 * plan.dollars_per_hour:.4f}"
     rows |= {name.replace("_", " "): f"{value:.4f}" for name, value in metrics.items()}

@@ -12,8 +12,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Generic, Literal, TypeVar
 
 from pennyweight.errors import InvalidRequestError
-from pennyweight.tune.example import MOST_TOLD, DatasetError, Example, LineError, Preference
-from pennyweight.tune.example_line import read_example, read_preference
+from pennyweight.tune.example import (
+    MOST_TOLD,
+    DatasetError,
+    Example,
+    LineError,
+    Preference,
+    RewardedPrompt,
+)
+from pennyweight.tune.example_line import read_example, read_preference, read_rewarded_prompt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,7 +31,7 @@ MIN_EXAMPLES: Final = 10
 MAX_LINE_BYTES: Final = 8 * 2**20
 FileParam = Literal["training_file", "validation_file"]
 _BOM: Final = b"\xef\xbb\xbf"
-_Item = TypeVar("_Item", Example, Preference)
+_Item = TypeVar("_Item", Example, Preference, RewardedPrompt)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +61,11 @@ def read_supervised(path: Path, *, param: FileParam = "training_file") -> Datase
 def read_preferences(path: Path, *, param: FileParam = "training_file") -> Dataset[Preference]:
     """Lines of an `input`, a `preferred_output` and a `non_preferred_output`. Raises DatasetError."""
     return _read(path, param, read_preference)
+
+
+def read_rewarded_prompts(path: Path, *, param: FileParam = "training_file") -> Dataset[RewardedPrompt]:
+    """Lines of `messages` to be answered, and whatever their judge needs. Raises DatasetError."""
+    return _read(path, param, read_rewarded_prompt)
 
 
 def _read(

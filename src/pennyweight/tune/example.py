@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pennyweight.errors import InvalidRequestError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pennyweight.answers.conversation import Conversation, Message
 
 
@@ -28,6 +30,15 @@ class Preference:
     conversation: Conversation
     preferred: Message
     rejected: Message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RewardedPrompt:
+    """A conversation to be answered; `told` is the whole line, which whoever judges the answers gets."""
+
+    line: int
+    conversation: Conversation
+    told: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

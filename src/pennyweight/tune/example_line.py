@@ -14,7 +14,7 @@ from pennyweight.answers.chat_messages import read_message
 from pennyweight.answers.conversation import Conversation
 from pennyweight.answers.fields import Flag, ParameterError, missing, unknown, wrong_type
 from pennyweight.answers.tool_fields import read_functions, read_tools
-from pennyweight.tune.example import Example, Preference
+from pennyweight.tune.example import Example, Preference, RewardedPrompt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,6 +64,23 @@ def read_preference(value: Mapping[str, Any], line: int, ignored: set[str]) -> P
         preferred=_answer(value, _PREFERRED, ignored),
         rejected=_answer(value, _REJECTED, ignored),
     )
+
+
+def read_rewarded_prompt(value: Mapping[str, Any], line: int, ignored: set[str]) -> RewardedPrompt:
+    """A line of tuning by reward; keys beside `messages` are for the program that judges."""
+    if "answer" in value:
+        text = "'answer' is what the reward is told of the model's answer; give this key another name."
+        raise ParameterError(text, param="answer", code="invalid_value")
+    for key in _BODY[1:]:
+        if value.get(key) is not None:
+            text = f"'{key}' is not supported by grpo: answers are judged as text; leave it out."
+            raise ParameterError(text, param=key, code="unsupported_value")
+    read = _read_all(_messages(value.get("messages"), "messages"), "messages", ignored)
+    if read[-1].role != "user":
+        text = f"the last message is of role '{read[-1].role}'; it must be the user's, to be answered."
+        raise ParameterError(text, param=f"messages[{len(read) - 1}].role", code="invalid_value")
+    check_history(read)
+    return RewardedPrompt(line=line, conversation=Conversation(messages=tuple(read)), told=value)
 
 
 def _refuse_unknown(value: Mapping[str, Any], known: tuple[str, ...], prefix: str = "") -> None:

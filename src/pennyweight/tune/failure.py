@@ -6,7 +6,7 @@ from pennyweight.errors import PennyweightError
 
 
 class TuningError(PennyweightError):
-    """Training cannot go on. `code`: nan_loss, disk_full or out_of_memory; `step`: where it happened."""
+    """Training cannot go on. `code`: nan_loss, disk_full, out_of_memory or reward_failed; `step`: where."""
 
     def __init__(self, message: str, *, code: str, step: int) -> None:
         super().__init__(message)

@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 class Objective(Protocol):
     """The loss of a step is the sum over its packs, divided by the `weight` of its groups."""
 
+    def lessons(self, step: int, examples: list[Group]) -> tuple[list[Group], Tally]:
+        """What a step learns from, its examples or what is made of them, and what is known of that already.
+
+        Raises TuningError, StoppedError.
+        """
+        ...
+
     def weight(self, groups: Iterable[Group]) -> int: ...
 
     def loss(self, model: AdaptedModel, pack: Pack) -> tuple[Any, Tally]:
@@ -28,6 +35,9 @@ class Objective(Protocol):
 
 class Supervised:
     """Cross-entropy of learnt tokens, each counting the same in whatever example it stands."""
+
+    def lessons(self, step: int, examples: list[Group]) -> tuple[list[Group], Tally]:  # noqa: ARG002
+        return examples, Tally()
 
     def weight(self, groups: Iterable[Group]) -> int:
         return sum(group.num_learnt for group in groups)
@@ -49,6 +59,9 @@ class Preferences:
     def __init__(self, *, beta: float, reference: Mapping[int, tuple[float, float]]) -> None:
         self._beta = beta
         self._reference = reference
+
+    def lessons(self, step: int, examples: list[Group]) -> tuple[list[Group], Tally]:  # noqa: ARG002
+        return examples, Tally()
 
     def weight(self, groups: Iterable[Group]) -> int:
         return sum(1 for _ in groups)

@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from pennyweight.models.rounded import WeightType
 
 Auto = Literal["auto"]
-Method = Literal["supervised", "dpo"]
+Method = Literal["supervised", "dpo", "grpo"]
 Precision = Literal["auto", "float32", "bfloat16"]
 
-METHODS: Final = ("supervised", "dpo")
+METHODS: Final = ("supervised", "dpo", "grpo")
 MAX_RANK: Final = 256
+MAX_GROUP: Final = 64
 PLAN_FILE: Final = "plan.json"
 
 
@@ -37,6 +38,9 @@ class TuningPlan:
     they serve. `max_tokens` is the most that may be trained, `context` the longest example (None: the
     model's), `threads` 0 all physical cores, `checkpoint_s` the seconds between checkpoints,
     `pack_tokens` how many tokens are computed at once, `dollars_per_hour` what the machine costs.
+
+    Of grpo: `group_size` answers to a prompt, of `max_answer_tokens` at most, judged by `reward_command`,
+    which runs in `reward_folder` (None: where the trainer runs).
     """
 
     model: Path
@@ -58,6 +62,10 @@ class TuningPlan:
     precision: Precision = "auto"
     pack_tokens: int = 2048
     dollars_per_hour: float | None = None
+    group_size: int | Auto = "auto"
+    max_answer_tokens: int | Auto = "auto"
+    reward_command: str | None = None
+    reward_folder: Path | None = None
 
     def as_json(self) -> dict[str, Any]:
         """What `plan.json` holds."""
@@ -79,14 +87,29 @@ _NUMBERS: Final[Mapping[str, Kind]] = MappingProxyType(
         "checkpoint_s": Number(low=0, high=1e6),
         "pack_tokens": Integer(low=1, high=2**20),
         "dollars_per_hour": Number(low=0, high=1e6),
+        "group_size": Integer(low=2, high=MAX_GROUP),
+        "max_answer_tokens": Integer(low=1, high=2**20),
+        "reward_command": Text(empty=False),
         "method": OneOf(METHODS),
         "precision": OneOf(("auto", "float32", "bfloat16")),
         "weights": OneOf(("q8_0", "q4_0", "q4_1")),
     }
 )
-_PATHS: Final = frozenset({"model", "training_file", "validation_file"})
-_MAY_BE_AUTO: Final = frozenset({"n_epochs", "batch_size", "learning_rate_multiplier", "beta"})
-_MAY_BE_NONE: Final = frozenset({"validation_file", "max_tokens", "context", "weights", "dollars_per_hour"})
+_PATHS: Final = frozenset({"model", "training_file", "validation_file", "reward_folder"})
+_MAY_BE_AUTO: Final = frozenset(
+    {"n_epochs", "batch_size", "learning_rate_multiplier", "beta", "group_size", "max_answer_tokens"}
+)
+_MAY_BE_NONE: Final = frozenset(
+    {
+        "validation_file",
+        "max_tokens",
+        "context",
+        "weights",
+        "dollars_per_hour",
+        "reward_command",
+        "reward_folder",
+    }
+)
 _REQUIRED: Final = ("model", "training_file")
 
 
@@ -114,9 +137,21 @@ def plan_of(told: Mapping[str, Any], *, base: Path) -> TuningPlan:
     if lacking := [name for name in _REQUIRED if told.get(name) is None]:
         raise ConfigError(f"the plan lacks {', '.join(lacking)}")
     try:
-        return TuningPlan(**{key: _value(key, value, base) for key, value in told.items()})
+        plan = TuningPlan(**{key: _value(key, value, base) for key, value in told.items()})
     except InvalidRequestError as error:
         raise ConfigError(f"the plan cannot be followed: {error.message}") from error
+    if plan.method == "grpo":
+        _check_reward(plan)
+    return plan
+
+
+def _check_reward(plan: TuningPlan) -> None:
+    if plan.reward_command is None:
+        raise ConfigError("the plan lacks reward_command: grpo learns from what a program says of answers")
+    if plan.validation_file is not None:
+        raise ConfigError(
+            "grpo reads no validation_file: ask the model before and after with prompts that were held out"
+        )
 
 
 def _value(key: str, value: object, base: Path) -> Any:

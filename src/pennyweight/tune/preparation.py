@@ -9,20 +9,21 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
 
 from pennyweight.errors import InvalidRequestError
 from pennyweight.models.local import model_name
 from pennyweight.models.outline import described
 from pennyweight.models.source import open_source
-from pennyweight.tune.dataset import read_preferences, read_supervised
-from pennyweight.tune.example import DatasetError, Example, LineError, Preference
+from pennyweight.tune.dataset import read_preferences, read_rewarded_prompts, read_supervised
+from pennyweight.tune.example import DatasetError, Example, LineError, Preference, RewardedPrompt
 from pennyweight.tune.group import Group
-from pennyweight.tune.hyperparameters import resolve
-from pennyweight.tune.tokens import Renderer
+from pennyweight.tune.hyperparameters import most_answer_tokens, resolve
+from pennyweight.tune.tokens import Renderer, TokenSequence
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from pennyweight.models.spec import ModelSpec
@@ -30,13 +31,21 @@ if TYPE_CHECKING:
     from pennyweight.tune.hyperparameters import Hyperparameters
     from pennyweight.tune.plan import TuningPlan
 
+_READERS: Final[Mapping[str, Callable[..., Dataset[Any]]]] = MappingProxyType(
+    {"supervised": read_supervised, "dpo": read_preferences, "grpo": read_rewarded_prompts}
+)
+_TOLD_BESIDE: Final = MappingProxyType(
+    {"supervised": (), "dpo": ("beta",), "grpo": ("beta", "group_size", "max_answer_tokens")}
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """The examples of one file as groups, `groups[i]` those of example `i`."""
+    """The examples of one file as groups, `groups[i]` those of example `i`, which is `examples[i]`."""
 
     groups: tuple[tuple[Group, ...], ...]
     sha256: str
+    examples: tuple[Example | Preference | RewardedPrompt, ...]
 
     @property
     def num_tokens(self) -> int:
@@ -61,8 +70,18 @@ class Preparation:
         return [group for encoded in files for groups in encoded.groups for group in groups]
 
     @property
+    def prompts(self) -> list[RewardedPrompt]:
+        """The examples of grpo, with what their judge is told."""
+        return [example for example in self.training.examples if isinstance(example, RewardedPrompt)]
+
+    @property
     def planned_tokens(self) -> int:
-        return self.training.num_tokens * self.numbers.n_epochs
+        """Of grpo the most it can be: answers are as long as they become, and not all are learnt from."""
+        numbers, of_epoch = self.numbers, self.training.num_tokens
+        if self.plan.method == "grpo":
+            of_epoch += numbers.num_examples * numbers.max_answer_tokens
+            of_epoch *= numbers.group_size
+        return of_epoch * numbers.n_epochs
 
     @property
     def identity(self) -> str:
@@ -89,7 +108,7 @@ class Preparation:
             "planned_tokens": self.planned_tokens,
             "warnings": list(self.warnings),
         }
-        return told | ({"beta": numbers.beta} if self.plan.method == "dpo" else {})
+        return told | {name: getattr(numbers, name) for name in _TOLD_BESIDE[self.plan.method]}
 
 
 def prepare(plan: TuningPlan) -> Preparation:
@@ -99,7 +118,7 @@ def prepare(plan: TuningPlan) -> Preparation:
         metadata: Mapping[str, Any] = source.metadata
     encoder = _Encoder(
         Renderer.from_metadata(metadata, model_name=model_name(plan.model)),
-        plan.method,
+        plan,
         min(plan.context or spec.context_length, spec.context_length),
     )
     training = encoder.read(plan.training_file, "training_file")
@@ -133,18 +152,18 @@ def _refuse_too_many(prepared: Preparation) -> None:
 class _Encoder:
     """Reads files one after the other and keeps what is wrong with them."""
 
-    def __init__(self, renderer: Renderer, method: str, context: int) -> None:
+    def __init__(self, renderer: Renderer, plan: TuningPlan, context: int) -> None:
         self._renderer = renderer
-        self._method = method
+        self._method = plan.method
+        self._room = most_answer_tokens(plan) if plan.method == "grpo" else 0  # for what is not there yet
         self._context = context
         self._errors: list[LineError] = []
         self._num_errors = 0
         self.warnings: list[str] = []
 
     def read(self, path: Path, param: FileParam) -> Encoded | None:
-        read = read_preferences if self._method == "dpo" else read_supervised
         try:
-            data: Dataset[Any] = read(path, param=param)
+            data = _READERS[self._method](path, param=param)
         except DatasetError as error:
             self._errors += error.errors
             self._num_errors += error.num_errors
@@ -154,29 +173,38 @@ class _Encoder:
         sign = -1 if param == "validation_file" else 1
         numbered = enumerate(data.examples, start=1)
         groups = [self._groups(example, sign * number, param) for number, example in numbered]
-        return Encoded(tuple(groups), data.sha256)
+        return Encoded(tuple(groups), data.sha256, data.examples)
 
     def raise_if_wrong(self) -> None:
         if self._errors:
             raise DatasetError(self._errors, self._num_errors)
 
-    def _groups(self, example: Example | Preference, number: int, param: FileParam) -> tuple[Group, ...]:
+    def _groups(
+        self, example: Example | Preference | RewardedPrompt, number: int, param: FileParam
+    ) -> tuple[Group, ...]:
         try:
-            if isinstance(example, Preference):
-                groups: tuple[Group, ...] = (Group(number, self._renderer.preference(example)),)
-            else:
-                groups = tuple(Group(number, (one,)) for one in self._renderer.supervised(example))
+            groups = self._encoded(example, number)
         except InvalidRequestError as error:
             self._add(error.code or "invalid_value", error.message, param, example.line)
             return ()
         longest = max(len(sequence.tokens) for group in groups for sequence in group.sequences)
-        if longest > self._context:
+        if longest + self._room > self._context:
+            answer = f", its answer up to {self._room}," if self._room else ""
             message = (
-                f"the example has {longest} tokens and the context holds {self._context}; shorten it, "
-                "examples are not cut."
+                f"the example has {longest} tokens{answer} and the context holds {self._context}; "
+                "shorten it, examples are not cut."
             )
             self._add("context_length_exceeded", message, param, example.line)
         return groups
+
+    def _encoded(self, example: Example | Preference | RewardedPrompt, number: int) -> tuple[Group, ...]:
+        if isinstance(example, Preference):
+            return (Group(number, self._renderer.preference(example)),)
+        if isinstance(example, RewardedPrompt):
+            conversation = example.conversation
+            tokens = self._renderer.prompt(conversation, conversation.messages)
+            return (Group(number, (TokenSequence(tokens, ()),)),)
+        return tuple(Group(number, (one,)) for one in self._renderer.supervised(example))
 
     def _add(self, code: str, message: str, param: FileParam, line: int) -> None:
         self._num_errors += 1

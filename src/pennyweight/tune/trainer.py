@@ -95,8 +95,8 @@ class Trainer:
 
     def _step(self, step: int) -> tuple[Tally, bool]:
         """One step of the optimiser; what it saw, and whether to stop behind it."""
-        groups = self._order.groups(step)
-        tally = self._gradients(groups)
+        groups, tally = self._objective.lessons(step, self._order.groups(step))
+        self._gradients(groups, tally)
         self._processes.add_gradients(self._parameters.values())
         *sums, stop = self._processes.add([*astuple(tally), float(self._stop.is_set)])
         tally = Tally(*sums)
@@ -120,10 +120,9 @@ class Trainer:
                 step=step,
             )
 
-    def _gradients(self, groups: list[Group]) -> Tally:
-        """Left in the parameters."""
+    def _gradients(self, groups: list[Group], tally: Tally) -> None:
+        """Left in the parameters; what is seen is added to `tally`."""
         total = self._objective.weight(groups)
-        tally = Tally()
         for pack in self._processes.share(self._packs(groups)):
             if self._processes.number == 1 and self._stop.is_set:
                 self._optimiser.zero_grad(set_to_none=True)
@@ -131,7 +130,9 @@ class Trainer:
             loss, part = self._objective.loss(self._model, pack)
             (loss / total).backward()
             tally.add(part)
-        return tally
+        if not groups:  # nothing to learn from: the optimiser goes on as its moments say
+            for value in self._parameters.values():
+                value.grad = torch.zeros_like(value)
 
     def _evaluate(self, groups: Iterable[Group]) -> Tally:
         tally = Tally()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 from pennyweight.errors import InvalidRequestError, PennyweightError
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from pennyweight.tune.adapted import AdaptedModel
     from pennyweight.tune.checkpoint import Progress
-    from pennyweight.tune.objective import Objective
     from pennyweight.tune.preparation import Preparation
     from pennyweight.tune.processes import Processes
     from pennyweight.tune.protocol import Events, Stop
@@ -29,7 +29,6 @@ FINISHED: Final = 0
 FAILED: Final = 1
 INVALID: Final = 2
 ADAPTER: Final = "adapter"
-_REFERENCE: Final = "reference.json"
 _FINISHED: Final = "finished.json"
 
 
@@ -96,6 +95,7 @@ def _machine_failure(error: Exception) -> TuningError | None:
 
 
 def _train(folder: Path, prepared: Preparation, events: Events, stop: Stop, processes: Processes) -> None:
+    from pennyweight.tune.method import objective_of
     from pennyweight.tune.trainer import Trainer
 
     finished, journal = folder / _FINISHED, Journal(folder, events, keeps=processes.is_first)
@@ -105,25 +105,25 @@ def _train(folder: Path, prepared: Preparation, events: Events, stop: Stop, proc
             journal.tell_again(up_to=prepared.numbers.num_steps)
             events.tell("finished", **kept["told"])
             return
-    plan = prepared.plan
     model = _model(prepared)
-    trainer = Trainer(
-        prepared,
-        model,
-        _objective(folder, prepared, model, stop, processes),
-        checkpoints=_checkpoints(folder, prepared),
-        write_adapter=lambda place, progress: _write_adapter(place, prepared, model, progress),
-        journal=journal,
-        processes=processes,
-        stop=stop,
-    )
-    journal.tell_again(up_to=trainer.progress.step)
-    progress = trainer.run()
+    with ExitStack() as stack:
+        trainer = Trainer(
+            prepared,
+            model,
+            objective_of(folder, prepared, model, stop=stop, processes=processes, stack=stack),
+            checkpoints=_checkpoints(folder, prepared),
+            write_adapter=lambda place, progress: _write_adapter(place, prepared, model, progress),
+            journal=journal,
+            processes=processes,
+            stop=stop,
+        )
+        journal.tell_again(up_to=trainer.progress.step)
+        progress = trainer.run()
     if not processes.is_first:
         return
     with new_folder(folder / ADAPTER) as place:
         _write_adapter(place, prepared, model, progress)
-    write_file(folder / METRICS_FILE, metrics_csv(progress.rows, of_pairs=plan.method == "dpo"))
+    write_file(folder / METRICS_FILE, metrics_csv(progress.rows, method=prepared.plan.method))
     told = {
         "folder": ADAPTER,
         "metrics_file": METRICS_FILE,
@@ -151,31 +151,6 @@ def _checkpoints(folder: Path, prepared: Preparation) -> Any:
     from pennyweight.tune.checkpoint import Checkpoints
 
     return Checkpoints(folder / "checkpoints", identity=prepared.identity)
-
-
-def _objective(
-    folder: Path, prepared: Preparation, model: AdaptedModel, stop: Stop, processes: Processes
-) -> Objective:
-    from pennyweight.tune.objective import Preferences, Supervised
-    from pennyweight.tune.reference_answers import reference_of
-
-    if prepared.plan.method == "supervised":
-        return Supervised()
-
-    def check() -> None:
-        if stop.is_set:
-            raise StoppedError("before the first step")
-
-    reference = reference_of(
-        model,
-        prepared.all_groups,
-        path=folder / _REFERENCE,
-        identity=prepared.identity,
-        pack_tokens=prepared.plan.pack_tokens,
-        check=check,
-        keep=processes.is_first,
-    )
-    return Preferences(beta=prepared.numbers.beta, reference=reference)
 
 
 def _write_adapter(place: Path, prepared: Preparation, model: AdaptedModel, progress: Progress) -> None:

@@ -17,7 +17,7 @@ tuning_jobs = Table(
     Column("model_asked", Text, nullable=False),  # what its names begin with
     Column("model", Text, nullable=False),  # what is trained, by the name it is served by
     Column("source", Text, nullable=False),  # its file or installed name
-    Column("method", Text, nullable=False),  # supervised or dpo
+    Column("method", Text, nullable=False),  # supervised, dpo or grpo
     Column("hyperparameters", Text, nullable=False),  # a JSON object; "auto" until the data was looked at
     Column("training_file_id", Text, nullable=False),  # may be gone; the job has a use of its blob of its own
     Column("validation_file_id", Text),
