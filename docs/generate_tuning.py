@@ -24,6 +24,7 @@ def updated(page: str) -> str:
         ("classify", _classify),
         ("preference", _preference),
         ("distill", _distill),
+        ("reward", _reward),
     ):
         path = EXAMPLES / name / "results.json"
         results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
@@ -91,6 +92,39 @@ def _distill(results: dict[str, Any]) -> str:
         kept = (statistics.mean(students) - before) / (teacher - before)
         parts.append(f"Of the teacher's gain {_percent(kept)} survives (mean of {_seeds(len(students))}).")
     return "\n\n".join([*parts, _trainings(results), _measured_on(results)])
+
+
+def _reward(results: dict[str, Any]) -> str:
+    table = [
+        [
+            name,
+            f"**{_percent(row['right'])}**",
+            f"**{_percent(row['right_sampled'])}**",
+            f"{row['tokens_each']:g}",
+        ]
+        for name, row in results.get("test", {}).items()
+    ]
+    titles = ["held-out tasks", "right, likeliest answer", "right, sampled at 1", "tokens an answer"]
+    parts = [_table(titles, table)]
+    for name, curve in results.get("curves", {}).items():
+        rows = [
+            [
+                f"{point['step']}",
+                f"{point['mean_reward']:.3f}",
+                f"{point['mean_answer_tokens']:.1f}",
+                _known(point["kl"]),
+                _percent(point["spread_share"]),
+                _known(point["logprob_gap"]),
+            ]
+            for point in curve["points"]
+        ]
+        titles = [f"{name}: up to step", "reward", "tokens", "KL", "prompts that taught", "gap to the engine"]
+        parts.append(_table(titles, rows))
+    return "\n\n".join([*parts, _trainings(results), _measured_on(results)])
+
+
+def _known(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
 
 
 def _trainings(results: dict[str, Any]) -> str:

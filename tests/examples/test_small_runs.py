@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,11 @@ from examples.classify.__main__ import main as classify
 from examples.distill.__main__ import main as distill
 from examples.preference.__main__ import main as preference
 from examples.receipts.__main__ import main as receipts
+from examples.reward.__main__ import main as reward
 from tests.cli.conftest import penny
 from tests.cli.test_serve import started
 from tests.examples.small_data import write_headlines, write_lines, write_receipts
+from tests.house.sources import ROOT
 from tests.models.tiny import write_tiny_llama
 
 if TYPE_CHECKING:
@@ -74,6 +77,27 @@ def test_a_tuned_model_answers_about_receipts_after_a_restart(
         receipts([*kept, "score", str(data), "--model", trained["model"], "--as", "tuned, seed 1"])
     row = table(results, "test")["tuned, seed 1"]
     assert (row["valid"], row["model"]) == (1.0, trained["model"])
+
+
+def test_what_a_program_rewards_is_learnt_and_served(penny: Penny, model: Path, tmp_path: Path) -> None:
+    pytest.importorskip("peft")
+    prompts, results = tmp_path / "prompts.jsonl", tmp_path / "results.json"
+    kept = ["--results", str(results)]
+    reward([*kept, "prompts", "--tasks", "10", "--out", str(prompts)])
+    judge = f"{sys.executable} {ROOT / 'examples' / 'reward' / 'short.py'}"
+    flags = ["--method", "grpo", "--reward", judge, "--epochs", "1", "--threads", "1"]
+    sizes = ["--max-answer-tokens", "8", "--group-size", "4"]
+    with penny.start("tune", str(prompts), "--model", str(model), *flags, *sizes) as process:
+        name, told = process.communicate(timeout=120)
+    assert process.returncode == 0, told
+    assert "Step 2/2: reward=0." in told
+    (job,) = json.loads(penny.run("tune", "list", "--json").stdout)
+    with server(penny, model):
+        reward([*kept, "curve", job["id"], "--as", "short"])
+        asked = ["--model", name.strip(), "--tasks", "3"]
+        reward([*kept, "score", *asked, "--as", "short"])
+    assert [point["step"] for point in table(results, "curves")["short"]["points"]] == [1, 2]
+    assert 0 <= table(results, "test")["short"]["right_sampled"] <= 1
 
 
 def test_headlines_prompts_and_tasks_are_asked_and_scored(penny: Penny, model: Path, tmp_path: Path) -> None:
