@@ -56,7 +56,7 @@ class BatchShare:
         waits = chosen.status == "waiting"
         if waits:
             waiting.remove(chosen)
-        chosen.promoted = True
+        chosen.promote()
         if waits:
             insort(waiting, chosen, key=_turn)
 

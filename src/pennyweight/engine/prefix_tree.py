@@ -14,7 +14,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass, field
-from itertools import takewhile
+from operator import eq, indexOf
 from typing import TYPE_CHECKING
 
 from pennyweight.core import PAGE_TOKENS, CacheNamespace, pages_for
@@ -122,9 +122,10 @@ class Match:
 
 def common_length(first: Sequence[PositionKey], second: Sequence[PositionKey]) -> int:
     """Number of leading keys two contents share."""
-    if len(first) == len(second) and first == second:  # the usual case, at C speed
-        return len(first)
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False)))
+    try:
+        return indexOf(map(eq, first, second), False)  # at C speed: up to thousands a step are compared
+    except ValueError:
+        return min(len(first), len(second))
 
 
 class PrefixTree:

@@ -42,6 +42,7 @@ class Scheduler:
         self.running: list[Sequence] = []
         self._end_tokens = end_tokens
         self._cost = cost
+        self._max_positions = limits.max_positions
         self._drafter = Drafter(cost, max_positions=limits.max_positions)
         self._share = BatchShare(limits.batch_share, cost)
         self._events: list[tuple[SequenceGroup, Event]] = []
@@ -75,8 +76,7 @@ class Scheduler:
         decoding = [s for s in decoding if self._secure_pages(s, steps)]
         rows = [self._decode_row(s, drafts.get(s, ())) for s in decoding]
         decode_tokens = sum(row.num_tokens + len(row.draft) for row in rows)
-        prefilling = [s for s in self.running if not s.is_decoding]
-        chunks = prompt_rows(prefilling, self._cost, self.limits, decode_tokens=decode_tokens)
+        chunks = prompt_rows(self._prefilling(), self._cost, self.limits, decode_tokens=decode_tokens)
         rows += chunks
         self._share.account(rows, self.running, self.waiting, decode_tokens=decode_tokens)
         deadlines = [d for row in rows if (d := row.sequence.request.deadline_s) is not None]
@@ -108,7 +108,7 @@ class Scheduler:
             self._events.append((sequence.group, sequence.progress_event()))
         if row.scores:
             self._keep_scores(sequence, output)
-        max_output = sequence.max_output(self.limits.max_positions)
+        max_output = sequence.max_output(self._max_positions)
         for index, token in enumerate(output.tokens):
             logprob = output.logprobs[index] if output.logprobs else None
             event = sequence.token_event(token, logprob, output.top[index] if output.top else [])
@@ -130,7 +130,7 @@ class Scheduler:
             self._end(sequence, FinishReason.STOP, now_s)
             return True
         self._events.append((sequence.group, event))
-        if sequence.num_output == sequence.max_output(self.limits.max_positions):
+        if sequence.num_output == sequence.max_output(self._max_positions):
             self._end(sequence, FinishReason.LENGTH, now_s)
             return True
         return False
@@ -187,12 +187,14 @@ class Scheduler:
 
     def _admit(self, now_s: float, copies: list[PageCopy]) -> None:
         """Start waiting sequences in turn; one without pages holds up those behind it, or it would starve."""
+        prefilling = self._prefilling()
         for sequence in list(self.waiting):
-            if sequence.status != "waiting" or self._awaits_pages_of_another(sequence):
+            if sequence.status != "waiting" or self._awaits_pages_of_another(sequence, prefilling):
                 continue
             while not self._start(sequence, copies):
                 if not self._yield_to(sequence):
                     return
+                prefilling = self._prefilling()
             if sequence.started_s is None:
                 sequence.started_s = now_s
                 sequence.num_cached = sequence.num_computed
@@ -200,6 +202,11 @@ class Scheduler:
             self.waiting.remove(sequence)
             self.running.append(sequence)
             sequence.status = "running"
+            if not sequence.is_decoding:
+                prefilling.append(sequence)
+
+    def _prefilling(self) -> list[Sequence]:
+        return [s for s in self.running if not s.is_decoding]
 
     def _start(self, sequence: Sequence, copies: list[PageCopy]) -> bool:
         # A page of headroom for each running sequence: its next token may need one.
@@ -216,8 +223,8 @@ class Scheduler:
         self._preempt(victim)
         return True
 
-    def _awaits_pages_of_another(self, sequence: Sequence) -> bool:
-        """Whether a running sequence is about to compute a prefix of this one's."""
+    def _awaits_pages_of_another(self, sequence: Sequence, prefilling: list[Sequence]) -> bool:
+        """Whether one of those at their prompts is about to compute a prefix of this one's."""
         if sequence.group.scorer is not None:
             return not sequence.scores_prompt
         leader = sequence.leader
@@ -225,11 +232,15 @@ class Scheduler:
             if leader.status == "running" and leader.num_computed < sequence.awaited:
                 return True
             sequence.leader = None
-        prefilling = [s for s in self.running if not s.is_decoding]
-        found = self.cache.found(sequence) if prefilling else 0
+        if not prefilling:
+            return False
+        least = self.cache.found(sequence) + MIN_AWAITED_TOKENS
+        head = sequence.keys[:least]
         for other in prefilling:
+            if other.keys[:least] != head:
+                continue  # as most do; many may wait for many
             awaited = min(shared_prefix(sequence, other), sequence.num_tokens - 1)
-            if awaited >= found + MIN_AWAITED_TOKENS and awaited > other.num_computed:
+            if awaited >= least and awaited > other.num_computed:
                 sequence.leader, sequence.awaited = other, awaited
                 return True
         return False
@@ -239,7 +250,7 @@ class Scheduler:
         plain = all(s.num_uncomputed == 1 and s.grammar is None for s in decoding)
         if self.waiting or not decoding or len(decoding) < len(self.running) or not plain:
             return 1
-        left = [s.max_output(self.limits.max_positions) - s.num_output for s in decoding]
+        left = [s.max_output(self._max_positions) - s.num_output for s in decoding]
         steps = max(1, min(MAX_STEPS, *left))
         while steps > 1:
             missing = sum(s.blocks.missing(s.num_computed + steps) for s in decoding)
@@ -277,7 +288,7 @@ class Scheduler:
         return PlanRow(
             sequence=sequence,
             num_tokens=sequence.num_uncomputed,
-            samples=sequence.max_output(self.limits.max_positions) > 0,
+            samples=sequence.max_output(self._max_positions) > 0,
             draft=draft,
             adapter=sequence.group.adapter,
         )

@@ -109,9 +109,11 @@ class Sequence:
         mask_provider: MaskProvider | None,
         end_tokens: frozenset[int],
     ) -> None:
-        sampling = group.request.sampling
+        request = self.request = group.request
+        sampling = request.sampling
         self.group = group
         self.choice = choice
+        self.is_batch = request.priority == "batch"
         self.blocks = blocks
         self.end_tokens = sampling.stop_token_ids | (frozenset() if sampling.ignore_eos else end_tokens)
         self.grammar = (
@@ -119,7 +121,7 @@ class Sequence:
             if mask_provider is None
             else Grammar(mask_provider, end_tokens=self.end_tokens, leaps=sampling.top_logprobs is None)
         )
-        self.prediction = Prediction(self.until_end(self.request.draft))
+        self.prediction = Prediction(self.until_end(request.draft))
         self.recurrence = Recurrence()
         self.tokens = list(group.prompt.tokens)
         self._mixed: list[PositionKey] | None = [*group.prompt.keys] if group.prompt.embeddings else None
@@ -137,14 +139,11 @@ class Sequence:
         self.leader: Sequence | None = None  # the running sequence whose pages this one waits for
         self.awaited = 0  # how many positions of the leader's it waits for
         self.promoted = False  # a batch sequence whose turn has come though others are interactive
+        self._rank()
         self.num_preemptions = 0
         self.started_s: float | None = None
         self.first_token_s: float | None = None
         self.last_token_s: float | None = None
-
-    @property
-    def request(self) -> Request:
-        return self.group.request
 
     @property
     def keys(self) -> Items[PositionKey]:
@@ -174,27 +173,23 @@ class Sequence:
         """Whether this choice has to compute every prompt position, found in the cache or not."""
         return self.group.scorer is self
 
-    @property
-    def is_batch(self) -> bool:
-        return self.request.priority == "batch"
+    def promote(self) -> None:
+        """From now on it is treated as the interactive request it would have been."""
+        self.promoted = True
+        self._rank()
 
-    @property
-    def is_junior(self) -> bool:
-        """Whether everything interactive goes before it."""
-        return self.is_batch and not self.promoted
+    def _rank(self) -> None:
+        """Asked for all sequences in every step, so it is not computed there.
 
-    @property
-    def seniority(self) -> tuple[bool, float, int, int]:
-        """The last in this order gives its pages up first. It changes only by promotion, so the first always
-        gets on."""
-        return self.is_junior, self.group.submitted_s, self.group.number, self.choice
-
-    @property
-    def turn(self) -> tuple[bool, float, int, int]:
-        """The order in which prompts are computed. But for promotion it is fixed at submission: a later
-        arrival's lead is bounded."""
-        junior, arrival_s, number, choice = self.seniority
-        return junior, arrival_s + TOKEN_HANDICAP_S * self.num_prompt, number, choice
+        `is_junior`: everything interactive goes before it. The last in the order of `seniority` gives its
+        pages up first; it changes only by promotion, so the first always gets on. `turn` is the order in
+        which prompts are computed: but for promotion fixed at submission, so a later one's lead is bounded.
+        """
+        group, choice = self.group, self.choice
+        self.is_junior = self.is_batch and not self.promoted
+        self.seniority = (self.is_junior, group.submitted_s, group.number, choice)
+        late_s = group.submitted_s + TOKEN_HANDICAP_S * self.num_prompt
+        self.turn = (self.is_junior, late_s, group.number, choice)
 
     def max_output(self, max_positions: int) -> int:
         """Tokens this choice may generate in all, in a context of `max_positions`."""
