@@ -13,8 +13,8 @@ setup:  ## a virtual environment with the package (editable) and everything belo
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --editable '.[dev]' cmake
 
-test:  ## the Python tests
-	$(BIN)/python -m pytest
+test:  ## the Python tests, on every core
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 crash:  ## a server, and a batch without one, killed after every durable write there is and at fifty random moments
 	CRASH_POINTS=all CRASH_ROUNDS=50 $(BIN)/python -m pytest tests/jobs/test_crashes.py tests/jobs/test_killed_tuning.py tests/jobs/test_trained_models.py tests/store/test_failpoints.py \

@@ -3,8 +3,9 @@
 Both sides read the same windows of text. The float32 side is the NumPy reference with the file's weights
 dequantised, so the file's own quantisation is on both sides and only the engine's arithmetic (int8
 activations, int8 keys and values, attention in integers) is measured. `--llama` measures llama.cpp's
-arithmetic the same way, by its own tool, on the same file. The exit code is 1 if a limit is broken, which
-those are that hold for int8 keys and values.
+arithmetic the same way, by its own tool, on the same file. `--adapter` puts an adapter on both sides: beside
+the engine's packed weights, and merged into the reference's in float32. The exit code is 1 if a limit is
+broken, which those are that hold for int8 keys and values.
 
     python -m benchmarks.quality --model SmolLM2-135M-Instruct.Q4_1.gguf --text wikitext2_test.txt.gz
 """
@@ -22,8 +23,11 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 
 from benchmarks.machine import describe_machine
+from benchmarks.reference_adapter import read_adapter
 from benchmarks.reference_decoder import read_decoder
 from pennyweight.kv_format import KvFormat, check_kv_format
+from pennyweight.models.adapter.files import AdapterFiles, content_identity
+from pennyweight.models.adapter.pack import pack_adapter
 from pennyweight.models.load import load
 from pennyweight.models.local import resolve
 from pennyweight.native import _native
@@ -131,18 +135,27 @@ class Engine:
     """The packed decoder, one window at a time."""
 
     def __init__(
-        self, model: _native.Model, *, vocab_size: int, threads: int, kv_format: KvFormat = "int8"
+        self,
+        model: _native.Model,
+        *,
+        vocab_size: int,
+        threads: int,
+        kv_format: KvFormat = "int8",
+        adapter: _native.Adapter | None = None,
     ) -> None:
         self.num_pages = WINDOW // _native.PAGE_TOKENS
         self.decoder = _native.Decoder(
             model, num_pages=self.num_pages, num_threads=threads, kv_format=kv_format
         )
         self.vocab_size = vocab_size
+        self.adapter = adapter
 
     def logits(self, tokens: Sequence[int]) -> Floats:
         """`[T, V]`."""
         pages = list(range(self.num_pages))
-        row = _native.Row(tokens=list(tokens), position=0, pages=pages, logits=_native.Logits.ALL)
+        row = _native.Row(
+            tokens=list(tokens), position=0, pages=pages, logits=_native.Logits.ALL, adapter=self.adapter
+        )
         self.decoder.begin([row])
         while not self.decoder.finish(timeout_s=1.0)[1]:
             pass
@@ -160,13 +173,27 @@ def windows_of(tokenizer: Tokenizer, text: str, *, num_tokens: int) -> Iterator[
 
 
 def measure(
-    path: Path, text: str, *, num_tokens: int, threads: int, kv_format: KvFormat = "int8"
+    path: Path,
+    text: str,
+    *,
+    num_tokens: int,
+    threads: int,
+    kv_format: KvFormat = "int8",
+    adapter: AdapterFiles | None = None,
 ) -> dict[str, Any]:
     """All figures of the engine on one file."""
     loaded = load(path, kv_format=kv_format)
     tokenizer = Tokenizer.from_metadata(loaded.metadata)
-    engine = Engine(loaded.model, vocab_size=loaded.spec.vocab_size, threads=threads, kv_format=kv_format)
-    reference = ReferenceDecoder(*read_decoder(path), mode="float32")
+    targets = loaded.adapter_targets
+    engine = Engine(
+        loaded.model,
+        vocab_size=loaded.spec.vocab_size,
+        threads=threads,
+        kv_format=kv_format,
+        adapter=pack_adapter(adapter, targets, loaded.model) if adapter else None,
+    )
+    merged = read_adapter(adapter, targets) if adapter else None
+    reference = ReferenceDecoder(*read_decoder(path), mode="float32", adapter=merged)
     windows: list[Agreement] = []
     for tokens in windows_of(tokenizer, text, num_tokens=num_tokens):
         windows.append(compare(engine.logits(tokens), reference.logits(tokens), tokens))
@@ -178,6 +205,7 @@ def measure(
         "model": path.name,
         "content_hash": loaded.content_hash,
         "kv_cache_dtype": kv_format,
+        "adapter": content_identity(adapter) if adapter else None,
         "target": _native.active_target(),
         "tokens": len(windows) * WINDOW,
         "window": WINDOW,
@@ -213,6 +241,7 @@ def main() -> int:
     parser.add_argument("--tokens", type=int, default=110_000)
     parser.add_argument("--threads", type=int, default=0, help="of the engine; 0: all that help")
     parser.add_argument("--kv-cache-dtype", default="int8", choices=get_args(KvFormat))
+    parser.add_argument("--adapter", type=Path, help="a folder that PEFT saved; give --output too")
     parser.add_argument("--llama", type=Path, help="folder with llama.cpp's programs, to measure it too")
     parser.add_argument(
         "--llama-only", action="store_true", help="add llama.cpp to what is recorded of the same file"
@@ -232,6 +261,7 @@ def main() -> int:
             num_tokens=options.tokens,
             threads=options.threads,
             kv_format=check_kv_format(options.kv_cache_dtype),
+            adapter=AdapterFiles.of(options.adapter) if options.adapter else None,
         )
         result |= {"within_limits": within_limits(result["all_positions"]), "machine": describe_machine()}
         result["limits"] = {"kld": MAX_KLD, "same_top": MIN_SAME_TOP, "ln_ppl_difference": MAX_LN_PPL}
