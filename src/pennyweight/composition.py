@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pennyweight.api import Engine, stage_progress, useful_threads
 from pennyweight.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from pennyweight.answers.answer import Answerer
@@ -57,10 +57,12 @@ def compose(
     spilled: PrefixCache | None = None,
     progress: Progress | None,
     loading: Callable[..., LoadedModel] | None = None,
+    reading: Callable[[Mapping[str, Any]], Tokenizer] | None = None,
 ) -> Engine:
     """An engine over the model at `path`, called `name` (None: as its file says).
 
-    `loading` stands in for `models.load.load`; prefixes go to `spilled`. Raises ModelFileError, ConfigError.
+    `loading` stands in for `models.load.load`, `reading` for `Tokenizer.from_metadata`; prefixes go to
+    `spilled`. Raises ModelFileError, ConfigError.
     """
     # Imported here, so that importing this module stays cheap.
     from pennyweight.engine.loop import StepLoop
@@ -74,7 +76,7 @@ def compose(
         path, context=context, weights=weights, kv_format=kv_format, progress=report, admit=admit
     )
     model = replace(model, name=name or model.name)
-    tokenizer = Tokenizer.from_metadata(model.metadata)
+    tokenizer = (reading or Tokenizer.from_metadata)(model.metadata)
     size = plan.pool(model.spec, context=context, parallel=parallel)
     adapters = _adapters(model, size)
     decoder = _decoder(model, size, threads)

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from pennyweight.residents.gentle import NICENESS, gently
+from pennyweight.residents.gentle import NICENESS, TURN_S, gently
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities of their own on Linux alone")
@@ -34,3 +34,12 @@ def test_what_the_work_raises_is_raised() -> None:
 
     with pytest.raises(KeyError):
         gently(fail)
+
+
+def test_the_interpreter_changes_hands_often_meanwhile() -> None:
+    usual_s = sys.getswitchinterval()
+    assert gently(sys.getswitchinterval) == pytest.approx(TURN_S)
+    assert sys.getswitchinterval() == usual_s
+    with pytest.raises(ZeroDivisionError):
+        gently(lambda: 1 / 0)
+    assert sys.getswitchinterval() == usual_s

@@ -36,6 +36,11 @@ class Grammars:
         """Read the vocabulary now (up to a second), so that no request waits for it."""
         self._compiler()
 
+    @property
+    def is_warm(self) -> bool:
+        """Whether the vocabulary has been read."""
+        return self._made is not None
+
     def mask(
         self,
         source: Source,

@@ -41,6 +41,11 @@ class CoreTurns:
         self._due_s: dict[Priority, float] = {"interactive": 0.0, "batch": 0.0 if batch_share else inf}
         self._floor_s = 0.0  # `spent_s` of an engine that gets work: idle time cannot be saved up
 
+    @property
+    def are_idle(self) -> bool:
+        """Whether nobody works or waits. From any thread, without the lock."""
+        return self._holder is None and not self._engines and not self._guests
+
     def seat(self) -> Seat:
         """The place of one more engine."""
         return Seat(self)

@@ -73,6 +73,7 @@ def load(
     context: int | None = None,
     weights: WeightType | None = None,
     kv_format: KvFormat = "int8",
+    threads: int | None = None,
     progress: Progress | None = None,
     admit: Callable[[ModelOutline], None] = lambda _: None,
     packed: Callable[[MatrixRole, _native.PackedMatrix], None] = lambda *_: None,
@@ -81,16 +82,16 @@ def load(
 
     Its name is the catalog's if the catalog knows the file, else the file's own. `context` is the number of
     positions it will be opened with (None: all it was made for), `weights` the type that float matrices are
-    rounded to (None: they stay as they are), `kv_format` what keys and values will be kept in. `admit` is
-    called before any weight is read; what it raises ends the loading; `packed` is told every matrix.
-    Raises ModelFileError, ConfigError.
+    rounded to (None: they stay as they are), `kv_format` what keys and values will be kept in. `threads`
+    (None: as many as there are cores) read and pack. `admit` is called before any weight is read; what it
+    raises ends the loading; `packed` is told every matrix. Raises ModelFileError, ConfigError.
     """
     path = Path(path)
     with open_source(path, weights=weights) as source:
         spec, roles = described(source, context, kv_format=kv_format)
         admit(outline_of(source, spec, roles))
         _tell_what_is_left_out(source)
-        with _Packer(source, spec, roles) as packer:
+        with _Packer(source, spec, roles, threads) as packer:
             return LoadedModel(
                 spec=spec,
                 model=packer.model(progress, packed),
@@ -116,14 +117,18 @@ def _tell_what_is_left_out(source: WeightSource) -> None:
 class _Packer:
     """Packs every matrix on threads that end with its context."""
 
-    def __init__(self, source: WeightSource, spec: ModelSpec, roles: DecoderRoles) -> None:
+    def __init__(
+        self, source: WeightSource, spec: ModelSpec, roles: DecoderRoles, threads: int | None
+    ) -> None:
         from pennyweight.native import _native  # the extension loads only when a model does
 
         self._source = source
         self._spec = spec
         self._roles = roles
         self._tensors = TensorReader(source)
-        self._pool = ThreadPoolExecutor(_native.useful_threads(), thread_name_prefix="pennyweight-load")
+        self._pool = ThreadPoolExecutor(
+            threads or _native.useful_threads(), thread_name_prefix="pennyweight-load"
+        )
         self._packed: dict[MatrixRole, _native.PackedMatrix] = {}
 
     def content_hash(self) -> str:

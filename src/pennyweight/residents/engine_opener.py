@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pennyweight.api import find_model, useful_threads
 from pennyweight.composition import compose
@@ -17,12 +17,12 @@ from pennyweight.memory import MemoryPlan
 from pennyweight.memory_need import serving_bytes
 from pennyweight.residents.gentle import gently
 from pennyweight.residents.page_share import page_share, standing_bytes
+from pennyweight.residents.settling import settle
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from pennyweight.answers.grammars import Grammars
     from pennyweight.api import Engine
     from pennyweight.engine.core_turns import CoreTurns
     from pennyweight.kv_format import KvFormat
@@ -34,18 +34,20 @@ if TYPE_CHECKING:
     from pennyweight.models.spec import ModelSpec
     from pennyweight.prefix_cache import PrefixCache
     from pennyweight.residents.place import Room
+    from pennyweight.text.tokenizer import Tokenizer
 
 _PATIENCE_S = 5.0  # for answers that have just ended to let go of their model
 
 
 class ResidentEngine:
-    """An engine in memory; `buffer_bytes` is what its largest step will work in."""
+    """An engine in memory; `buffer_bytes` is what its largest step will work in, `cores` are shared."""
 
-    def __init__(self, engine: Engine, *, buffer_bytes: int) -> None:
+    def __init__(self, engine: Engine, *, buffer_bytes: int, cores: CoreTurns) -> None:
         self._engine: Engine | None = engine
         self._buffer_bytes = buffer_bytes
-        grammars = engine.answerer.grammars
-        threading.Thread(target=_settle, args=(grammars,), name="pennyweight-grammars", daemon=True).start()
+        self._closed = threading.Event()
+        settling = (engine.answerer.grammars, cores, self._closed)
+        threading.Thread(target=settle, args=settling, name="pennyweight-grammars", daemon=True).start()
 
     @property
     def engine(self) -> Engine:
@@ -73,6 +75,7 @@ class ResidentEngine:
         """An answer that has just ended keeps its model for a moment more."""
         from pennyweight.native import _native
 
+        self._closed.set()
         freed = threading.Event()
         engine, self._engine = self.engine, None
         engine.when_freed(freed.set)
@@ -121,8 +124,8 @@ class EngineOpener:
             spilled=self.spilled,
             progress=room.progress,
         )
-        engine = opened() if room.is_alone else opened(loading=_gentle_loading)
-        return ResidentEngine(engine, buffer_bytes=plan.buffer_bytes)
+        engine = opened() if room.is_alone else opened(loading=_gentle_loading, reading=_gentle_reading)
+        return ResidentEngine(engine, buffer_bytes=plan.buffer_bytes, cores=self.cores)
 
     @property
     def num_threads(self) -> int:
@@ -184,16 +187,16 @@ class _RoomyPlan:
         return self._plan.pool(spec, context=context, parallel=parallel)
 
 
-def _settle(grammars: Grammars) -> None:
-    """Read the vocabulary for grammars while the first clients come; give back what the start freed."""
-    from pennyweight.native import _native
-
-    grammars.warm_up()
-    _native.release_free_memory()
-
-
 def _gentle_loading(path: Path, **arguments: object) -> LoadedModel:
     """As `models.load.load`, beside answers that go on."""
     from pennyweight.models.load import load
 
-    return gently(lambda: load(path, **arguments))  # type: ignore[arg-type]  # handed on as they are
+    # with one thread: a step of an engine waits for the last of its own, so it should lose one core at most
+    return gently(lambda: load(path, threads=1, **arguments))  # type: ignore[arg-type]  # handed on
+
+
+def _gentle_reading(metadata: Mapping[str, Any]) -> Tokenizer:
+    """The vocabulary as `Tokenizer.from_metadata` reads it, beside answers that go on."""
+    from pennyweight.text.tokenizer import Tokenizer
+
+    return gently(lambda: Tokenizer.from_metadata(metadata))

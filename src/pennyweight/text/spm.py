@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import heapq
 import re
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, TypeVar
 
 from pennyweight.errors import ModelFileError
 
@@ -19,10 +20,12 @@ if TYPE_CHECKING:
     from pennyweight.text.tokenizer import Before
     from pennyweight.text.vocabulary import Vocabulary
 
+T = TypeVar("T")
 SPACE = "▁"
 _CACHED_WORDS = 1 << 15
 _CACHED_WORD_CHARS = 32
 _MAX_CROSSING = 64
+_PIECE = 1 << 13  # tokens: a millisecond or two
 _SCAN_SYMBOLS = 24  # below this, scanning all pairs beats keeping a heap
 
 
@@ -36,9 +39,8 @@ class SentencePieceModel:
             raise ModelFileError("tokenizer.ggml.scores is missing: a SentencePiece vocabulary needs them.")
         self._vocabulary = vocabulary
         self._space_prefix = space_prefix
-        size = len(vocabulary)
-        self._ids = dict(zip(vocabulary.texts, range(size), strict=True))
-        self._scores = dict(zip(vocabulary.texts, vocabulary.scores, strict=True))
+        self._ids = _table(vocabulary.texts, range(len(vocabulary)))
+        self._scores = _table(vocabulary.texts, vocabulary.scores)
         for token in vocabulary.unmergeable:
             self._ids.pop(vocabulary.texts[token], None)
             self._scores.pop(vocabulary.texts[token], None)
@@ -145,13 +147,26 @@ def _merge_by_heap(symbols: Sequence[str], scores: dict[str, float]) -> list[str
     return [text for text in texts if text]
 
 
+def _table(texts: Sequence[str], values: Sequence[T]) -> dict[str, T]:
+    """Values by text. In pieces, between which other threads may have the interpreter."""
+    table: dict[str, T] = {}
+    for start in range(0, len(texts), _PIECE):
+        end = start + _PIECE
+        table.update(zip(texts[start:end], values[start:end], strict=True))
+    return table
+
+
 def _word_pattern(texts: Iterable[str]) -> re.Pattern[str]:
     """Where text may be cut to tokenise the pieces one by one: before a space no token reaches over.
 
     Most vocabularies have no token with a space after something else; Gemma has one (">▁</"), so its words do
     not end at ">".
     """
-    crossing = sorted(set(re.findall(f"([^{SPACE}\0]){SPACE}", "\0".join(texts))))
+    before_space, found = re.compile(f"([^{SPACE}\0]){SPACE}"), set[str]()
+    remaining = iter(texts)
+    while piece := list(islice(remaining, _PIECE)):
+        found.update(before_space.findall("\0".join(piece)))
+    crossing = sorted(found)
     if len(crossing) > _MAX_CROSSING:
         return re.compile(".+", re.DOTALL)
     over = f"(?:(?<=[{re.escape(''.join(crossing))}]){SPACE}+[^{SPACE}]*)*" if crossing else ""
