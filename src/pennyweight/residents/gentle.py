@@ -30,7 +30,8 @@ def gently(work: Callable[[], T]) -> T:
     done: Future[T] = Future()
 
     def run() -> None:
-        lower_priority()
+        if sys.platform == "linux":
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
         try:
             done.set_result(work())
         except BaseException as error:  # the edge of a thread: raised by whoever waits
@@ -45,9 +46,3 @@ def gently(work: Callable[[], T]) -> T:
     finally:
         sys.setswitchinterval(usual_s)
     return done.result()
-
-
-def lower_priority() -> None:
-    """That of the thread that calls this, for good."""
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

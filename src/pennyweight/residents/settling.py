@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pennyweight.residents.gentle import lower_priority
-
 if TYPE_CHECKING:
     import threading
 
@@ -19,12 +17,11 @@ def settle(grammars: Grammars, cores: CoreTurns, closed: threading.Event) -> Non
     """Give back what the load freed; read the vocabulary for grammars once no engine is at work.
 
     That keeps the interpreter for half a second, twice, of a vocabulary of 262,144 tokens: no stream should
-    wait for it. A request that needs it sooner reads it itself. Ends early when `closed` is set; for a thread
-    of its own.
+    wait for it. A request that needs it sooner reads it itself. Ends early when `closed` is set. For a thread of
+    its own, of usual priority: those that masks are computed by inherit it.
     """
     from pennyweight.native import _native
 
-    lower_priority()
     _native.release_free_memory()
     while not closed.is_set() and not cores.are_idle:
         closed.wait(_LOOK_S)
