@@ -17,8 +17,8 @@ def settle(grammars: Grammars, cores: CoreTurns, closed: threading.Event) -> Non
     """Give back what the load freed; read the vocabulary for grammars once no engine is at work.
 
     That keeps the interpreter for half a second, twice, of a vocabulary of 262,144 tokens: no stream should
-    wait for it. A request that needs it sooner reads it itself. Ends early when `closed` is set. For a thread of
-    its own, of usual priority: those that masks are computed by inherit it.
+    wait for it. A request that needs it sooner reads it itself. Ends early when `closed` is set. For a
+    thread of its own, of usual priority: those that masks are computed by inherit it.
     """
     from pennyweight.native import _native
 
