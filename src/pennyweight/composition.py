@@ -135,9 +135,11 @@ def _answerer(
 
 def _adapters(model: LoadedModel, size: PoolSize) -> AdapterPool:
     from pennyweight.engine.adapters import AdapterLimits, AdapterPool
+    from pennyweight.models.adapter.base import BaseCheck
     from pennyweight.models.adapter.pack import pack_adapter
 
-    make = partial(pack_adapter, targets=model.adapter_targets, model=model.model)
+    base = BaseCheck(name=model.name, content_hash=model.content_hash)
+    make = partial(pack_adapter, targets=model.adapter_targets, model=model.model, base=base)
     return AdapterPool(make, limits=AdapterLimits(max_bytes=size.adapter_bytes))
 
 

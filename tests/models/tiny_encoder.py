@@ -124,14 +124,14 @@ def tokenizer_json() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def safetensors_bytes(tensors: dict[str, tuple[str, tuple[int, ...], bytes]]) -> bytes:
-    """A whole file from type, shape and bytes by name."""
+def safetensors_bytes(tensors: dict[str, tuple[str, tuple[int, ...], bytes]], **about: str) -> bytes:
+    """A whole file from type, shape and bytes by name; `about` goes into its metadata."""
     header, body = {}, b""
     for name, (kind, shape, data) in tensors.items():
         place = [len(body), len(body) + len(data)]
         header[name] = {"dtype": kind, "shape": list(shape), "data_offsets": place}
         body += data
-    head = json.dumps({"__metadata__": {"format": "pt"}, **header}).encode()
+    head = json.dumps({"__metadata__": {"format": "pt", **about}, **header}).encode()
     head += b" " * (-len(head) % 8)
     return struct.pack("<Q", len(head)) + head + body
 

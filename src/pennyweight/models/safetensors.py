@@ -48,15 +48,14 @@ class StoredTensor:
 
 
 class SafetensorsFile:
-    """One open file; `tensors` by name. Close it, or use `with`."""
+    """One open file; `tensors` by name, and the texts of its `metadata`. Close it, or use `with`."""
 
-    def __init__(
-        self, path: Path, descriptor: int, tensors: dict[str, StoredTensor], header_digest: bytes
-    ) -> None:
+    def __init__(self, path: Path, descriptor: int, header: _Header) -> None:
         """Use `SafetensorsFile.open`."""
         self.path = path
-        self.tensors: Mapping[str, StoredTensor] = MappingProxyType(tensors)
-        self.header_digest = header_digest
+        self.tensors: Mapping[str, StoredTensor] = MappingProxyType(header.tensors)
+        self.metadata: Mapping[str, str] = MappingProxyType(header.metadata)
+        self.header_digest = header.digest
         """SHA-256 of the header."""
         self._descriptor = descriptor
 
@@ -71,7 +70,7 @@ class SafetensorsFile:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise ModelFileError(f"{path}: cannot be opened: {reason}") from error
         try:
-            return cls(path, descriptor, *_read_header(path, descriptor))
+            return cls(path, descriptor, _read_header(path, descriptor))
         except BaseException:
             os.close(descriptor)
             raise
@@ -119,8 +118,16 @@ def _read_into(view: memoryview, descriptor: int, offset: int, path: Path) -> in
     return filled
 
 
-def _read_header(path: Path, descriptor: int) -> tuple[dict[str, StoredTensor], bytes]:
-    """The tensors, and the SHA-256 of the bytes that say so."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Header:
+    """`digest` is the SHA-256 of the bytes that say all this."""
+
+    tensors: dict[str, StoredTensor]
+    metadata: dict[str, str]
+    digest: bytes
+
+
+def _read_header(path: Path, descriptor: int) -> _Header:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         raise ModelFileError(f"{path}: not a regular file")
@@ -138,11 +145,13 @@ def _read_header(path: Path, descriptor: int) -> tuple[dict[str, StoredTensor], 
         raise ModelFileError(f"{path.name}: the header is not JSON: {error}") from error
     if not isinstance(header, dict):
         raise ModelFileError(f"{path.name}: the header is not a JSON object")
-    header.pop("__metadata__", None)
+    about = header.pop("__metadata__", None)
+    told = about.items() if isinstance(about, dict) else ()
     data_start = 8 + header_bytes
     tensors = {name: _tensor(path, name, entry, data_start) for name, entry in header.items()}
     _check_apart(path, tensors, data_start=data_start, file_bytes=status.st_size)
-    return tensors, hashlib.sha256(raw).digest()
+    metadata = {key: value for key, value in told if isinstance(value, str)}
+    return _Header(tensors=tensors, metadata=metadata, digest=hashlib.sha256(raw).digest())
 
 
 def _object(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:

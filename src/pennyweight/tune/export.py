@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors.torch import save
 
+from pennyweight.models.adapter.base import BASE, BASE_HASH
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -21,13 +23,14 @@ CARD_FILE = "README.md"
 def write_adapter(model: AdaptedModel, folder: Path, *, card: str) -> None:
     """Into an existing folder. `base_model_name_or_path` is the base's served name.
 
-    The base's content hash stands in the tensors' header: PEFT warns of settings it does not know.
+    The base's content hash, which serving compares, stands in the tensors' header: PEFT warns of settings it
+    does not know.
     """
     tensors = {
         name: value.detach().to(torch.bfloat16).contiguous() for name, value in model.parameters.items()
     }
     base = model.base
-    about = {"format": "pt", "pennyweight_base": base.name, "pennyweight_base_hash": base.content_hash}
+    about = {"format": "pt", BASE: base.name, BASE_HASH: base.content_hash}
     (folder / TENSORS_FILE).write_bytes(_with_header_in_order(save(tensors, metadata=about)))
     settings = {key: value for key, value in model.config.to_dict().items() if key != "runtime_config"}
     settings |= {"base_model_name_or_path": base.name, "inference_mode": True}

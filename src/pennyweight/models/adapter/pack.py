@@ -9,14 +9,17 @@ from pennyweight.errors import ModelFileError
 from pennyweight.models.adapter.weights import read_parts
 
 if TYPE_CHECKING:
+    from pennyweight.models.adapter.base import BaseCheck
     from pennyweight.models.adapter.files import AdapterFiles
     from pennyweight.models.adapter.targets import AdapterTargets, Target
     from pennyweight.models.adapter.weights import LowRankPart
     from pennyweight.native import _native
 
 
-def pack_adapter(files: AdapterFiles, targets: AdapterTargets, model: _native.Model) -> _native.Adapter:
-    """The adapter for `model`, whose `targets` these are. Raises ModelFileError.
+def pack_adapter(
+    files: AdapterFiles, targets: AdapterTargets, model: _native.Model, base: BaseCheck | None = None
+) -> _native.Adapter:
+    """The adapter for `model`, whose `targets` these are; `base` says what model that is. ModelFileError.
 
     Several threads round parts to eight bits while this one reads the next: somebody waits for it.
     """
@@ -25,6 +28,8 @@ def pack_adapter(files: AdapterFiles, targets: AdapterTargets, model: _native.Mo
     layers: list[dict[str, _native.LowRank]] = [{} for _ in range(targets.num_layers)]
     pool = ThreadPoolExecutor(_native.useful_threads(), thread_name_prefix="pennyweight-adapter")
     try:
+        if base is not None:
+            base.look_at(files)
         for target, low_rank in pool.map(_packed, read_parts(files, targets)):
             layers[target.layer][target.part] = low_rank
         return _native.Adapter(model, layers)
