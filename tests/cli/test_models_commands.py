@@ -28,9 +28,12 @@ def test_models_and_rm(penny: Penny, tiny_llama_path: Path) -> None:
     assert rows["tiny-llama"]["format"] == "Q4_0"
     assert rows["tiny-llama"]["size"] == installed.stat().st_size
     assert rows["gemma-3-270m"]["installed"] == "no"
+    assert (rows["gemma-3-270m"]["source"], rows["tiny-llama"]["source"]) == ("catalog", "")
     table = penny.run("models")
     assert table.returncode == 0
     assert "tiny-llama" in table.stdout
+    assert table.stdout.splitlines()[1].split()[-1] == "source"
+    assert "catalog" in table.stdout
     assert penny.run("run", "Hi", "--model", "tiny-llama", "--max-tokens", "1").returncode == 0
     assert penny.run("rm", "tiny-llama").returncode == 0
     assert not installed.exists()

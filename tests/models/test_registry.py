@@ -29,6 +29,7 @@ def test_a_file_gets_a_name_and_keeps_its_place(tiny_llama_path: Path) -> None:
     assert resolve("mine") == opened
     assert opened.resolve() == tiny_llama_path.resolve()
     [model] = installed_models()
+    assert model.source == str(tiny_llama_path.resolve())
     assert (model.name, model.problem, model.num_bytes) == ("mine", None, tiny_llama_path.stat().st_size)
     remove("mine")
     assert names() == []

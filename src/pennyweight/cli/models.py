@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
     from pennyweight.models.catalog import CatalogEntry
     from pennyweight.models.local import InstalledModel
 
-_COLUMNS = ("name", "size", "format", "architecture", "context", "installed")
+_COLUMNS = ("name", "size", "format", "architecture", "context", "installed", "source")
 _NUMBERS = frozenset({"size", "context", "download", "memory"})
-_WIDTHS = {"licence": 10, "fits": 11}  # longer ones take more than a line
+_WIDTHS = {"format": 6, "licence": 10, "fits": 11, "source": 10}  # longer ones take more than a line
+_SHOWN_COMMIT = re.compile(r"(@[0-9a-f]{12})[0-9a-f]{28}\b")
 _SENTENCES = _WIDTHS.keys()
 
 
@@ -54,10 +56,7 @@ def models(
     if as_json:
         _print_json(rows)
         return
-    cells = [
-        {**row, "size": f"{row['size'] / 1e6:,.0f} MB", "context": f"{row['context']:,}"} for row in rows
-    ]
-    _print_table(_COLUMNS, cells)
+    _print_table(_COLUMNS, [_cells(row) for row in rows])
     notice("`penny models --fit` shows more models, and which of them suit this machine")
 
 
@@ -73,6 +72,15 @@ def _installed_row(model: InstalledModel) -> dict[str, Any]:
     }
 
 
+def _cells(row: dict[str, Any]) -> dict[str, Any]:
+    """For people: a commit's first characters are enough."""
+    return row | {
+        "size": f"{row['size'] / 1e6:,.0f} MB",
+        "context": f"{row['context']:,}",
+        "source": _SHOWN_COMMIT.sub(r"\1", row["source"]),
+    }
+
+
 def _catalog_row(entry: CatalogEntry) -> dict[str, Any]:
     # The catalog does not repeat what the file itself will say.
     return {
@@ -82,7 +90,7 @@ def _catalog_row(entry: CatalogEntry) -> dict[str, Any]:
         "architecture": "",
         "context": entry.context_length,
         "installed": "no",
-        "source": "",
+        "source": "catalog",
     }
 
 
@@ -148,11 +156,15 @@ def _print_table(columns: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0))
     for column in columns:
         justify: Literal["right", "left"] = "right" if column in _NUMBERS else "left"
         table.add_column(
-            column, justify=justify, no_wrap=column not in _SENTENCES, min_width=_WIDTHS.get(column)
+            column,
+            justify=justify,
+            no_wrap=column not in _SENTENCES,
+            min_width=_WIDTHS.get(column),
+            overflow="fold" if column == "source" else "ellipsis",
         )
     for row in rows:
         table.add_row(*(str(row[column]) for column in columns))

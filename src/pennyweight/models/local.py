@@ -31,7 +31,8 @@ class InstalledModel:
     """One file of the cache folder. `problem` is set, and what it hides is empty, if it cannot be run.
 
     `types` are the storage types of the layers' matrices, the one with most bytes first. `num_bytes` counts
-    all files of a split model. `source` is where it was pulled from, if that is known.
+    all files of a split model. `source` is where it came from, if that is known: the address that was pulled,
+    "catalog", or the path of one that lies elsewhere.
     """
 
     name: str
@@ -68,7 +69,15 @@ def inspect(path: Path) -> InstalledModel:
     """What the model at `path` is, as far as its header tells."""
     pulled = read_pulled(model_name(path))
     found = _inspect_folder(path) if is_folder(path) else _inspect_file(path)
-    return found if pulled is None else replace(found, source=pulled.source)
+    return replace(found, source=_source(path) if pulled is None else pulled.source)
+
+
+def _source(path: Path) -> str:
+    """Of a model that was not pulled by an address."""
+    link = path.parent if is_folder(path) else path
+    if link.is_symlink():
+        return str(link.resolve())
+    return "catalog" if model_name(path) in CATALOG else ""
 
 
 def resolve(name_or_path: str | os.PathLike[str]) -> Path:
