@@ -25,6 +25,7 @@ def updated(page: str) -> str:
         ("preference", _preference),
         ("distill", _distill),
         ("reward", _reward),
+        ("half_depth", _half_depth),
     ):
         path = EXAMPLES / name / "results.json"
         results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
@@ -121,6 +122,42 @@ def _reward(results: dict[str, Any]) -> str:
         titles = [f"{name}: up to step", "reward", "tokens", "KL", "prompts that taught", "gap to the engine"]
         parts.append(_table(titles, rows))
     return "\n\n".join([*parts, _trainings(results), _measured_on(results)])
+
+
+def _half_depth(results: dict[str, Any]) -> str:
+    rows = results.get("test", {})
+    table = [
+        [
+            name,
+            f"{row['layers']}",
+            f"**{row['kl']:.3f}**",
+            _percent(row["top1"]),
+            f"{row['perplexity']:,.1f}",
+            f"{row['teacher_perplexity']:,.1f}",
+        ]
+        for name, row in rows.items()
+    ]
+    titles = ["student", "layers", "KL, nats per token", "same favourite", "perplexity", "the teacher's"]
+    speed = [
+        [name, f"**{row['tokens_per_s']:.0f}**", f"{row['megabytes']:.0f}", f"{row['threads']}"]
+        for name, row in results.get("speed", {}).items()
+    ]
+    trainings = [
+        [
+            name,
+            f"{row['trained_tokens']:,}",
+            f"{row['steps']}",
+            f"{row['minutes']:.1f}",
+            f"{row['cpu_minutes']:.1f}",
+        ]
+        for name, row in results.get("trainings", {}).items()
+    ]
+    parts = [
+        _table(titles, table),
+        _table(["written by", "tokens per second", "file, MB", "threads"], speed),
+        _table(["training", "tokens", "steps", "minutes", "processor minutes"], trainings),
+    ]
+    return "\n\n".join([*parts, _measured_on(results)])
 
 
 def _known(value: float | None) -> str:
