@@ -11,7 +11,7 @@ from pennyweight.engine.prompt import FlatPrompt
 from pennyweight.engine.runner import Runner
 from pennyweight.engine.scheduler import Scheduler
 from pennyweight.engine.sequence import SequenceGroup
-from pennyweight.engine.step_cost import StepCost
+from pennyweight.engine.step_cost import GAP_S, StepCost
 from tests.engine import toy_decoder
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class FixedChunk(StepCost):
         super().__init__()
         self._chunk = chunk
 
-    def prompt_budget_s(self, *, decode_tokens: int) -> float:  # noqa: ARG002
+    def prompt_budget_s(self, *, decode_tokens: int, gap_s: float = GAP_S) -> float:  # noqa: ARG002
         return float(self._chunk)
 
     def prompt_s(self, *, start: int, tokens: int) -> float:  # noqa: ARG002

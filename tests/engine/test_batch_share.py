@@ -136,3 +136,19 @@ def test_a_line_that_is_cancelled_while_it_is_owed_its_turn_holds_nobody_up() ->
     else:
         pytest.fail("nothing was promoted")
     bench.run()
+
+
+def prompt_tokens_beside(*priorities: Priority) -> int:
+    """How many tokens of a batch line's prompt a step computes beside running streams of these priorities."""
+    bench = Bench()
+    for salt, priority in enumerate(priorities):
+        bench.submit(request(tokens(4, salt=salt), sampling=SHORT, priority=priority))
+    bench.step()
+    bench.submit(request(tokens(600, salt=9), sampling=SHORT, priority="batch"))
+    return bench.step().shape.prompt_tokens
+
+
+def test_lines_make_longer_steps_while_nobody_follows_a_stream() -> None:
+    beside_person = prompt_tokens_beside("batch", "interactive")
+    assert prompt_tokens_beside("interactive", "interactive") == beside_person
+    assert prompt_tokens_beside("batch", "batch") > 1.5 * beside_person

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pennyweight.engine.plan import PlanRow
-from pennyweight.engine.step_cost import MAX_CHUNK, MIN_CHUNK
+from pennyweight.engine.step_cost import GAP_S, MAX_CHUNK, MIN_CHUNK
 
 if TYPE_CHECKING:
     from pennyweight.engine.limits import Limits
@@ -16,10 +16,18 @@ MAX_SCORED = 64  # scored positions of a step: the decoder keeps a float32 row o
 
 
 def prompt_rows(
-    prefilling: list[Sequence], cost: StepCost, limits: Limits, *, decode_tokens: int
+    prefilling: list[Sequence],
+    cost: StepCost,
+    limits: Limits,
+    *,
+    decode_tokens: int,
+    gap_s: float = GAP_S,
 ) -> list[PlanRow]:
-    """Chunks of `prefilling` sequences beside `decode_tokens` others; at least MIN_CHUNK of the first."""
-    left_s = cost.prompt_budget_s(decode_tokens=decode_tokens)
+    """Chunks of `prefilling` sequences beside `decode_tokens` others; at least MIN_CHUNK of the first.
+
+    `gap_s` is wanted between two tokens of the others.
+    """
+    left_s = cost.prompt_budget_s(decode_tokens=decode_tokens, gap_s=gap_s)
     left, scorable = max(MIN_CHUNK, MAX_CHUNK - decode_tokens), MAX_SCORED
     rows: list[PlanRow] = []
     for sequence in sorted(prefilling, key=lambda s: s.turn):

@@ -18,7 +18,7 @@ from pennyweight.engine.kv_cache import KvCache, shared_prefix
 from pennyweight.engine.plan import PlanRow, RowOutput, StepPlan
 from pennyweight.engine.prompt_chunks import prompt_rows
 from pennyweight.engine.stats import Counters
-from pennyweight.engine.step_cost import StepShape
+from pennyweight.engine.step_cost import BATCH_GAP_S, GAP_S, StepShape
 from pennyweight.engine.step_rows import within_step
 
 if TYPE_CHECKING:
@@ -76,7 +76,13 @@ class Scheduler:
         decoding = [s for s in decoding if self._secure_pages(s, steps)]
         rows = [self._decode_row(s, drafts.get(s, ())) for s in decoding]
         decode_tokens = sum(row.num_tokens + len(row.draft) for row in rows)
-        chunks = prompt_rows(self._prefilling(), self._cost, self.limits, decode_tokens=decode_tokens)
+        chunks = prompt_rows(
+            self._prefilling(),
+            self._cost,
+            self.limits,
+            decode_tokens=decode_tokens,
+            gap_s=BATCH_GAP_S if all(s.is_batch for s in self.running) else GAP_S,
+        )
         rows += chunks
         self._share.account(rows, self.running, self.waiting, decode_tokens=decode_tokens)
         deadlines = [d for row in rows if (d := row.sequence.request.deadline_s) is not None]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 GAP_S = 0.052  # wanted gap between tokens of running streams beside prompts: 80 ms is the limit
+BATCH_GAP_S = 0.100  # likewise where all are lines of batches: nobody follows these, but somebody may arrive
 IDLE_STEP_S = 0.250  # longest step when no stream runs: what an arrival or a cancel may have to wait
 MIN_CHUNK = 16  # a prompt advances by as much however slow the decode rows are
 MAX_CHUNK = 1024
@@ -76,11 +77,11 @@ class StepCost:
         """Expected seconds that `tokens` prompt tokens from position `start` on add to a step."""
         return tokens * self._prompt.at(start + tokens / 2)
 
-    def prompt_budget_s(self, *, decode_tokens: int) -> float:
-        """Seconds the next step may spend on prompts beside the running streams."""
+    def prompt_budget_s(self, *, decode_tokens: int, gap_s: float = GAP_S) -> float:
+        """Seconds the next step may spend on prompts beside running streams that want gaps of `gap_s`."""
         if not decode_tokens:
             return IDLE_STEP_S
-        return GAP_S - self.decode_s(decode_tokens) - self.spent_s
+        return gap_s - self.decode_s(decode_tokens) - self.spent_s
 
     def chunk_tokens(self, left_s: float, *, start: int) -> int:
         """Prompt tokens from position `start` on that take `left_s` seconds; at most MAX_CHUNK."""
