@@ -43,4 +43,5 @@ def named(settings: Settings, adapter: str | None) -> Iterator[Named]:
     from pennyweight.cli.tuning_desk import tuning_desk
 
     with tuning_desk(settings, works=False) as desk, TemporaryDirectory(prefix="pennyweight-") as folder:
-        yield Named(model=desk.copy_model(model, Path(folder)).base, adapters={model: folder})
+        tuned = desk.copy_model(model, Path(folder))
+        yield Named(model=desk.base_of(tuned), adapters={model: folder})

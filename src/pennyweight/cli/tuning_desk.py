@@ -10,11 +10,13 @@ import shutil
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from pennyweight.errors import ConfigError
+from pennyweight.errors import ConfigError, ModelNotFoundError, NotFoundError
 from pennyweight.jobs.new_tuning_job import add_tuning_job
 from pennyweight.jobs.trained_files import CARD, CONFIG, WEIGHTS
+from pennyweight.models.local import installed_paths
 from pennyweight.store.blobs import BlobStore, keeping
 from pennyweight.store.data_folder import DataFolder
 from pennyweight.store.files import Files, StoredFile
@@ -26,7 +28,6 @@ from pennyweight.store.tuning_jobs import TuningJobs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from pennyweight.config import Settings
     from pennyweight.server.services import Services
@@ -115,6 +116,26 @@ class TuningDesk:
         (target / CARD).write_text(model.card, encoding="utf-8")
         shutil.copyfile(self.blobs.path(weights), target / WEIGHTS)
         return model
+
+    def base_of(self, model: StoredModel) -> str:
+        """What its base is opened by: the file it was trained from while that is there, else its name.
+
+        Raises ModelNotFoundError if it is neither there nor installed.
+        """
+        try:
+            source = self.job(model.job_id).source
+        except NotFoundError:  # jobs are forgotten before what they made
+            return model.base
+        is_path = os.sep in source or source.endswith(".gguf")
+        if not is_path or Path(source).exists():
+            return source
+        if model.base in installed_paths():
+            return model.base
+        raise ModelNotFoundError(
+            f"{model.name} was trained from {source}, which is not there any more; put it back, or make it "
+            f"known with `penny models add {model.base} PATH`",
+            param="model",
+        )
 
 
 @contextmanager
