@@ -14,14 +14,16 @@ from pennyweight.models.load import load
 from pennyweight.models.local import resolve
 from pennyweight.quantize.importance import calibration_text, measure
 from pennyweight.quantize.quantize import quantize
+from pennyweight.text.pretokenizers import find_pretokenizer
 from pennyweight.text.tokenizer import Tokenizer
 from tests.models.converter import convert
 from tests.models.families import FAMILIES, torch_model
+from tests.models.huggingface.test_consolidated_folders import consolidated
 from tests.models.huggingface.test_folder_families import agree, saved
 from tests.models.huggingface.tiny_folder import byte_level_files, write_folder
-from tests.models.tiny import gemma_shape, llama_shape, tiny_metadata
+from tests.models.tiny import TinyShape, gemma_shape, llama_shape, tiny_metadata
 from tests.native.native_decoders import Driver
-from tests.text.folder_files import sentencepiece_bytes
+from tests.text.folder_files import sentencepiece_bytes, tekken_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -145,6 +147,26 @@ def test_ends_without_a_role_of_their_own(tmp_path: Path) -> None:
     same_tokens(tmp_path / "out.gguf", folder)
     with GGUFFile.open(tmp_path / "out.gguf") as file:
         assert file.metadata["tokenizer.ggml.eot_token_id"] == 260
+
+
+def test_mistrals_own_folder_is_the_usual_one(tmp_path: Path) -> None:
+    """Its rows lie as GGUF wants them; Tekken's ranks become merges."""
+    usual = write_folder(tmp_path / "usual", SHAPE, architectures=["MistralForCausalLM"])
+    own = consolidated(usual, tmp_path / "own")
+    plain = {key: getattr(value, "value", value) for key, value in tiny_metadata(TinyShape()).items()}
+    sizes = {"default_vocab_size": VOCAB_SIZE, "default_num_special_tokens": 4}
+    pattern = find_pretokenizer("tekken", None).patterns[0]
+    tekken = tekken_bytes(plain, config={"pattern": pattern, **sizes})
+    (own.parent / "tekken.json").write_bytes(tekken)
+    files = [tmp_path / "usual.gguf", tmp_path / "own.gguf"]
+    for folder, out in zip((resolve(usual), own), files, strict=True):
+        quantize(folder, out, "q4_0", progress=quiet)
+    with GGUFFile.open(files[0]) as one, GGUFFile.open(files[1]) as other:
+        assert one.tensors.keys() == other.tensors.keys()
+        for name in one.tensors:
+            assert one.read(name) == other.read(name), name
+        assert other.metadata["tokenizer.ggml.pre"] == "tekken"
+    same_tokens(files[1], own.parent)
 
 
 def test_words_that_are_cut_in_no_published_way(tmp_path: Path) -> None:

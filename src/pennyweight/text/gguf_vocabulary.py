@@ -2,8 +2,9 @@
 
 GGUF knows two kinds here: byte-level BPE (`gpt2`: merges, and a name for the way words are cut) and
 SentencePiece (`llama`: scores). A `tokenizer.json` of either kind, Tekken's ranks and a `tokenizer.model`
-become one of them; what has no name in GGUF is refused. Two keys of our own tell what GGUF cannot: all ends
-(`end_token_ids`), and tokens that swallow blanks (`strip_left`, `strip_right`).
+become one of them (a Metaspace puts no space in front of a blank, GGUF's kind always one); what has no name
+in GGUF is refused. Two keys of our own tell what GGUF cannot: all ends (`end_token_ids`), and tokens that
+swallow blanks (`strip_left`, `strip_right`).
 """
 
 from __future__ import annotations

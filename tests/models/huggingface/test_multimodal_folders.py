@@ -117,16 +117,21 @@ def test_greedy_text_is_the_models(made: tuple[Any, Path], caplog: pytest.LogCap
     assert (lost > 0).sum() <= 2
 
 
-def test_newer_names_are_the_same_model(made: tuple[Any, Path], tmp_path: Path) -> None:
-    """As `transformers` 4.52 to 4.57 wrote some: the model inside `model.`, the head outside."""
+def test_the_other_spelling_of_names_is_the_same_model(made: tuple[Any, Path], tmp_path: Path) -> None:
+    """Newer: the model inside `model.`, the head outside. Older: the text inside `language_model.`."""
     _, folder = made
     stored = {}
     with SafetensorsFile.open(folder / "model.safetensors") as file:
+        is_newer = any(name.startswith("model.language_model.") for name in file.tensors)
         for name, tensor in file.tensors.items():
             alone = text_name(name)
-            newer = f"model.{name}" if alone is None else alone.replace("model.", "model.language_model.", 1)
-            stored[newer] = (tensor.type, tensor.shape, bytes(file.read(name)))
-    assert stored.keys() != {*file.tensors}
+            if is_newer:
+                other = name.removeprefix("model.") if alone is None else f"language_model.{alone}"
+            else:
+                inside = "model.language_model."
+                other = f"model.{name}" if alone is None else alone.replace("model.", inside, 1)
+            stored[other] = (tensor.type, tensor.shape, bytes(file.read(name)))
+        assert not stored.keys() & file.tensors.keys() - {"lm_head.weight"}
     for path in folder.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / "model.safetensors").write_bytes(safetensors_bytes(stored))
@@ -184,6 +189,50 @@ def test_pixtrals_text_is_mistral_nemos() -> None:
     assert found["llama.attention.head_count"] == 32
     assert found["llama.attention.head_count_kv"] == 8
     assert "llama.attention.sliding_window" not in found
+
+
+def test_older_configurations_have_the_texts_beside_the_visions() -> None:
+    """As Qwen2.5-VL 3B was published; positions in three dimensions are plain ones for text."""
+    config = {
+        "architectures": ["Qwen2_5_VLForConditionalGeneration"],
+        "model_type": "qwen2_5_vl",
+        "vision_config": {"depth": 32},
+        "image_token_id": 151655,
+        "vision_start_token_id": 151652,
+        "hidden_act": "silu",
+        "hidden_size": 2048,
+        "intermediate_size": 11008,
+        "max_position_embeddings": 128000,
+        "max_window_layers": 70,
+        "num_attention_heads": 16,
+        "num_hidden_layers": 36,
+        "num_key_value_heads": 2,
+        "rms_norm_eps": 1e-06,
+        "rope_theta": 1000000.0,
+        "rope_scaling": {"type": "mrope", "mrope_section": [16, 24, 24]},
+        "sliding_window": 32768,
+        "use_sliding_window": False,
+        "tie_word_embeddings": True,
+        "vocab_size": 151936,
+    }
+    model = translate(config)
+    assert model.metadata["general.architecture"] == "qwen2"
+    assert model.metadata["qwen2.rope.freq_base"] == 1e6
+    assert "qwen2.rope.scaling.type" not in model.metadata
+    assert model.tied
+    with pytest.raises(ModelFileError, match="quantization_config is set"):
+        translate(config | {"quantization_config": {"bits": 4}})
+    with pytest.raises(ModelFileError, match="rope_type is 'dynamic'"):
+        translate(config | {"rope_scaling": {"type": "dynamic", "mrope_section": [16, 24, 24]}})
+
+
+def test_adapters_of_the_whole_model_find_its_text_part(tiny_llama_path: Path) -> None:
+    targets = load(tiny_llama_path).adapter_targets
+    usual = targets.of("model.layers.1.self_attn.q_proj")
+    assert len(usual) == 1
+    for prefix in ("model.language_model.", "language_model.model."):
+        assert targets.of(f"{prefix}layers.1.self_attn.q_proj") == usual
+    assert targets.of("vision_tower.encoder.layers.1.self_attn.q_proj") == ()
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pennyweight.models.architectures import architecture_of
+from pennyweight.models.huggingface.multimodal import text_name
 from pennyweight.models.huggingface.names import place_of
 
 if TYPE_CHECKING:
@@ -49,8 +50,12 @@ class AdapterTargets:
     by_tensor: Mapping[str, tuple[Target, ...]]
 
     def of(self, module: str) -> tuple[Target, ...]:
-        """The targets of a module such as `model.layers.0.mlp.up_proj`; none if it cannot be adapted."""
-        place = place_of(f"{module}.weight", "pre")
+        """The targets of a module such as `model.layers.0.mlp.up_proj`; none if it cannot be adapted.
+
+        Of an adapter that was trained on text and images the text part's names are taken as well.
+        """
+        usual = text_name(f"{module}.weight")
+        place = None if usual is None else place_of(usual, "pre")
         if place is None or place.expert is not None:
             return ()
         return self.by_tensor.get(place.name, ())
