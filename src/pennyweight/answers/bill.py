@@ -54,6 +54,8 @@ class Bill:
 
     def _usage(self) -> Usage:
         """What a client that left early never saw counts as well: it was computed."""
+        if self._finished and not self._running:
+            return total_usage(self._finished)
         written = sum(choice.num_tokens for choice in self._running.values())
         left = replace(self.prompt_usage, completion_tokens=written)
         if not self._finished:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from sqlalchemy import case, delete, func, select
@@ -69,6 +69,9 @@ class UsageRow:
     price: int = 0
 
 
+_COLUMNS: Final = tuple(each.name for each in fields(UsageRow))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageQuery:
     """Requests that ended in [start, end), seconds since 1970, whose `filters` hold: a value among each.
@@ -109,7 +112,7 @@ class UsageRows:
 
     def add(self, connection: Connection, rows: Iterable[UsageRow]) -> None:
         """Keep `rows`; one whose request has a row already stays uncounted."""
-        values = [asdict(row) for row in rows]
+        values = [{name: getattr(row, name) for name in _COLUMNS} for row in rows]
         if not values:
             return
         if connection.dialect.name == "postgresql":

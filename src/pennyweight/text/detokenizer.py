@@ -32,14 +32,15 @@ class Detokenizer:
         self._tokenizer = tokenizer
         self._shown = shown
         self._utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        self._strip = tokenizer.strips_space
+        self._strip = self._strips = tokenizer.strips_space
         for token in prompt_tail:
             self._strip = tokenizer.strips_after(token, strip=self._strip)
 
     def push(self, token: int) -> str:
         """The text that is certain now. Bytes of an unfinished character are held back."""
         data = self._tokenizer.piece(token, strip=self._strip, skip_special=token not in self._shown)
-        self._strip = self._tokenizer.strips_after(token, strip=self._strip)
+        if self._strips:
+            self._strip = self._tokenizer.strips_after(token, strip=self._strip)
         return self._utf8.decode(data)
 
     def flush(self) -> str:

@@ -171,7 +171,7 @@ def concat(pieces: Iterable[str]) -> str:
     marks: list[tuple[int, int]] = []
     offset = 0
     for piece in pieces:
-        for start, end in marks_of(piece):
+        for start, end in () if type(piece) is str else marks_of(piece):
             if marks and marks[-1][1] == start + offset:
                 marks[-1] = (marks[-1][0], end + offset)
             else:
