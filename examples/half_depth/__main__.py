@@ -14,6 +14,7 @@ interrupted.
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -60,7 +61,7 @@ def _train(asked: argparse.Namespace) -> None:
     pack = course.step_tokens
     if not (out / "checkpoints").exists():
         _keep(asked, "untrained", lesson.measure(held_out, pack_tokens=pack), layers=depth)
-    progress = lesson.run(course, learnt, out / "checkpoints", print)
+    progress = lesson.run(course, learnt, out / "checkpoints", partial(print, flush=True))
     _keep(asked, "taught", lesson.measure(held_out, pack_tokens=pack), layers=depth)
     for kind, name in STUDENTS.items():
         write_trained(out / _SHALLOW, out / name, lesson.student, kind="Q8_0" if kind == "Q8_0" else None)
@@ -136,7 +137,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     training = steps.choices["train"]
     training.add_argument("files", type=Path, nargs="+", help="texts and chats to learn from")
     training.add_argument("--tokens", type=int, default=300_000)
-    training.add_argument("--step-tokens", type=int, default=2048)
+    training.add_argument("--step-tokens", type=int, default=1024)
     training.add_argument("--rate", type=float, default=1e-3, help="the highest learning rate")
     training.add_argument("--measured", type=int, default=_MEASURED_TOKENS, help="tokens held out to measure")
     return parser.parse_args(arguments)

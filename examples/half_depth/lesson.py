@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _WARMUP: Final = 0.06
 _LARGEST_NORM: Final = 1.0
-_STEPS_KEPT: Final = 25  # between checkpoints, which are large
+_STEPS_KEPT: Final = 50  # between checkpoints, which are large
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -88,6 +88,8 @@ def test_it_comes_closer_and_is_served(teacher: Path, tmp_path: Path) -> None:
     half_depth([*asked, *sizes])
     again = json.loads(results.read_text())["trainings"]["taught"]
     assert (again["steps"], again["minutes"]) == (trained["steps"], trained["minutes"]), "all was done"
+    half_depth(["--results", str(results), "speed", "--model", str(teacher), "--out", str(out)])
+    assert json.loads(results.read_text())["speed"]["student, Q8_0"]["tokens_per_s"] > 0
     with pennyweight.Engine.open(out / "student.gguf", threads=1) as engine:
         assert engine.model.spec.num_layers == 2
         assert engine.chat("Hi", max_tokens=4, temperature=0).usage.completion_tokens > 0
