@@ -18,6 +18,7 @@ from tests.models.huggingface.tiny_folder import byte_level_files
 from tests.models.tiny import TinyShape, gemma_shape, tiny_metadata
 from tests.text import vocabularies
 from tests.text.folder_files import folder_metadata, sentencepiece_bytes, tekken_bytes
+from tests.text.test_gguf_vocabulary import check_same
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -260,6 +261,11 @@ def test_saved_tokenizers_agree_with_transformers(name: str, shared_data: Path, 
         expected = theirs(text, add_special_tokens=False)["input_ids"]
         assert ours.encode(text) == list(expected)
     assert (ours.bos_token_id, ours.eos_token_id) == (theirs.bos_token_id, theirs.eos_token_id)
+    own = check_same(
+        {"general.architecture": "x", "x.vocab_size": rows, **found}, TEXTS[:-1], strips=name == "llama-spm"
+    )
+    told = own["tokenizer.ggml.model"], own["tokenizer.ggml.pre"]
+    assert told == (("gpt2", "gpt-2") if name == "gpt-2" else ("llama", "default"))
 
 
 TINY_GGUF = Tokenizer.from_metadata(plain(tiny_metadata(TinyShape())))
