@@ -51,8 +51,8 @@ class Project:
 def fill(own: Project, model: str) -> None:
     """Make one of everything; a stand-in trains."""
     data = {"files": {"file": ("t.jsonl", examples("slow"))}, "data": {"purpose": "fine-tune"}}
-    tuned = {"model": model, "training_file": own.made("/v1/files", **data)}
-    own.ids["jobs"] = own.made(TUNING, json=tuned)
+    own.ids["examples"] = own.made("/v1/files", **data)
+    own.ids["jobs"] = own.made(TUNING, json={"model": model, "training_file": own.ids["examples"]})
     upload = {"files": {"file": ("a.jsonl", jsonl(chat_line(1, model=model)))}, "data": {"purpose": "batch"}}
     file = own.ids["files"] = own.made("/v1/files", **upload)
     batch = {"input_file_id": file, "endpoint": CHAT, "completion_window": "24h"}
@@ -76,6 +76,15 @@ def fill(own: Project, model: str) -> None:
     made = f"/v1/threads/{thread}/runs/{own.ids['runs']}"
     eventually(lambda: own.http.get(made).json()["status"] in ("completed", "incomplete"))
     own.ids["steps"] = own.http.get(f"{made}/steps").json()["data"][0]["id"]
+
+
+def train(own: Project) -> None:
+    """Wait until its job has ended; what it has told and kept by then stays as it is."""
+    job = f"{TUNING}/{own.ids['jobs']}"
+    eventually(lambda: own.http.get(job).json()["status"] == "succeeded")
+    own.ids["results"] = own.http.get(job).json()["result_files"][0]
+    for noun in ("events", "checkpoints"):
+        own.ids[noun] = own.http.get(f"{job}/{noun}").json()["data"][-1]["id"]
 
 
 def ids_in(path: str, ids: Mapping[str, str]) -> list[str]:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from pennyweight.jobs.trainer_process import Trainer
 from pennyweight.server import recording
 from tests.jobs.requests import CHAT
+from tests.jobs.tuning import STAND_IN
 from tests.server.issuing import new_admin_key, new_key, new_project
 from tests.server.live import LiveServer, eventually, live_server
-from tests.server.one_of_each import Project, fill, ids_in, with_blanks
+from tests.server.one_of_each import TUNING, Project, fill, ids_in, with_blanks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -221,9 +223,10 @@ def test_one_upload_under_way_is_a_conflict(server: LiveServer) -> None:
     assert second().status_code == 200
 
 
-def test_everything_that_is_made_is_made_once(server: LiveServer) -> None:
+def test_everything_that_is_made_is_made_once(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every route that makes something: the second time tells of the same object."""
-    with httpx.Client(base_url=server.url, timeout=60) as client:
+    monkeypatch.setattr(Trainer, "here", lambda: STAND_IN)
+    with live_server(engine) as server, httpx.Client(base_url=server.url, timeout=60) as client:
         own = Project(client)
         fill(own, server.model)
         made: dict[str, Any] = {
@@ -236,6 +239,7 @@ def test_everything_that_is_made_is_made_once(server: LiveServer) -> None:
             "/v1/threads/runs": {"assistant_id": own.ids["assistants"]},
             "/v1/threads/{}/runs": {"assistant_id": own.ids["assistants"]},
             "/v1/responses": {"model": server.model, "input": "Hi", "background": True},
+            TUNING: {"model": server.model, "training_file": own.ids["examples"]},
             "/v1/vector_stores": {},
             "/v1/vector_stores/{}/file_batches": {"file_ids": [own.ids["files"]]},
         }

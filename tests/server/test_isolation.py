@@ -14,17 +14,27 @@ from sqlalchemy import event
 
 from pennyweight.jobs.trainer_process import Trainer
 from tests.jobs.requests import CHAT
-from tests.jobs.tuning import STAND_IN
+from tests.jobs.tuning import STAND_IN, examples
 from tests.server.issuing import new_key, new_project
 from tests.server.live import LiveServer, eventually, live_server
-from tests.server.one_of_each import BODIES, TOP, USER, Project, fill, ids_in, with_blanks
+from tests.server.one_of_each import (
+    BODIES,
+    TOP,
+    TUNING,
+    USER,
+    Project,
+    fill,
+    ids_in,
+    train,
+    with_blanks,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pennyweight.api import Engine
 
-OWN_PLACES = ("/v1/organization/", "/v1/models/", "/v1/fine_tuning/")
+OWN_PLACES = ("/v1/organization/", "/v1/models/")
 """Routes with ids that are not a project's own objects; they have tests of their own."""
 SEARCHES = {"tool_resources": {"file_search": {"vector_store_ids": ["VECTOR_STORES"]}}}
 SEARCHED = {"file_id": "FILES", "tools": [{"type": "file_search"}]}
@@ -53,6 +63,7 @@ def mine(keyed: LiveServer) -> Iterator[Project]:
     """Project A, with one of everything."""
     with project(keyed, "a") as own:
         fill(own, keyed.model)
+        train(own)
         batch, store = (f"/v1/{noun}/{own.ids[noun]}" for noun in ("batches", "vector_stores"))
         eventually(lambda: own.http.get(batch).json()["status"] == "completed")
         eventually(lambda: own.http.get(store).json()["status"] == "completed")
@@ -61,12 +72,17 @@ def mine(keyed: LiveServer) -> Iterator[Project]:
 
 @pytest.fixture(scope="module")
 def theirs(keyed: LiveServer) -> Iterator[Project]:
-    """Project B, which has something of its own to put others' objects into, and nothing else."""
+    """Project B, which has something of its own to put others' objects into or beside, and nothing else."""
     with project(keyed, "b") as own:
         own.ids["assistants"] = own.made("/v1/assistants", json={"model": keyed.model})
         own.ids["threads"] = own.made("/v1/threads", json={})
         own.ids["conversations"] = own.made("/v1/conversations", json={})
         own.ids["vector_stores"] = own.made("/v1/vector_stores", json={})
+        data = {"files": {"file": ("t.jsonl", examples())}, "data": {"purpose": "fine-tune"}}
+        own.ids["examples"] = own.made("/v1/files", **data)
+        tuned = {"model": keyed.model, "training_file": own.ids["examples"]}
+        own.ids["jobs"] = own.made(TUNING, json=tuned)
+        train(own)
         yield own
 
 
@@ -142,7 +158,7 @@ def test_every_route_answers_as_if_it_had_never_been(
         assert found == never, (method, path)
         assert found.status == 404, (method, path, found)
         assert found.asked, (method, path)
-    for place in (*TOP, "chat/completions"):
+    for place in (*TOP, "chat/completions", "fine_tuning/jobs"):
         own = mine.ids[place.rpartition("/")[2]]
         assert mine.http.get(f"/v1/{place}/{own}").status_code == 200, "and is still there"
 
@@ -171,9 +187,10 @@ def test_anothers_object_inside_of_ones_own(keyed: LiveServer, mine: Project, th
 
 def test_lists_are_empty_and_cursors_tell_nothing(keyed: LiveServer, mine: Project, theirs: Project) -> None:
     thread, conversation = theirs.ids["threads"], theirs.ids["conversations"]
-    stored = theirs.ids["vector_stores"]
+    stored, job = theirs.ids["vector_stores"], theirs.ids["jobs"]
     for path, own, theirs_own in (
-        ("files", mine.ids["files"], []),
+        ("files", mine.ids["files"], [theirs.ids["results"], theirs.ids["examples"]]),
+        ("fine_tuning/jobs", mine.ids["jobs"], [job]),
         ("batches", mine.ids["batches"], []),
         ("chat/completions", mine.ids["completions"], []),
         ("assistants", mine.ids["assistants"], [theirs.ids["assistants"]]),
@@ -184,11 +201,19 @@ def test_lists_are_empty_and_cursors_tell_nothing(keyed: LiveServer, mine: Proje
         (f"vector_stores/{stored}/files", mine.ids["files"], []),
     ):
         listed = [one["id"] for one in theirs.http.get(f"/v1/{path}").json()["data"]]
-        assert listed == theirs_own
-        for name in ("after", "before", "run_id"):
-            queries = [f"/v1/{path}?{name}={one}" for one in (own, made_up(own))]
-            replies = [told(keyed, theirs, "GET", query, own, made_up(own)) for query in queries]
-            assert replies[0] == replies[1], (path, name)
+        assert sorted(listed) == sorted(theirs_own)
+        cursors_tell_nothing(keyed, theirs, path, own)
+    for noun in ("events", "checkpoints"):
+        path, own = f"fine_tuning/jobs/{job}/{noun}", mine.ids[noun]
+        assert own not in {one["id"] for one in theirs.http.get(f"/v1/{path}").json()["data"]}
+        cursors_tell_nothing(keyed, theirs, path, own)
+
+
+def cursors_tell_nothing(keyed: LiveServer, theirs: Project, path: str, own: str) -> None:
+    for name in ("after", "before", "run_id"):
+        queries = [f"/v1/{path}?{name}={one}" for one in (own, made_up(own))]
+        replies = [told(keyed, theirs, "GET", query, own, made_up(own)) for query in queries]
+        assert replies[0] == replies[1], (path, name)
 
 
 def test_what_others_do_moves_no_counter(mine: Project, theirs: Project, keyed: LiveServer) -> None:
@@ -234,6 +259,8 @@ REFERENCES: list[tuple[str, Any]] = [
         "/v1/threads/{threads}/runs",
         {"assistant_id": "{assistants}", "additional_messages": [{**USER, "attachments": [SEARCHED]}]},
     ),
+    (TUNING, {"training_file": "EXAMPLES"}),
+    (TUNING, {"training_file": "{examples}", "validation_file": "EXAMPLES"}),
     ("/v1/vector_stores", {"file_ids": ["FILES"]}),
     ("/v1/vector_stores/{vector_stores}/files", {"file_id": "FILES"}),
     ("/v1/vector_stores/{vector_stores}/file_batches", {"file_ids": ["FILES"]}),
@@ -245,7 +272,7 @@ REFERENCES: list[tuple[str, Any]] = [
 def test_what_a_request_refers_to(
     mine: Project, theirs: Project, keyed: LiveServer, path: str, body: dict[str, Any]
 ) -> None:
-    if path.startswith(("/v1/responses", "/v1/chat", "/v1/assistants")):
+    if path.startswith(("/v1/responses", "/v1/chat", "/v1/assistants", TUNING)):
         body = {"model": keyed.model, **body}
     if path == "/v1/responses":
         body = {"input": "Hi", **body}
