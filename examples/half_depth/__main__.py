@@ -6,9 +6,9 @@
 
 The student begins as every second layer of the teacher, which by itself speaks nonsense. At every token of
 texts and chats it learns the teacher's whole distribution (KL(teacher || student), temperature 1), which both
-compute side by side; nothing is generated. What is held out by its hash measures it before and after, and
-as it is served, its matrices in the teacher's types or in eight bits. The same command goes on where it was
-interrupted.
+compute side by side; nothing is generated. In the second half of the steps a student of four bits computes
+with rounded weights, as it will be served. What is held out by its hash measures it before, and after, from
+the file that is served. The same command goes on where it was interrupted.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ if TYPE_CHECKING:
     from pennyweight.tune.group import Group
 
 RESULTS: Final = Path(__file__).with_name("results.json")
-STUDENTS: Final = {"types of the teacher": "student.gguf", "Q8_0": "student-q8_0.gguf"}
+STUDENT: Final = "student.gguf"
 _SHALLOW: Final = "untrained.gguf"
 _MEASURED_TOKENS: Final = 16_384  # held out
 _SEED: Final = 1
+_ROUNDED_FROM: Final = 0.5  # of the steps: from there on a student of four bits learns to be rounded
 _RUNS: Final = 5  # of which the best is told
 _WRITTEN: Final = 128  # tokens of each
 
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _train(asked: argparse.Namespace) -> None:
     from examples.half_depth.lesson import Course, Lesson
-    from examples.half_depth.shallow import kept_layers, write_shallow, write_trained
+    from examples.half_depth.shallow import is_in_four_bits, kept_layers, write_shallow, write_trained
     from pennyweight.tune.memory import keep_freed_memory
     from pennyweight.tune.precision import use_threads
 
@@ -57,16 +58,20 @@ def _train(asked: argparse.Namespace) -> None:
     learnt, held_out = _read(teacher, asked.files, measured=asked.measured)
     lesson = Lesson(teacher, out / _SHALLOW)
     depth = len(lesson.student.spec.layers)
-    course = Course(tokens=asked.tokens, step_tokens=asked.step_tokens, rate=asked.rate, seed=_SEED)
+    course = Course(
+        tokens=asked.tokens,
+        step_tokens=asked.step_tokens,
+        rate=asked.rate,
+        seed=_SEED,
+        rounded_from=_ROUNDED_FROM if is_in_four_bits(out / _SHALLOW) else 1.0,
+    )
     pack = course.step_tokens
     if not (out / "checkpoints").exists():
         _keep(asked, "untrained", lesson.measure(held_out, pack_tokens=pack), layers=depth)
     progress = lesson.run(course, learnt, out / "checkpoints", partial(print, flush=True))
-    _keep(asked, "taught", lesson.measure(held_out, pack_tokens=pack), layers=depth)
-    for kind, name in STUDENTS.items():
-        write_trained(out / _SHALLOW, out / name, lesson.student, kind="Q8_0" if kind == "Q8_0" else None)
-        seen = Lesson(teacher, out / name).measure(held_out, pack_tokens=pack)
-        _keep(asked, f"taught, {kind}", seen, layers=depth)
+    write_trained(out / _SHALLOW, out / STUDENT, lesson.student)
+    served = Lesson(teacher, out / STUDENT)
+    _keep(asked, "taught", served.measure(held_out, pack_tokens=pack), layers=depth)
     told = {
         "trained_tokens": progress.trained_tokens,
         "minutes": round(progress.seconds / 60, 2),
@@ -103,8 +108,7 @@ def _keep(asked: argparse.Namespace, row: str, seen: Agreement, *, layers: int) 
 
 
 def _speed(asked: argparse.Namespace) -> None:
-    students = {f"student, {kind}": asked.out / name for kind, name in STUDENTS.items()}
-    for row, path in {"teacher": find_model(asked.model, None), **students}.items():
+    for row, path in (("teacher", find_model(asked.model, None)), ("student", asked.out / STUDENT)):
         with Engine.open(path, threads=asked.threads, context=512, parallel=1) as engine:
             best = max(_tokens_per_s(engine) for _ in range(_RUNS))
         told = {"tokens_per_s": round(best, 1), "megabytes": round(path.stat().st_size / 1e6, 1)}

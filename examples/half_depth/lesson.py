@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
 from examples.half_depth.divergence import Agreement, divergence
+from examples.half_depth.rounding import rounded
 from pennyweight.tune.attention import Visibility
 from pennyweight.tune.base_model import load_base
 from pennyweight.tune.checkpoint import Checkpoints
@@ -38,6 +40,7 @@ class Course:
     step_tokens: int
     rate: float
     seed: int
+    rounded_from: float = 1.0  # share of the steps after which weights are rounded to four bits as they learn
 
     def steps(self, groups: Sequence[Group]) -> list[list[Group]]:
         """What each step reads: all documents once in an order of the seed, then again in another."""
@@ -100,7 +103,10 @@ class Lesson:
         began, before, cpu_before = time.monotonic(), progress.seconds, progress.cpu_s
         cpu_began = time.process_time()
         while progress.step < len(steps):
-            seen = self._step(steps[progress.step], course.rate_at(progress.step + 1, len(steps)), course)
+            is_rounded = progress.step >= course.rounded_from * len(steps)
+            with rounded(self._parameters.values()) if is_rounded else nullcontext():
+                seen = self._gradients(steps[progress.step], course)
+            self._update(course.rate_at(progress.step + 1, len(steps)))
             progress.step += 1
             progress.trained_tokens += sum(group.num_tokens for group in steps[progress.step - 1])
             progress.seconds = before + time.monotonic() - began
@@ -116,19 +122,21 @@ class Lesson:
                 )
         return progress
 
-    def _step(self, groups: Sequence[Group], rate: float, course: Course) -> Agreement:
+    def _gradients(self, groups: Sequence[Group], course: Course) -> Agreement:
         whole = Agreement()
         total = sum(group.num_learnt for group in groups)
         for pack in packs_of(groups, pack_tokens=course.step_tokens):
             loss, seen = self._divergence(pack)
             (loss / total).backward()
             whole.add(seen)
+        return whole
+
+    def _update(self, rate: float) -> None:
         torch.nn.utils.clip_grad_norm_(self._parameters.values(), _LARGEST_NORM)
         for group in self._optimiser.param_groups:
             group["lr"] = rate
         self._optimiser.step()
         self._optimiser.zero_grad(set_to_none=True)
-        return whole
 
     def _keep(self, checkpoints: Checkpoints, progress: Progress) -> None:
         checkpoints.write(

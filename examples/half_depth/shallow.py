@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from examples.half_depth.rounding import in_four_bits
 from pennyweight.models.gguf import GGUFFile
 from pennyweight.models.gguf_metadata import raw_metadata
 from pennyweight.models.gguf_writer import NewTensor, encode_value, write_gguf
@@ -48,6 +49,15 @@ def write_shallow(teacher: Path, destination: Path) -> None:
         _write(source, destination, metadata, names, lambda name: bytes(source.read(names[name])), types={})
 
 
+def is_in_four_bits(path: Path) -> bool:
+    """Whether all matrices of the layers of a GGUF file are Q4_1."""
+    with GGUFFile.open(path) as source:
+        matrices = [
+            info for name, info in source.tensors.items() if name.startswith("blk.") and len(info.shape) > 1
+        ]
+    return all(info.type == "Q4_1" for info in matrices)
+
+
 def write_trained(shallow: Path, destination: Path, student: BaseModel, *, kind: str | None = None) -> None:
     """The GGUF file `shallow` with the matrices of `student`'s layers in the type `kind`, None: their own."""
     rows = _trained_rows(shallow, student)
@@ -57,8 +67,10 @@ def write_trained(shallow: Path, destination: Path, student: BaseModel, *, kind:
         def data(name: str) -> bytes:
             if name not in rows:
                 return bytes(source.read(name))
-            values = rows[name].contiguous().numpy()
-            return _native.requantize(values, type="F32", to=types[name], columns=values.shape[1])
+            values = in_four_bits(rows[name]) if types[name] == "Q4_1" else rows[name]
+            return _native.requantize(
+                values.contiguous().numpy(), type="F32", to=types[name], columns=values.shape[1]
+            )
 
         names = {name: name for name in source.tensors}
         _write(source, destination, raw_metadata(shallow), names, data, types=types)

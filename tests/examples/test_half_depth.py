@@ -9,12 +9,14 @@ import pytest
 
 import pennyweight
 from pennyweight.models.gguf import GGUFFile
+from pennyweight.native import _native
 from tests.models.tiny import write_tiny_llama
 
 torch = pytest.importorskip("torch", reason="the extra tune is not installed")
 from examples.half_depth.__main__ import main as half_depth  # noqa: E402
 from examples.half_depth.divergence import divergence  # noqa: E402
 from examples.half_depth.lesson import Lesson  # noqa: E402
+from examples.half_depth.rounding import rounded  # noqa: E402
 from examples.half_depth.shallow import kept_layers, write_shallow, write_trained  # noqa: E402
 from examples.half_depth.texts import documents, is_held_out  # noqa: E402
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_llama(tmp_path_factory.mktemp("half") / "tiny.gguf", num_layers=4)
+    return write_tiny_llama(tmp_path_factory.mktemp("half") / "tiny.gguf", num_layers=4, kind="Q4_1")
 
 
 def test_first_and_last_layers_are_kept() -> None:
@@ -60,6 +62,23 @@ def test_untrained_matrices_come_back_as_they_were(teacher: Path, tmp_path: Path
         assert half.read("blk.1.attn_q.weight") == whole.read("blk.3.attn_q.weight")
 
 
+def test_four_bits_are_what_a_file_holds() -> None:
+    torch.manual_seed(3)
+    given = torch.nn.Parameter(torch.randn(16, 64))
+    before = given.detach().clone()
+    with rounded([given]):
+        held = given.detach().clone()
+        (given * 2).sum().backward()
+    assert torch.equal(given, before)
+    assert torch.equal(given.grad, torch.full_like(before, 2))
+    assert 0.01 < float((held - before).norm() / before.norm()) < 0.12
+    blocks = _native.requantize(held.numpy(), type="F32", to="Q4_1", columns=64)
+    file = _native.requantize(blocks, type="Q4_1", to="F32", columns=64)
+    torch.testing.assert_close(
+        torch.frombuffer(bytearray(file), dtype=torch.float32).view_as(held), held, atol=2e-3, rtol=0
+    )
+
+
 def test_texts_are_read_and_set_aside(tmp_path: Path) -> None:
     lines: list[dict[str, Any]] = [
         {"instruction": "Add.", "instances": [{"input": "1 2", "output": "3"}]},
@@ -81,15 +100,14 @@ def test_it_comes_closer_and_is_served(teacher: Path, tmp_path: Path) -> None:
     half_depth([*asked, *sizes])
     found = json.loads(results.read_text())
     test, trained = found["test"], found["trainings"]["taught"]
-    assert test["taught"]["kl"] < 0.8 * test["untrained"]["kl"]
-    assert test["taught, Q8_0"]["kl"] == pytest.approx(test["taught"]["kl"], abs=0.05)
+    assert test["taught"]["kl"] < 0.9 * test["untrained"]["kl"]
     assert test["untrained"]["teacher_perplexity"] == test["taught"]["teacher_perplexity"]
     assert trained["layers"] == [0, 3]
     half_depth([*asked, *sizes])
     again = json.loads(results.read_text())["trainings"]["taught"]
     assert (again["steps"], again["minutes"]) == (trained["steps"], trained["minutes"]), "all was done"
     half_depth(["--results", str(results), "speed", "--model", str(teacher), "--out", str(out)])
-    assert json.loads(results.read_text())["speed"]["student, Q8_0"]["tokens_per_s"] > 0
+    assert json.loads(results.read_text())["speed"]["student"]["tokens_per_s"] > 0
     with pennyweight.Engine.open(out / "student.gguf", threads=1) as engine:
         assert engine.model.spec.num_layers == 2
         assert engine.chat("Hi", max_tokens=4, temperature=0).usage.completion_tokens > 0
