@@ -34,10 +34,14 @@ class JudgeError(ConfigError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgeProgram:
-    """`command` as a shell would split it, run without a shell, in `folder` (None: this process's own)."""
+    """`command` as a shell would split it, run without a shell, in `folder` (None: this process's own).
+
+    It is ended after `limit_s` seconds for one batch of answers; None: it takes as long as it takes.
+    """
 
     command: str
     folder: Path | None = None
+    limit_s: float | None = None
 
     def numbers(self, answers: Sequence[Mapping[str, Any]]) -> list[float]:
         """A finite number for each of `answers`.
@@ -56,7 +60,11 @@ class JudgeProgram:
                 errors="replace",
                 check=False,
                 cwd=self.folder,
+                timeout=self.limit_s,
             )
+        except subprocess.TimeoutExpired as error:
+            message = f"the program {self.command!r} did not end within {self.limit_s:g} s"
+            raise JudgeError(f"{message}; its input had ended") from error
         except (OSError, ValueError) as error:
             raise JudgeError(f"the program {self.command!r} cannot be started: {error}") from error
         if done.returncode:

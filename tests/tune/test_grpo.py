@@ -132,14 +132,18 @@ def test_a_program_that_dies_fails_the_training(tiny_llama_path: Path, tmp_path:
 
 @pytest.mark.parametrize(
     ("code", "says"),
-    [("print(1)", "1 numbers for 4"), ("print('1 1 nan 1')", "step 7, an answer to line 12 of the prompts")],
+    [
+        ("print(1)", "1 numbers for 4"),
+        ("print('1 1 nan 1')", "step 7, an answer to line 12 of the prompts"),
+        ("import time; time.sleep(99)", "did not end within 2 s"),
+    ],
 )
 def test_a_program_that_does_not_judge_is_told_where(tmp_path: Path, code: str, says: str) -> None:
     from pennyweight.tune.grpo import Rollout
     from pennyweight.tune.reward import Reward
 
     asked = [RewardedPrompt(line=line, conversation=Conversation(messages=()), told={}) for line in (10, 12)]
-    reward = Reward(JudgeProgram(command=command(tmp_path, code), folder=tmp_path), asked)
+    reward = Reward(JudgeProgram(command=command(tmp_path, code), folder=tmp_path, limit_s=2), asked)
     with pytest.raises(TuningError, match=says):
         reward.rewards(7, [1, 2], [[Rollout((), (), "a")] * 2] * 2)
 

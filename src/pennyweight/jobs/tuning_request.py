@@ -110,7 +110,10 @@ class MethodKind:
         if "type" not in value:
             raise missing(f"{param}.type")
         if value["type"] == "reinforcement" or value.get("reinforcement") is not None:
-            message = f"'{param}' 'reinforcement' is not supported here; it may be {' or '.join(_METHODS)}."
+            message = (
+                f"'{param}' 'reinforcement' is not supported here; it may be {' or '.join(_METHODS)}. "
+                "What a program of yours rewards is learnt by `penny tune --method grpo`."
+            )
             raise ParameterError(message, param=param, code="unsupported_value")
         named = OneOf(_METHODS).read(value["type"], f"{param}.type")
         for key, item in value.items():

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _REFERENCE: Final = "reference.json"
 _POLICY: Final = "policy"
+_REWARD_LIMIT_S: Final = 600.0  # of a step: a program that hangs must not hold a training for ever
 
 
 def objective_of(
@@ -47,7 +48,9 @@ def objective_of(
             if processes.number > 1:
                 raise ConfigError("grpo trains in one process: start it without `accelerate launch`")
             assert plan.reward_command is not None, "the plan was checked"
-            program = JudgeProgram(command=plan.reward_command, folder=plan.reward_folder)
+            program = JudgeProgram(
+                command=plan.reward_command, folder=plan.reward_folder, limit_s=_REWARD_LIMIT_S
+            )
             return GroupRelative(
                 sampler=stack.enter_context(Rollouts(prepared, model, folder / _POLICY, stop)),
                 judge=Reward(program, prepared.prompts),
