@@ -74,6 +74,7 @@ def load(
     weights: WeightType | None = None,
     kv_format: KvFormat = "int8",
     threads: int | None = None,
+    beginning: Callable[[], None] = lambda: None,
     progress: Progress | None = None,
     admit: Callable[[ModelOutline], None] = lambda _: None,
     packed: Callable[[MatrixRole, _native.PackedMatrix], None] = lambda *_: None,
@@ -83,15 +84,16 @@ def load(
     Its name is the catalog's if the catalog knows the file, else the file's own. `context` is the number of
     positions it will be opened with (None: all it was made for), `weights` the type that float matrices are
     rounded to (None: they stay as they are), `kv_format` what keys and values will be kept in. `threads`
-    (None: as many as there are cores) read and pack. `admit` is called before any weight is read; what it
-    raises ends the loading; `packed` is told every matrix. Raises ModelFileError, ConfigError.
+    (None: as many as there are cores) read and pack; each calls `beginning` first. `admit` is called before
+    any weight is read; what it raises ends the loading; `packed` is told every matrix.
+    Raises ModelFileError, ConfigError.
     """
     path = Path(path)
     with open_source(path, weights=weights) as source:
         spec, roles = described(source, context, kv_format=kv_format)
         admit(outline_of(source, spec, roles))
         _tell_what_is_left_out(source)
-        with _Packer(source, spec, roles, threads) as packer:
+        with _Packer(source, spec, roles, _pool(threads, beginning)) as packer:
             return LoadedModel(
                 spec=spec,
                 model=packer.model(progress, packed),
@@ -101,6 +103,13 @@ def load(
                 name=model_name(path),
                 content_hash=packer.content_hash(),
             )
+
+
+def _pool(threads: int | None, beginning: Callable[[], None]) -> ThreadPoolExecutor:
+    from pennyweight.native import _native  # the extension loads only when a model does
+
+    count = threads or _native.useful_threads()
+    return ThreadPoolExecutor(count, thread_name_prefix="pennyweight-load", initializer=beginning)
 
 
 def _tell_what_is_left_out(source: WeightSource) -> None:
@@ -118,17 +127,13 @@ class _Packer:
     """Packs every matrix on threads that end with its context."""
 
     def __init__(
-        self, source: WeightSource, spec: ModelSpec, roles: DecoderRoles, threads: int | None
+        self, source: WeightSource, spec: ModelSpec, roles: DecoderRoles, pool: ThreadPoolExecutor
     ) -> None:
-        from pennyweight.native import _native  # the extension loads only when a model does
-
         self._source = source
         self._spec = spec
         self._roles = roles
         self._tensors = TensorReader(source)
-        self._pool = ThreadPoolExecutor(
-            threads or _native.useful_threads(), thread_name_prefix="pennyweight-load"
-        )
+        self._pool = pool
         self._packed: dict[MatrixRole, _native.PackedMatrix] = {}
 
     def content_hash(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,12 +16,12 @@ from pennyweight.engine.stats import EngineStats
 from pennyweight.errors import PennyweightError
 from pennyweight.memory import MemoryPlan
 from pennyweight.memory_need import serving_bytes
-from pennyweight.residents.gentle import gently
+from pennyweight.residents.gentle import lower_priority, short_turns
 from pennyweight.residents.page_share import page_share, standing_bytes
 from pennyweight.residents.settling import settle
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from pennyweight.api import Engine
@@ -187,16 +188,26 @@ class _RoomyPlan:
         return self._plan.pool(spec, context=context, parallel=parallel)
 
 
-def _gentle_loading(path: Path, **arguments: object) -> LoadedModel:
-    """As `models.load.load`, beside answers that go on."""
+def _gentle_loading(path: Path, *, admit: Callable[[ModelOutline], None], **arguments: object) -> LoadedModel:
+    """As `models.load.load`, beside answers that go on: the header in short turns, the rest behind them.
+
+    With one thread: a step of an engine waits for the last of its own, so it should lose one core at most.
+    """
     from pennyweight.models.load import load
 
-    # with one thread: a step of an engine waits for the last of its own, so it should lose one core at most
-    return gently(lambda: load(path, threads=1, **arguments))  # type: ignore[arg-type]  # handed on
+    with ExitStack() as reading:
+        reading.enter_context(short_turns())
+
+        def read(outline: ModelOutline) -> None:
+            reading.close()
+            admit(outline)
+
+        return load(path, threads=1, beginning=lower_priority, admit=read, **arguments)  # type: ignore[arg-type]
 
 
 def _gentle_reading(metadata: Mapping[str, Any]) -> Tokenizer:
     """The vocabulary as `Tokenizer.from_metadata` reads it, beside answers that go on."""
     from pennyweight.text.tokenizer import Tokenizer
 
-    return gently(lambda: Tokenizer.from_metadata(metadata))
+    with short_turns():
+        return Tokenizer.from_metadata(metadata)
