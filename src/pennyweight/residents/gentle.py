@@ -3,8 +3,7 @@
 Two ways, for two kinds of work. What needs the interpreter hands it over often: it goes from thread to thread
 every `sys.getswitchinterval()`, usually 5 ms, which a step of an engine would wait for several times over.
 What does without it runs at a lower priority, which on Linux each thread has for itself. Not both at once:
-who is asked to hand the interpreter over waits until the other has it, and one of low priority has it when the
-system gets round to that.
+who is asked to hand the interpreter over waits until the other has it, and one of low priority has it late.
 """
 
 from __future__ import annotations
