@@ -40,9 +40,9 @@ TUNED = "/v1/models/"
 MAY_HAVE_ENDED = (
     "/v1/responses/{}/cancel",
     "/v1/vector_stores/{}/file_batches/{}/cancel",
-    *(f"/v1/fine_tuning/jobs/{{}}/{verb}" for verb in ("cancel", "pause", "resume")),
+    f"{TUNING}/{{}}/pause",
 )
-"""What cannot be cancelled any more is refused before anything is written."""
+"""What cannot be cancelled any more is refused before anything is written; the job is paused already."""
 OLD_USAGE = "SELECT count(*) FROM usage WHERE ended_at = 1"
 ORGANIZATION: dict[str, Any] = {
     "projects": {"name": "x"},
@@ -93,6 +93,13 @@ def long_batch(own: Project) -> str:
     file = own.made("/v1/files", files={"file": ("in.jsonl", raw)}, data={"purpose": "batch"})
     batch = {"input_file_id": file, "endpoint": CHAT, "completion_window": "24h"}
     return own.made("/v1/batches", json=batch)
+
+
+def paused_job(own: Project) -> str:
+    """It can be resumed and cancelled."""
+    long = {"training_file": own.ids["examples"], "hyperparameters": {"n_epochs": 50}}
+    job = own.made(TUNING, json={"model": MODEL, **long})
+    return own.made(f"{TUNING}/{job}/pause")
 
 
 def examples_of(own: Project) -> str:
@@ -192,6 +199,7 @@ def test_every_write_is_refused_and_nothing_is_half_done(
     own, _ = people
     routes = Routes(*people)
     assert len(routes.writes) > 45
+    own.ids["jobs"] = paused_job(own)
     batch = own.ids["batches"] = long_batch(own)
     eventually(lambda: own.http.get(f"/v1/batches/{batch}").json()["status"] == "in_progress")
     before = routes.listed()
