@@ -1,4 +1,4 @@
-"""Runs batches beside a server: a thread with an event loop of its own, so that no stream waits for a batch.
+"""Runs batches beside a server.
 
 What it does is in the database; it may be killed at any moment, and whoever comes next goes on.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
@@ -18,6 +17,7 @@ from pennyweight.jobs.batch_turns import Turn, to_put_down
 from pennyweight.jobs.line_places import LinePlaces
 from pennyweight.jobs.line_runner import MAX_LINES
 from pennyweight.jobs.lines_under_way import LinesUnderWay
+from pennyweight.jobs.worker_thread import WorkerThread
 from pennyweight.store.batch_claims import BatchClaims
 from pennyweight.store.change_stamp import ChangeStamp
 from pennyweight.store.files import Files
@@ -39,11 +39,12 @@ _EXPIRED_AT_ONCE: Final = 100
 _log = logging.getLogger(__name__)
 
 
-class BatchWorker:
-    """`start` it once; `wake` it when there is news; `close` it before the engine."""
+class BatchWorker(WorkerThread):
+    """To be closed before the engine."""
 
     def __init__(self, workshop: Workshop, *, alone: bool) -> None:
         """`alone`: no other process has this database, so a lease of before means nothing."""
+        super().__init__("batches", subject="batches", poll_s=_POLL_S)
         self._shop = workshop
         self._alone = self._leases_are_stale = alone
         self._owner = new_id("worker_")
@@ -51,73 +52,31 @@ class BatchWorker:
         self._files = Files()
         self._stamp = ChangeStamp(workshop.database.url)
         self._under_way = LinesUnderWay(workshop.under_way)
+        self._bench = Bench(
+            stamp=self._stamp, places=LinePlaces(MAX_LINES), under_way=self._under_way, lease_s=LEASE_S
+        )
         self._runs: set[BatchRun] = set()
         self._elsewhere: set[str] = set()  # batches whose input another server has
-        self._stopping = False
-        self._ready = threading.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._news = asyncio.Event()
-        self._thread = threading.Thread(target=self._run, name="pennyweight-batches", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-        self._ready.wait()
-
-    def wake(self) -> None:
-        """A batch was made or is to be cancelled. From any thread."""
-        if self._loop is not None:
-            with suppress(RuntimeError):  # the loop is closed: the server is about to end
-                self._loop.call_soon_threadsafe(self._look)
-
-    def close(self) -> None:
-        """Stop at once; lines under way are left for the next start. Harmless twice."""
-        self._stopping = True
-        self.wake()
-        self._thread.join()
 
     def _look(self) -> None:
-        self._news.set()
+        super()._look()
         for run in self._runs:
             run.look()
 
-    def _run(self) -> None:
-        try:
-            asyncio.run(self._main())
-        finally:
-            self._stamp.close()
-            self._under_way.close()
-            self._ready.set()
+    def _ended(self) -> None:
+        self._stamp.close()
+        self._under_way.close()
 
-    async def _main(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._ready.set()
-        bench = Bench(
-            stamp=self._stamp, places=LinePlaces(MAX_LINES), under_way=self._under_way, lease_s=LEASE_S
-        )
-        tasks: set[asyncio.Task[None]] = set()
-        while not self._stopping:
-            self._news.clear()
-            try:
-                await self._forget_stale_leases()
-                while len(tasks) < MAX_BATCHES and (claimed := await self._claim()) is not None:
-                    batch, lease = claimed
-                    run = BatchRun(self._shop, bench, batch, lease)
-                    self._runs.add(run)  # before the next claim, which leaves those of this worker alone
-                    task = asyncio.create_task(self._run_one(run, lease))
-                    tasks.add(task)
-                    task.add_done_callback(tasks.discard)
-                if len(tasks) >= MAX_BATCHES:
-                    await self._take_turns()
-                await self._expire_files()
-            except PennyweightError as error:  # a full disk, a database that is away: it may pass
-                _log.warning("batches wait: %s", error.message)
-            except Exception:  # a defect of ours must not end what every batch depends on
-                _log.exception("batches wait")
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), _POLL_S)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    async def _round(self) -> None:
+        await self._forget_stale_leases()
+        while len(self._tasks) < MAX_BATCHES and (claimed := await self._claim()) is not None:
+            batch, lease = claimed
+            run = BatchRun(self._shop, self._bench, batch, lease)
+            self._runs.add(run)  # before the next claim, which leaves those of this worker alone
+            self._begin(self._run_one(run, lease))
+        if len(self._tasks) >= MAX_BATCHES:
+            await self._take_turns()
+        await self._expire_files()
 
     async def _forget_stale_leases(self) -> None:
         if self._leases_are_stale:

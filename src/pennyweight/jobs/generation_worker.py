@@ -1,4 +1,4 @@
-"""Answers what was queued beside a server: a thread with an event loop of its own, as batches have it.
+"""Answers what was queued, beside a server.
 
 What is claimed is leased, and leases are renewed; a worker that is gone loses what it had to the next one,
 which answers it again unless somebody may have seen a part of it. Kinds of generations are answered by the
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 import time
 from collections import Counter
 from contextlib import suppress
@@ -21,6 +20,7 @@ from pennyweight.errors import PennyweightError
 from pennyweight.history.work import Claimed
 from pennyweight.jobs.generation_usage import GenerationUsage
 from pennyweight.jobs.maker import maker_of
+from pennyweight.jobs.worker_thread import WorkerThread
 from pennyweight.store.generation import LeaseLostError, State
 from pennyweight.store.generations import Generations
 from pennyweight.store.identifiers import new_id
@@ -63,77 +63,34 @@ class Desk:
     alone: bool
 
 
-class GenerationWorker:
-    """`start` it once; `wake` it when something was queued; `close` it before the engine."""
+class GenerationWorker(WorkerThread):
+    """To be closed before the engine. What nobody has seen anything of goes back to the queue then."""
 
     def __init__(self, desk: Desk, works: Mapping[Kind, Work]) -> None:
+        super().__init__("generations", subject="answers in the background", poll_s=_POLL_S)
         self._desk = desk
         self._works = works
         self._leases = Leases()
         self._owner = new_id("worker_")
         self._running: dict[str, asyncio.Task[None]] = {}
         self._projects: Counter[str] = Counter()  # what is under way of each
-        self._stopping = False
-        self._ready = threading.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._news = asyncio.Event()
-        self._thread = threading.Thread(target=self._run, name="pennyweight-generations", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-        self._ready.wait()
-
-    def wake(self) -> None:
-        """Something was queued. From any thread."""
-        self._call(self._news.set)
+        self._leases_are_stale = desk.alone
 
     def drop(self, generation_id: str) -> None:
         """It was cancelled or deleted: stop computing it. From any thread."""
         self._call(partial(self._cancel, generation_id))
 
-    def close(self) -> None:
-        """Stop at once; what nobody has seen anything of goes back to the queue. Harmless twice."""
-        self._stopping = True
-        self.wake()
-        self._thread.join()
-
-    def _call(self, function: object) -> None:
-        if self._loop is not None:
-            with suppress(RuntimeError):  # the loop is closed: the server is about to end
-                self._loop.call_soon_threadsafe(function)  # type: ignore[arg-type]
-
     def _cancel(self, generation_id: str) -> None:
         if (task := self._running.get(generation_id)) is not None:
             task.cancel()
 
-    def _run(self) -> None:
-        try:
-            asyncio.run(self._main())
-        except Exception:  # the edge of the thread
-            _log.exception("answers in the background have stopped")
-        finally:
-            self._ready.set()
-
-    async def _main(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._ready.set()
-        before = _FOREVER if self._desk.alone else None
-        while not self._stopping:
-            self._news.clear()
-            try:
-                await self._expire(int(time.time()) if before is None else before)
-                before = None
-                await self._expire_runs(int(time.time()))
-                while await self._claim():
-                    pass
-            except PennyweightError as error:  # a full disk, a database that is away: it may pass
-                _log.warning("answers in the background wait: %s", error.message)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), _POLL_S)
-        running = list(self._running.values())
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+    async def _round(self) -> None:
+        now = int(time.time())
+        await self._expire(_FOREVER if self._leases_are_stale else now)
+        self._leases_are_stale = False
+        await self._expire_runs(now)
+        while await self._claim():
+            pass
 
     async def _expire(self, now: int) -> None:
         kinds = tuple(self._works)
@@ -167,7 +124,7 @@ class GenerationWorker:
         )
         for generation, lease in claimed:
             self._projects[generation.project_id] += 1
-            self._running[generation.id] = asyncio.create_task(self._work_on(generation, lease))
+            self._running[generation.id] = self._begin(self._work_on(generation, lease))
         return bool(claimed)
 
     async def _work_on(self, generation: Generation, lease: Lease) -> None:

@@ -1,4 +1,4 @@
-"""Runs jobs of fine-tuning beside a server: a thread with an event loop, and a process for each trainer.
+"""Runs jobs of fine-tuning beside a server, with a process for each trainer.
 
 What it does is in the database and in the work folders; it may be killed at any moment, and whoever comes
 next goes on from the last checkpoint. Without what trains, jobs are left to others.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
@@ -18,6 +17,7 @@ from pennyweight.jobs.trainer_process import FolderBusyError
 from pennyweight.jobs.tuning_failure import defect
 from pennyweight.jobs.tuning_run import InputElsewhereError, TuningRun
 from pennyweight.jobs.work_folder import sweep_folders
+from pennyweight.jobs.worker_thread import WorkerThread
 from pennyweight.store.generation import LeaseLostError
 from pennyweight.store.identifiers import new_id
 from pennyweight.store.tuning_claims import TuningClaims
@@ -34,14 +34,15 @@ _POLL_S: Final = 5.0  # for jobs that another process made, or whose worker is g
 _log = logging.getLogger(__name__)
 
 
-class TuningWorker:
-    """`start` it once; `wake` it when there is news; `close` it before the store."""
+class TuningWorker(WorkerThread):
+    """To be closed before the store. Trainers stop with a checkpoint then; jobs go on at the next start."""
 
     def __init__(self, shop: TuningShop, *, alone: bool, at_once: int = 1, only: str | None = None) -> None:
         """`alone`: no other process has this database, so a lease of before means nothing.
 
         `at_once` jobs are trained at a time; `only` one, if it is named.
         """
+        super().__init__("tuning", subject="jobs of fine-tuning", poll_s=_POLL_S)
         self._shop = shop
         self._alone = self._leases_are_stale = alone
         self._at_once = at_once
@@ -50,69 +51,25 @@ class TuningWorker:
         self._claims = TuningClaims()
         self._runs: set[TuningRun] = set()
         self._elsewhere: set[str] = set()  # jobs whose data another server has
-        self._stopping = False
-        self._ready = threading.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._news = asyncio.Event()
-        self._thread = threading.Thread(target=self._run, name="pennyweight-tuning", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-        self._ready.wait()
 
     @property
     def trainer(self) -> Trainer:
         """What trains."""
         return self._shop.trainer
 
-    def wake(self) -> None:
-        """A job was made, cancelled, paused or resumed. From any thread."""
-        if self._loop is not None:
-            with suppress(RuntimeError):  # the loop is closed: the server is about to end
-                self._loop.call_soon_threadsafe(self._look)
-
-    def close(self) -> None:
-        """Stop the trainers, each with a checkpoint; their jobs go on at the next start. Harmless twice."""
-        self._stopping = True
-        self.wake()
-        self._thread.join()
-
     def _look(self) -> None:
-        self._news.set()
+        super()._look()
         for run in self._runs:
             run.look()
 
-    def _run(self) -> None:
-        try:
-            asyncio.run(self._main())
-        finally:
-            self._ready.set()
-
-    async def _main(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._ready.set()
-        tasks: set[asyncio.Task[None]] = set()
-        while not self._stopping:
-            self._news.clear()
-            try:
-                await self._forget_stale_leases()
-                await self._sweep()
-                while len(tasks) < self._at_once and (claimed := await self._claim()) is not None:
-                    job, lease = claimed
-                    run = TuningRun(self._shop, job, lease)
-                    self._runs.add(run)  # before the next claim, which leaves those of this worker alone
-                    task = asyncio.create_task(self._run_one(run, lease))
-                    tasks.add(task)
-                    task.add_done_callback(tasks.discard)
-            except PennyweightError as error:  # a full disk, a database that is away: it may pass
-                _log.warning("fine-tuning waits: %s", error.message)
-            except Exception:  # a defect of ours must not end what every job depends on
-                _log.exception("fine-tuning waits")
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), _POLL_S)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    async def _round(self) -> None:
+        await self._forget_stale_leases()
+        await self._sweep()
+        while len(self._tasks) < self._at_once and (claimed := await self._claim()) is not None:
+            job, lease = claimed
+            run = TuningRun(self._shop, job, lease)
+            self._runs.add(run)  # before the next claim, which leaves those of this worker alone
+            self._begin(self._run_one(run, lease))
 
     async def _forget_stale_leases(self) -> None:
         if self._leases_are_stale:
