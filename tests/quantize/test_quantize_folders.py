@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from tests.models.converter import convert
 from tests.models.families import FAMILIES, torch_model
 from tests.models.huggingface.test_consolidated_folders import consolidated
 from tests.models.huggingface.test_folder_families import agree, saved
-from tests.models.huggingface.tiny_folder import byte_level_files, write_folder
+from tests.models.huggingface.tiny_folder import byte_level_files, folder_config, write_folder
 from tests.models.tiny import TinyShape, gemma_shape, llama_shape, tiny_metadata
 from tests.native.native_decoders import Driver
 from tests.text.folder_files import sentencepiece_bytes, tekken_bytes
@@ -167,6 +168,21 @@ def test_mistrals_own_folder_is_the_usual_one(tmp_path: Path) -> None:
             assert one.read(name) == other.read(name), name
         assert other.metadata["tokenizer.ggml.pre"] == "tekken"
     same_tokens(files[1], own.parent)
+
+
+def test_of_a_model_of_text_and_images_the_text_is_written(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "sees", SHAPE)
+    text = {key: value for key, value in folder_config(SHAPE).items() if key != "architectures"}
+    whole = {
+        "architectures": ["Mistral3ForConditionalGeneration"],
+        "text_config": text | {"model_type": "mistral", "sliding_window": None},
+        "vision_config": {},
+    }
+    plain = quantize(resolve(folder), tmp_path / "plain.gguf", "q8_0", progress=quiet)
+    (folder / "config.json").write_text(json.dumps(whole))
+    seen = quantize(resolve(folder), tmp_path / "seen.gguf", "q8_0", progress=quiet)
+    assert (plain.left_out, seen.left_out) == (None, "images")
+    assert (tmp_path / "plain.gguf").read_bytes() == (tmp_path / "seen.gguf").read_bytes()
 
 
 def test_words_that_are_cut_in_no_published_way(tmp_path: Path) -> None:

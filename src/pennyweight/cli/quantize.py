@@ -67,6 +67,10 @@ def quantize(
     if report.source_types:
         types = ", ".join(report.source_types)
         notice(f"{source} had lost bits already ({types}); a file of floats makes a better one")
+    if report.left_out is not None:
+        notice(
+            f"{destination.name} has the text part of {source} alone, without its weights for {report.left_out}"
+        )
     notice(
         f"{destination}: {report.num_tensors} tensors, {report.num_bytes / 1e6:,.1f} MB "
         f"instead of {report.source_bytes / 1e6:,.1f}"

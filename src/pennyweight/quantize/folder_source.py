@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from pennyweight.errors import ModelFileError
 from pennyweight.models.architectures import architecture_of
+from pennyweight.models.huggingface.families import LEFT_OUT
 from pennyweight.models.huggingface.folder import HuggingFaceFolder
 from pennyweight.models.local import model_name
 from pennyweight.models.outline import described
@@ -39,6 +40,7 @@ class FolderSource:
         self._folder = HuggingFaceFolder.open(path)
         try:
             self.metadata: Mapping[str, Any] = _metadata(self._folder)
+            self.left_out: str | None = self._folder.metadata.get(LEFT_OUT)
             self._row_of = _moved_rows(self._folder)
         except BaseException:
             self._folder.close()

@@ -12,6 +12,7 @@ from pennyweight.models.gguf_metadata import raw_metadata
 from pennyweight.models.gguf_writer import NewTensor, encode_value, file_bytes, write_gguf
 from pennyweight.models.huggingface.shards import is_folder, shard_files
 from pennyweight.quantize.conversion import Conversion
+from pennyweight.quantize.folder_source import FolderSource
 from pennyweight.quantize.new_file import check_destination, new_file
 from pennyweight.quantize.recipe import FILE_TYPES, is_quantised, types_of
 
@@ -28,12 +29,16 @@ _QUANTIZATION_VERSION = 2  # of ggml's block layouts
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What was written. `source_types` are the types of blocks the source had already, none of floats."""
+    """What was written. `source_types` are the types of blocks the source had already, none of floats.
+
+    `left_out` is what the model was made to read besides text, whose weights are not in the new file.
+    """
 
     source_bytes: int
     num_bytes: int
     num_tensors: int
     source_types: tuple[str, ...]
+    left_out: str | None = None
 
 
 def quantize(
@@ -71,6 +76,7 @@ def quantize(
         num_bytes=destination.stat().st_size,
         num_tensors=len(tensors),
         source_types=_block_types(source),
+        left_out=source.left_out if isinstance(source, FolderSource) else None,
     )
 
 
@@ -87,11 +93,7 @@ def _new_tensors(source: WeightSource, kind: Kind) -> list[NewTensor]:
 
 
 def _open(path: Path) -> WeightSource:
-    if is_folder(path):
-        from pennyweight.quantize.folder_source import FolderSource
-
-        return FolderSource(path)
-    return GGUFFile.open(path)
+    return FolderSource(path) if is_folder(path) else GGUFFile.open(path)
 
 
 def _files(path: Path) -> list[Path]:
