@@ -69,7 +69,7 @@ def quantize(
         notice(f"{source} had lost bits already ({types}); a file of floats makes a better one")
     if report.left_out is not None:
         notice(
-            f"{destination.name} has the text part of {source} alone, without its weights for {report.left_out}"
+            f"{destination.name} has the text of {source} alone, without its weights for {report.left_out}"
         )
     notice(
         f"{destination}: {report.num_tensors} tensors, {report.num_bytes / 1e6:,.1f} MB "
