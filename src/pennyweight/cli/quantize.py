@@ -11,6 +11,7 @@ from pennyweight.cli.options import Threads  # noqa: TC001
 
 if TYPE_CHECKING:
     from pennyweight.quantize.importance import Importance
+    from pennyweight.quantize.quantize import Report
 
 
 def quantize(
@@ -38,7 +39,7 @@ def quantize(
     threads: Threads = None,
 ) -> None:
     """Quantise a model: smaller and faster, for a little quality."""
-    from pennyweight.cli.terminal import notice, progress_bars
+    from pennyweight.cli.terminal import progress_bars
     from pennyweight.models.local import resolve
     from pennyweight.quantize.quantize import quantize as write
 
@@ -64,13 +65,18 @@ def quantize(
             threads=threads,
             progress=lambda done, total: progress("quantize", done, total),
         )
+    _tell(report, source, destination)
+
+
+def _tell(report: Report, source: str, destination: Path) -> None:
+    from pennyweight.cli.terminal import notice
+
     if report.source_types:
         types = ", ".join(report.source_types)
         notice(f"{source} had lost bits already ({types}); a file of floats makes a better one")
     if report.left_out is not None:
-        notice(
-            f"{destination.name} has the text of {source} alone, without its weights for {report.left_out}"
-        )
+        left_out = report.left_out
+        notice(f"{destination.name} has the text part of {source} alone, not its weights for {left_out}")
     notice(
         f"{destination}: {report.num_tensors} tensors, {report.num_bytes / 1e6:,.1f} MB "
         f"instead of {report.source_bytes / 1e6:,.1f}"
