@@ -291,7 +291,8 @@ class StepLoop:
                 self._deliver()
                 steps, done = self._runner.finish()
                 num_steps += len(steps)
-                self._cpu_time.charge(plan)  # before the events of those that end now are posted
+                if steps or done:
+                    self._cpu_time.charge(plan)  # before the events of those that end now are posted
                 self._postprocess(plan, steps)
                 if not done and steps and self._scheduler.prefers_drafts(plan):
                     self._runner.interrupt()

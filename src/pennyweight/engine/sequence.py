@@ -258,4 +258,4 @@ class Sequence:
 
 
 def _alternatives(top: list[tuple[int, float]]) -> tuple[TokenLogprob, ...]:
-    return tuple(TokenLogprob(token, value) for token, value in top)
+    return tuple(TokenLogprob(token, value) for token, value in top) if top else ()
