@@ -9,7 +9,7 @@ import pytest
 
 from pennyweight.answers.conversation import Completion, Conversation, Message, TextPart, Tool
 from pennyweight.answers.options import JsonObject, Options
-from pennyweight.answers.preparation import MAX_CHARS, MAX_MESSAGES, MAX_SLOW, QUICK_S, Preparation, is_short
+from pennyweight.answers.preparation import MAX_CHARS, MAX_MESSAGES, QUICK_S, Preparation, is_short
 
 
 def chat(*texts: str) -> Conversation:
@@ -62,24 +62,31 @@ def test_short_requests_are_prepared_beside_the_loop_while_that_is_slow() -> Non
 
         assert not await at_once(0), "the first one of all"
         assert not await at_once(0, short=False)
-        for _ in range(MAX_SLOW):
+        for _ in range(100):
             assert await at_once(QUICK_S / 2)
-            assert await at_once(QUICK_S * 2), "nobody knew"
-            assert not await at_once(QUICK_S * 2)
+        assert await at_once(4 * QUICK_S), "one that was held up says nothing"
+        assert await at_once(QUICK_S / 2)
+        assert await at_once(400 * QUICK_S), "nobody knew"
+        for _ in range(20):
             assert not await at_once(QUICK_S / 2)
-        assert not await at_once(0), "it was slow too often"
+        while not await at_once(QUICK_S / 2):
+            pass
 
     asyncio.run(scenario())
 
 
-def test_what_is_refused_is_raised() -> None:
-    def refuse() -> None:
-        raise ValueError("no")
-
+def test_what_is_refused_is_raised_and_counts() -> None:
     async def scenario() -> None:
-        preparation = Preparation()
-        await preparation.result(lambda: None, short=True)
+        work = Work()
+        preparation = Preparation(work.clock)
+
+        def refuse() -> None:
+            work.of(100 * QUICK_S)
+            raise ValueError("no")
+
+        assert not await preparation.result(lambda: work.of(0), short=True)
         with pytest.raises(ValueError, match="no"):
             await preparation.result(refuse, short=True)
+        assert not await preparation.result(lambda: work.of(0), short=True)
 
     asyncio.run(scenario())

@@ -2,7 +2,7 @@
 
 Rendering and encoding a short chat takes 0.1 ms, handing that to a thread and back as much again, and every
 thread that wants the interpreter makes the engine's wait for it. Templates come with model files: one that
-takes its time with short chats is found out, and is then rendered beside the loop whatever it is given.
+takes its time with short chats is found out, and is rendered beside the loop until it is quick again.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 MAX_CHARS: Final = 1024
 MAX_MESSAGES: Final = 8
-QUICK_S: Final = 0.005  # of processor time
-MAX_SLOW: Final = 4
-"""Short requests that may take longer on the event loop; after these none is prepared there any more."""
+QUICK_S: Final = 0.005
+"""Of processor time, what short requests may take on the event loop, in a running mean."""
+NEW_WEIGHT: Final = 1 / 16  # of the newest
 
 
 def is_short(source: Source, options: Options) -> bool:
@@ -49,23 +49,21 @@ class Preparation:
 
     def __init__(self, clock: Callable[[], float] = time.thread_time) -> None:
         self._clock = clock
-        self._is_quick = False  # until a short one has been: the first one of all reads much
-        self._num_slow = 0
+        self._mean_s: float | None = None  # of short requests
 
     async def result(self, prepare: Callable[[], T], *, short: bool) -> T:
         """That of `prepare`; what it raises is raised."""
-        if not short or self._num_slow >= MAX_SLOW:
+        if not short:
             return await asyncio.to_thread(prepare)
-        if self._is_quick:
-            taken_s, result = self._timed(prepare)
-            self._num_slow += taken_s > QUICK_S
-        else:
-            taken_s, result = await asyncio.to_thread(self._timed, prepare)
-        self._is_quick = taken_s <= QUICK_S
-        return result
+        if self._mean_s is None or self._mean_s > QUICK_S:  # the first one of all reads much
+            return await asyncio.to_thread(self._timed, prepare)
+        return self._timed(prepare)
 
-    def _timed(self, prepare: Callable[[], T]) -> tuple[float, T]:
-        """Seconds, and the result."""
+    def _timed(self, prepare: Callable[[], T]) -> T:
         began_s = self._clock()
-        result = prepare()
-        return self._clock() - began_s, result
+        try:
+            return prepare()
+        finally:
+            taken_s = self._clock() - began_s
+            mean_s = taken_s if self._mean_s is None else self._mean_s
+            self._mean_s = mean_s + NEW_WEIGHT * (taken_s - mean_s)
