@@ -162,7 +162,7 @@ def test_images_are_left_out(tmp_path: Path) -> None:
         ({"sliding_window": [4096, None]}, r"sliding_window is \[4096, None\]"),
         ({"quantization": {"qformat_weight": "fp8_e4m3"}}, r"params\.json\.quantization is set"),
         ({"q_lora_rank": 8}, r"params\.json\.q_lora_rank is set"),
-        ({"model_type": "mamba"}, r"model_type is 'mamba'"),
+        ({"model_type": "mamba", "n_heads": None}, r"model_type is 'mamba'"),
         ({"moe": 5}, "moe is 5; expected an object"),
         ({"moe": {"num_experts": 4}}, r"moe\.num_experts_per_tok is missing"),
         ({"moe": {"num_experts": 4, "num_experts_per_tok": 2, "n_shared": 1}}, r"moe\.n_shared is set"),

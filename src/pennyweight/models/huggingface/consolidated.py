@@ -52,10 +52,10 @@ def translate_params(params: Mapping[str, Any]) -> FolderModel:
     """The model that a `params.json` describes. ModelFileError names what this engine does not compute."""
     given = {f"{_FILE}.{key}": value for key, value in params.items() if value is not None}
     keys = Hyperparameters(given, architecture=_FILE)
+    keys.only("model_type", "transformer")
     config = _sizes(keys) | _experts(keys)
     sees = keys.take("vision_encoder") is not None
     keys.ignore("image_token_id", "max_batch_size")
-    keys.only("model_type", "transformer")
     keys.only("use_biases", False)
     keys.only("causal", True)
     keys.finish()
