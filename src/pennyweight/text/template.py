@@ -157,7 +157,8 @@ def missing_chat_template(model: str) -> InvalidRequestError:
     """What to raise for a chat with a base model."""
     return InvalidRequestError(
         f"{model} has no chat template: it is a base model that continues text. Use plain completion "
-        f"(`penny run --model {model}`), or choose a model made for chat.",
+        f"(`penny run --model {model}`), or choose a model made for chat. A model in a folder that lacks its "
+        "template can be given one as chat_template.jinja there.",
         param="model",
     )
 
