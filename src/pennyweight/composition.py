@@ -170,6 +170,6 @@ def _admission(plan: Plan, threads: int | None, progress: Progress | None) -> Ca
         if progress is not None:
             held = resident_memory()
             need = memory_need(outline, resident_bytes=held, threads=threads or useful_threads())
-            progress("memory", need.total_bytes, held + available_memory())
+            progress("memory", need.total_bytes - held, available_memory())
 
     return admit

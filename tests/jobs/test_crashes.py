@@ -39,6 +39,8 @@ def settled(service: Service, customer: Customer) -> None:
     """Started for the last time: all that was acknowledged is there, and every line was counted once."""
     service.start()
     answered = customer.check()
+    for batch in service.client.batches.list():  # also one that was made but never acknowledged
+        service.ended(batch.id)
     service.stop()
     with Database.open(f"sqlite:///{next(service.folder.glob('*.db'))}") as database:
         lines = select(func.count()).select_from(usage).where(usage.c.batch)
