@@ -50,7 +50,7 @@ def divergence(student: Any, teacher: Any, labels: Any, *, heads: tuple[Any, Any
     return _Divergence.apply(student, teacher, labels, *heads, seen), seen
 
 
-class _Divergence(torch.autograd.Function):
+class _Divergence(torch.autograd.Function):  # type: ignore[misc]  # torch is untyped here
     @staticmethod
     def forward(
         ctx: Any, student: Any, teacher: Any, labels: Any, head: Any, teachers_head: Any, seen: Agreement

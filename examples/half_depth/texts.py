@@ -69,7 +69,7 @@ def is_held_out(document: Document) -> bool:
 
 def encoded(given: Iterable[Document], renderer: Renderer) -> list[Group]:
     """A group of one sequence each, every token but the first of which is predicted."""
-    groups = []
+    groups: list[Group] = []
     for document in given:
         tokens = _tokens(document, renderer)[:MAX_TOKENS]
         if len(tokens) > 1:
