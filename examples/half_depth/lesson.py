@@ -12,7 +12,6 @@ import torch
 
 from examples.half_depth.divergence import Agreement, divergence
 from examples.half_depth.rounding import rounded
-from pennyweight.tune.attention import Visibility
 from pennyweight.tune.base_model import load_base
 from pennyweight.tune.checkpoint import Checkpoints
 from pennyweight.tune.packing import packs_of
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pennyweight.models.spec import ModelSpec
-    from pennyweight.tune.base_model import BaseModel
     from pennyweight.tune.checkpoint import Progress
     from pennyweight.tune.group import Group
 
@@ -149,18 +147,7 @@ class Lesson:
 
     def _divergence(self, pack: Any) -> tuple[Any, Agreement]:
         with torch.no_grad():
-            wanted = _states(self._teacher, pack)
+            wanted = self._teacher.states(pack)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self._dtype == torch.bfloat16):
-            own = _states(self.student, pack)
+            own = self.student.states(pack)
         return divergence(own, wanted, pack.labels, heads=(self.student.head, self._teacher.head))
-
-
-def _states(base: BaseModel, pack: Any) -> Any:
-    output = base.decoder(
-        input_ids=pack.tokens,
-        position_ids=pack.positions,
-        segments=pack.segments,
-        spec=base.spec,
-        visibility=Visibility(),
-    )
-    return output.last_hidden_state[0][pack.rows]

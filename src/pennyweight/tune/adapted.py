@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 import peft
 import torch
 
-from pennyweight.tune.attention import Visibility
 from pennyweight.tune.logprobs import logprobs
 from pennyweight.tune.lora_linear import LoraLinear
 
@@ -57,14 +56,7 @@ class AdaptedModel:
     def logprobs(self, pack: Pack) -> tuple[Any, Any]:
         """Log-probability of each label of the pack, and whether it is the likeliest token."""
         base = self.base
-        output = base.decoder(
-            input_ids=pack.tokens,
-            position_ids=pack.positions,
-            segments=pack.segments,
-            spec=base.spec,
-            visibility=Visibility(),
-        )
-        return logprobs(output.last_hidden_state[0][pack.rows], pack.labels, base.head, base.spec)
+        return logprobs(base.states(pack), pack.labels, base.head, base.spec)
 
     @contextmanager
     def without_adapter(self) -> Iterator[None]:

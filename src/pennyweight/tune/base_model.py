@@ -18,7 +18,7 @@ from pennyweight.errors import ModelFileError
 from pennyweight.models.local import model_name
 from pennyweight.models.outline import described
 from pennyweight.models.source import open_source
-from pennyweight.tune.attention import ATTENTION
+from pennyweight.tune.attention import ATTENTION, Visibility
 from pennyweight.tune.base_weights import state_of
 from pennyweight.tune.norm import RMSNorm
 from pennyweight.tune.rotary import Rotary
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from pennyweight.models.rounded import WeightType
     from pennyweight.models.spec import ModelSpec
+    from pennyweight.tune.packing import Pack
 
 _CLASSES: Final = MappingProxyType(
     {
@@ -66,6 +67,17 @@ class BaseModel:
     @property
     def head(self) -> Any:
         return self.network.lm_head.weight
+
+    def states(self, pack: Pack) -> Any:
+        """`[L, D]`, what `head` makes the logits of: behind the tokens that come before the pack's labels."""
+        output = self.decoder(
+            input_ids=pack.tokens,
+            position_ids=pack.positions,
+            segments=pack.segments,
+            spec=self.spec,
+            visibility=Visibility(),
+        )
+        return output.last_hidden_state[0][pack.rows]
 
 
 def load_base(
