@@ -76,11 +76,11 @@ def test_from_a_file_to_a_folder(penny: Penny, tmp_path: Path, model: str) -> No
     ("flags", "message"),
     [
         (["--epochs", "0"], "out of range"),
-        (["--beta", "0.1"], "Unknown parameter"),
+        (["--beta", "0.1"], "it goes with --method dpo or --method grpo"),
         (["--suffix", "a b"], "1 to 64 letters"),
         (["--model", "gpt-9"], "no model 'gpt-9'"),
         (["--validation", "nowhere.jsonl"], "there is no file nowhere.jsonl"),
-        (["--reward", "true"], "Unknown parameter"),
+        (["--reward", "true"], "--reward means nothing to --method supervised"),
         (["--method", "grpo"], "give it with --reward COMMAND"),
         (["--method", "grpo", "--reward", "true", "--group-size", "1"], "out of range"),
     ],

@@ -42,6 +42,7 @@ class TuningWish:
         for path in (examples, validation):
             if path is not None and not path.is_file():
                 raise ConfigError(f"there is no file {path}; give one with an example on every line")
+        self._check_flags()
         self._check_reward(validation)
         Hyperparameters(self.method).read(dict(self.hyperparameters), "hyperparameters")
         if self.suffix is not None:
@@ -66,6 +67,15 @@ class TuningWish:
             metadata={},
             created_at=int(time.time()),
         )
+
+    def _check_flags(self) -> None:
+        """A person gave flags, whose names are not those of the interface."""
+        for name in self.hyperparameters:
+            methods = [method for method, kinds in HYPERPARAMETERS.items() if name in kinds]
+            if self.method not in methods:
+                flag = f"--{name.removesuffix('_command').replace('_', '-')}"
+                meant = " or ".join(f"--method {method}" for method in methods)
+                raise ConfigError(f"{flag} means nothing to --method {self.method}; it goes with {meant}")
 
     def _check_reward(self, validation: Path | None) -> None:
         if self.method != "grpo":
