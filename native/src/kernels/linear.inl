@@ -161,10 +161,18 @@ PW_INLINE void emit(float* out, F32 value, bool accumulate) { store(out, accumul
 // One token runs a panel at a time and fetches ahead: what bounds it is memory.
 inline constexpr size_t kPrefetchBytes = 1536;
 
+// Several tokens fetch what is multiplied next into the second-level cache, a few lines with every block they multiply:
+// the processor's own prefetching would begin anew with every panel.
+struct Ahead {
+  const uint8_t* p;
+  int lines;  // with every block
+};
+
 // out of kPanels neighbouring panels, `panel_bytes` apart, times kTokens tokens.
 template <Format kFormat, Grain kGrain, int kPanels, int kTokens>
-PW_INLINE void panels_times_tokens(const uint8_t* panel, size_t panel_bytes, int num_blocks, const ActivationBlock* x,
-                                   size_t x_stride, float* out, size_t out_stride, bool accumulate) {
+PW_INLINE void panels_times_tokens(const uint8_t* panel, size_t panel_bytes, int num_blocks, Ahead& ahead,
+                                   const ActivationBlock* x, size_t x_stride, float* out, size_t out_stride,
+                                   bool accumulate) {
   constexpr FormatTraits f = traits(kFormat);
   constexpr int kLines = static_cast<int>((f.block_bytes() + 63) / 64);
   F32 acc[kPanels][kTokens];
@@ -186,8 +194,13 @@ PW_INLINE void panels_times_tokens(const uint8_t* panel, size_t panel_bytes, int
       Scales s[kPanels];
 #pragma GCC unroll 2
       for (int i = 0; i < kPanels; ++i) {
-        for (int line = 0; line < kLines; ++line) prefetch(p[i] + kPrefetchBytes + 64 * line);
+        if constexpr (kTokens == 1)
+          for (int line = 0; line < kLines; ++line) prefetch(p[i] + kPrefetchBytes + 64 * line);
         s[i] = load_scales<kFormat>(super[i], p[i] + f.quant_bytes());
+      }
+      if constexpr (kTokens > 1) {
+        for (int line = 0; line < ahead.lines; ++line) prefetch_far(ahead.p + 64 * line);
+        ahead.p += 64 * ahead.lines;
       }
       add_block<kFormat, kGrain, kPanels, kTokens>(p, s, x + b + k, x_stride, acc);
 #pragma GCC unroll 2
@@ -200,20 +213,29 @@ PW_INLINE void panels_times_tokens(const uint8_t* panel, size_t panel_bytes, int
     for (int i = 0; i < kPanels; ++i) emit(out + t * out_stride + kPanelRows * i, acc[i][t], accumulate);
 }
 
+// The `bytes` behind p, spread over the blocks that `tokens` are multiplied with.
+PW_INLINE Ahead fetch_ahead(const uint8_t* p, size_t bytes, int num_blocks, int tokens) {
+  const int tiles = tokens / kTokenTile + (tokens % kTokenTile > 1);  // of more than one token
+  const int blocks = tiles * num_blocks;
+  return {p, blocks == 0 ? 0 : (static_cast<int>(bytes / 64) + blocks - 1) / blocks};
+}
+
 // Two neighbouring panels at a time where there are registers for it: each activation is then broadcast for two dots.
 // One token goes panel by panel: it waits for memory, which likes one stream.
 template <Format kFormat, Grain kGrain>
 void linear(const PanelRange& w, const ActivationBlock* x, size_t x_stride, int tokens, float* out, size_t out_stride,
             bool accumulate) {
   for (int panel = w.begin; panel < w.end;) {
+    const bool pair = kPanelTile == 2 && w.end - panel >= 2 && tokens > 1;
     const uint8_t* p = w.panels + w.panel_bytes * panel;
+    const size_t bytes = w.panel_bytes * (pair ? 2 : 1);
+    Ahead ahead = fetch_ahead(p + bytes, bytes, w.num_blocks, tokens);
     int t = 0;
     auto run = [&]<int kPanels, int kTokens>() {
-      panels_times_tokens<kFormat, kGrain, kPanels, kTokens>(p, w.panel_bytes, w.num_blocks, x + t * x_stride, x_stride,
-                                                             out + t * out_stride, out_stride, accumulate);
+      panels_times_tokens<kFormat, kGrain, kPanels, kTokens>(p, w.panel_bytes, w.num_blocks, ahead, x + t * x_stride,
+                                                             x_stride, out + t * out_stride, out_stride, accumulate);
       t += kTokens;
     };
-    const bool pair = kPanelTile == 2 && w.end - panel >= 2 && tokens > 1;
     if constexpr (kPanelTile == 2) {
       if (pair) {
         while (tokens - t >= kTokenTile && tokens - t != 8) run.template operator()<2, kTokenTile>();
