@@ -155,12 +155,14 @@ class Bench:
 
 
 def measure(model: Path, task: Task, *, threads: int) -> Sample:
-    """Load `model`, warm up, run the task once."""
+    """Load `model`, warm up, run the task once. Pages have their memory before, as llama.cpp's cache has."""
     loaded = load(model)
     shared = task.context if task.prefix == "shared" else 0
     num_pages = pages_of(shared) + task.streams * pages_of(task.context - shared + task.tokens)
     num_pages = max(num_pages, pages_of(CHUNK_TOKENS))
     decoder = Decoder(loaded.model, num_pages=num_pages, num_threads=threads)
+    for page in range(num_pages):
+        decoder.commit_page(page)
     bench = Bench(decoder, vocab_size=loaded.spec.vocab_size)
     bench.run(Task(measured="prompt", context=min(CHUNK_TOKENS, num_pages * PAGE_TOKENS)))
     bench.run(Task(measured="decode", context=0, tokens=_WARM_UP_TOKENS))

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pennyweight.core import Event, Request
     from pennyweight.engine.plan import StepPlan
 
+TOKEN_S = 1e-3  # so cheap that guessing pays
+
 
 class Answers:
     """What one request's listener has heard, by choice."""
@@ -48,7 +50,7 @@ class Bench:
         fields = {"vocab_size": toy_decoder.VOCAB_SIZE, "context_length": 4096} | limits
         self.limits = Limits(num_pages=num_pages, **fields)
         self.decoder = toy_decoder.Decoder(num_pages=num_pages)
-        cost = StepCost(token_s=1e-3) if chunk is None else FixedChunk(chunk)
+        cost = StepCost(token_s=TOKEN_S) if chunk is None else FixedChunk(chunk)
         self.scheduler = Scheduler(self.limits, end_tokens=toy_decoder.END_TOKENS, cost=cost)
         self.runner = Runner(self.decoder, toy_decoder, vocab_size=toy_decoder.VOCAB_SIZE)
         self.answers: list[Answers] = []
@@ -122,7 +124,7 @@ class FixedChunk(StepCost):
     """A cost model that always allows the same number of prompt tokens."""
 
     def __init__(self, chunk: int) -> None:
-        super().__init__()
+        super().__init__(token_s=TOKEN_S)
         self._chunk = chunk
 
     def prompt_budget_s(self, *, decode_tokens: int, gap_s: float = GAP_S) -> float:  # noqa: ARG002

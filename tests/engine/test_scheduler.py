@@ -18,8 +18,8 @@ from pennyweight.core import (
     TokenSpan,
 )
 from pennyweight.engine.prefix_tree import MIN_TAIL_TOKENS
+from pennyweight.engine.step_cost import MAX_CHUNK
 from tests.engine.bench import Bench
-from tests.engine.grammars import Verses, verses_text
 from tests.engine.requests import GREEDY, NAMESPACE, expected_text, request, tokens
 from tests.engine.toy_decoder import digest_of, logprob
 
@@ -346,6 +346,19 @@ def test_a_short_prompt_overtakes_a_long_one_but_not_for_ever() -> None:
     bench.run()
 
 
+def test_a_prompt_that_no_step_can_reach_holds_no_pages() -> None:
+    bench = Bench(chunk=32)
+    long = [bench.submit(request(tokens(MAX_CHUNK - 100, salt=salt))) for salt in range(3)]
+    bench.step()
+    assert [answers.group.sequences[0].status for answers in long] == ["running", "running", "waiting"]
+    short = bench.submit(request(tokens(30, salt=3)))
+    bench.step()
+    assert short.group.sequences[0].status == "running", "it has its turn before the long ones"
+    bench.run()
+    for salt, answers in enumerate(long):
+        assert answers.tokens[0] == expected_text(tokens(MAX_CHUNK - 100, salt=salt))
+
+
 def test_deadlines_cancel_waiting_and_running() -> None:
     bench = Bench(max_running=1)
     endless = replace(GREEDY, max_tokens=3000)
@@ -362,45 +375,6 @@ def test_deadlines_cancel_waiting_and_running() -> None:
     assert running.finished[0].reason is FinishReason.CANCELLED
     assert running.finished[0].usage.completion_tokens == len(running.tokens[0])
     bench.run()
-
-
-@pytest.mark.parametrize("cut", [0, 1, 7, 30])
-def test_a_draft_saves_steps_and_changes_nothing(cut: int) -> None:
-    """The prediction is right but for one token, which stands at `cut`."""
-    prompt = tokens(50)
-    sampling = replace(GREEDY, max_tokens=60)
-    text = expected_text(prompt, sampling)
-    draft = [*text]
-    draft[cut] = (draft[cut] + 1) % 211
-    bench = Bench()
-    answers = bench.submit(request(prompt, sampling=sampling, draft=tuple(draft)))
-    bench.run()
-    assert answers.tokens[0] == text
-    assert answers.finished[0].usage.completion_tokens == 60
-    assert bench.scheduler.counters.accepted_drafts > 30
-    assert bench.decoder.steps_run < 30
-    assert bench.scheduler.counters.prompt_tokens == 50, "accepted tokens were computed again"
-    furthest = max(row.position + len(row.tokens) for rows, _ in bench.decoder.plans for row in rows)
-    assert furthest <= 50 + 60 - 1, "a draft past the last token"
-
-
-def test_a_text_that_copies_drafts_what_it_copies() -> None:
-    """The grammar has it say the same again and again: soon that is guessed, and the plan ends for it."""
-    sampling = SamplingParams(temperature=0.0, seed=0, max_tokens=200)
-    bench = Bench()
-    answers = bench.submit(request(tokens(50), sampling=sampling, mask_provider=Verses(60, tells=False)))
-    bench.run()
-    assert answers.tokens[0] == verses_text(tokens(50), sampling, Verses(60))
-    assert bench.scheduler.counters.accepted_drafts > 50
-    assert bench.decoder.steps_run < 150
-
-
-def test_a_useless_draft_changes_nothing() -> None:
-    prompt = tokens(50)
-    bench = Bench(num_pages=2)
-    answers = bench.submit(request(prompt, draft=tuple(tokens(200, salt=4))))
-    bench.run()
-    assert answers.tokens[0] == expected_text(prompt)
 
 
 def test_images_are_keys_of_the_prefix_tree() -> None:

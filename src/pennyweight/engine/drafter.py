@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Drafts = dict["Sequence", tuple[int, ...]]
 
 MAX_DRAFTED = 63  # drafted positions of a step: the decoder keeps a float32 row of the vocabulary for each
+MAX_BESIDE_PROMPTS = 4  # guesses of a sequence in a step with prompts: each takes the place of a prompt token
 MAX_ROWS = 8  # with more streams the step is full: a guess costs what it saves, and so does looking for one
 PLAN_S = 2e-4  # what a plan of one step costs more than a step in a plan of many
 
@@ -33,14 +34,20 @@ class Drafter:
         self._cost = cost
         self._max_positions = max_positions
 
-    def drafts(self, decoding: list[Sequence]) -> Drafts:
-        """Drafts of the sequences that are to have one; together at most MAX_DRAFTED tokens."""
+    def drafts(self, decoding: list[Sequence], *, beside_prompts: bool = False) -> Drafts:
+        """Drafts of the sequences that are to have one; together at most MAX_DRAFTED tokens.
+
+        Where the step computes prompts too, at most MAX_BESIDE_PROMPTS of a sequence are guesses.
+        """
         tokens = sum(sequence.num_uncomputed for sequence in decoding)
         drafts: Drafts = {}
         left = MAX_DRAFTED
+        most_guesses = MAX_BESIDE_PROMPTS if beside_prompts else MAX_DRAFTED
         for sequence in decoding:
             room = sequence.max_output(self._max_positions) - sequence.num_output - 1
-            draft = self._draft(sequence, min(left, room), tokens=tokens, rows=len(decoding))
+            draft = self._draft(
+                sequence, min(left, room), most_guesses=most_guesses, tokens=tokens, rows=len(decoding)
+            )
             if draft:
                 drafts[sequence] = draft
                 tokens += len(draft)
@@ -52,7 +59,9 @@ class Drafter:
         alive = [sequence for sequence in decoding if sequence.status == "running"]
         return bool(alive) and bool(self.drafts(alive))
 
-    def _draft(self, sequence: Sequence, limit: int, *, tokens: int, rows: int) -> tuple[int, ...]:
+    def _draft(
+        self, sequence: Sequence, limit: int, *, most_guesses: int, tokens: int, rows: int
+    ) -> tuple[int, ...]:
         forced = () if sequence.grammar is None else sequence.grammar.propose(limit)
         if forced or limit < 1:
             return forced
@@ -62,7 +71,7 @@ class Drafter:
                 return ()
             source = sequence.recurrence
             source.catch_up(sequence.tokens)
-        guess = source.propose(limit)
+        guess = source.propose(min(limit, most_guesses))
         if not guess:
             return ()
         length = draft_length(

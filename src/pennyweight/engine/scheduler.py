@@ -18,7 +18,7 @@ from pennyweight.engine.kv_cache import KvCache, shared_prefix
 from pennyweight.engine.plan import PlanRow, RowOutput, StepPlan
 from pennyweight.engine.prompt_chunks import prompt_rows
 from pennyweight.engine.stats import Counters
-from pennyweight.engine.step_cost import BATCH_GAP_S, GAP_S, StepShape
+from pennyweight.engine.step_cost import BATCH_GAP_S, GAP_S, MAX_CHUNK, StepShape
 from pennyweight.engine.step_rows import within_step
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Scheduler:
         self._admit(now_s, copies)
         decoding = sorted((s for s in self.running if s.is_decoding), key=lambda s: s.seniority)
         decoding = within_step(decoding)
-        drafts = self._drafter.drafts(decoding)
+        drafts = self._drafter.drafts(decoding, beside_prompts=bool(self._prefilling()))
         steps = 1 if drafts else self._choose_steps(decoding)
         decoding = [s for s in decoding if self._secure_pages(s, steps)]
         rows = [self._decode_row(s, drafts.get(s, ())) for s in decoding]
@@ -192,9 +192,14 @@ class Scheduler:
                 self.cancel(sequence, now_s)
 
     def _admit(self, now_s: float, copies: list[PageCopy]) -> None:
-        """Start waiting sequences in turn; one without pages holds up those behind it, or it would starve."""
+        """Start waiting sequences in turn; one without pages holds up those behind it, or it would starve.
+
+        Nor does one start before a step can reach its prompt: until then it would only hold pages.
+        """
         prefilling = self._prefilling()
         for sequence in list(self.waiting):
+            if sum(s.num_uncomputed for s in prefilling if s.turn < sequence.turn) >= MAX_CHUNK:
+                return
             if sequence.status != "waiting" or self._awaits_pages_of_another(sequence, prefilling):
                 continue
             while not self._start(sequence, copies):
