@@ -2,8 +2,8 @@
 
 Events are posted one by one but read in batches: one wake-up serves all that arrived since the last read,
 so a slow reader costs the engine nothing, and all readers of a loop that a step has news for are woken by one
-call, for each such call is a write to a pipe and a fight for the interpreter. The more readers there are, the
-longer all but the first and the last event of an answer wait for each other: telling takes time from
+call, for each such call is a write to a pipe and a fight for the interpreter. All but the first and the last
+event of an answer wait for each other, the longer the more readers there are: telling takes time from
 computing. An answer that nobody follows is told once, when it has ended.
 """
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 REST_S: Final = 0.001
 """Rest after waking one reader: its event takes 0.1 to 0.2 ms of a core that also computes."""
+SHORTEST_REST_S: Final = 0.01
+"""One reader has a few tokens at a time, too soon for a person to see."""
 LONGEST_REST_S: Final = 0.05
 
 
@@ -64,7 +66,8 @@ class Wakeups:
         while self._due:
             self._due.popleft().set()
             num_readers += 1
-        self._rests_until_s = loop.time() + min(num_readers * REST_S, LONGEST_REST_S)
+        rest_s = min(max(SHORTEST_REST_S, num_readers * REST_S), LONGEST_REST_S)
+        self._rests_until_s = loop.time() + rest_s
 
 
 class WakeupsByLoop:

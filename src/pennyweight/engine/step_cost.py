@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-GAP_S = 0.050  # wanted gap between tokens of running streams beside prompts: 80 ms is the limit
+GAP_S = 0.045  # wanted gap between tokens of running streams beside prompts: 80 ms is the limit
 BATCH_GAP_S = 0.100  # likewise where all are lines of batches: nobody follows these, but somebody may arrive
 IDLE_STEP_S = 0.250  # longest step when no stream runs: what an arrival or a cancel may have to wait
 MIN_CHUNK = 16  # a prompt advances by as much however slow the decode rows are
