@@ -128,7 +128,7 @@ def test_batches_that_take_turns_lose_and_repeat_nothing(
     monkeypatch.setattr(batch_worker, "to_put_down", partial(to_put_down, turn_s=0))
     with live_server(engine) as server:
         clients = [server.client(new_key(server, new_project(server, name)).secret.text) for name in "ab"]
-        raw = jsonl(*chats(server, 100, max_tokens=40))
+        raw = jsonl(*long_chats(server, 100))
         made = [(client, created(client, raw)) for client in clients]
         for client, batch in made:
             done = ended(client, batch)
