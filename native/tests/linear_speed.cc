@@ -1,5 +1,5 @@
-// Multiply-accumulates per second of processor time of the linear layers on one thread, from cache: what the kernels
-// can do at best.
+// Multiply-accumulates per second of processor time of the linear layers on one thread: from cache, which is what the
+// kernels can do at best, and with more weights than the second-level cache holds.
 //   pennyweight_linear_speed [TARGET...] [FORMAT...]
 #include <cstdio>
 #include <ctime>
@@ -35,11 +35,15 @@ void measure(const FormatTraits& f, Format format, Grain grain, const KernelTabl
   Random random(4);
   for (const int columns : {576, 1536}) {
     if (columns % (kBlock * f.blocks_per_super()) != 0) continue;
-    const Panels w = random_panels(random, format, columns, 12, Fill::kRandom, 0);
     const std::vector<ActivationBlock> x = random_activations(random, 96, columns / kBlock, grain);
-    std::printf("%-12s %-5s %-6s K=%-5d", target.name, f.name, grain == Grain::kFine ? "fine" : "coarse", columns);
-    for (const int tokens : {1, 4, 12, 24, 96}) std::printf(" %3d: %6.1f", tokens, speed(target, w, grain, x, tokens));
-    std::printf("  GMAC/s, tokens: rate\n");
+    for (const int panels : {12, 3000}) {
+      const Panels w = random_panels(random, format, columns, panels, Fill::kRandom, 0);
+      std::printf("%-12s %-6s %-6s K=%-5d %4d panels", target.name, f.name, grain == Grain::kFine ? "fine" : "coarse",
+                  columns, panels);
+      for (const int tokens : {1, 2, 4, 8, 12, 16, 24, 32, 48, 96})
+        std::printf(" %2d: %5.1f", tokens, speed(target, w, grain, x, tokens));
+      std::printf("  GMAC/s, tokens: rate\n");
+    }
   }
 }
 
